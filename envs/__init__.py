@@ -1,0 +1,1 @@
+"""The robot and its senses, as Gymnasium environments."""

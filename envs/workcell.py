@@ -1,0 +1,154 @@
+"""One robot cell, simulated or real, and the Gymnasium environment over it."""
+
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+import gymnasium
+import numpy as np
+
+from envs.guard import GuardLimits
+from wire.specs import ArraySpec, EnvSpec
+from wire.types import Action, Observation
+
+
+class Workcell(Protocol):
+    """A robot with its senses: what MuJoCo and ROS 2 both implement.
+
+    Actions arrive guarded. `command` states what the robot shall do during the coming control period, `advance` lets
+    that period pass (a simulator integrates; a real cell waits for its deadline).
+    """
+
+    kind: str
+    """sim or ros."""
+    robot: str
+    rate_hz: float
+    observation: dict[str, ArraySpec]
+    action: ArraySpec
+    action_names: tuple[str, ...]
+    action_frame: str
+    limits: GuardLimits
+
+    def observe(self) -> Observation:
+        """The latest senses, as fresh arrays that the caller may keep."""
+        ...
+
+    def target_position(self) -> np.ndarray:
+        """Commanded position of the tool centre point, shape (3,), metres, base frame."""
+        ...
+
+    def command(self, action: Action) -> None:
+        """Set the target of the coming control period."""
+        ...
+
+    def advance(self) -> None:
+        """Let one control period pass."""
+        ...
+
+    def hold(self) -> None:
+        """Stay where the robot is from now on, until the next command."""
+        ...
+
+    def close(self) -> None:
+        """Release cameras, contexts and connections; safe to call twice."""
+        ...
+
+
+Cell = TypeVar("Cell", bound=Workcell, contravariant=True)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a task says of the state after a step."""
+
+    reward: float
+    success: bool = False
+    failure: bool = False
+
+
+class Task(Protocol[Cell]):
+    """Reset, reward and limits of what is to be learned on a cell."""
+
+    name: str
+    reward: str
+    """Name and version of the reward's definition."""
+    return_bounds: tuple[float, float] | None
+    max_episode_steps: int
+
+    def reset(self, cell: Cell, rng: np.random.Generator) -> None:
+        """Bring the cell to the start of an episode; `rng` decides everything that is random."""
+        ...
+
+    def evaluate(self, cell: Cell) -> Outcome:
+        """Judge the state after a step."""
+        ...
+
+
+class WorkcellEnv(gymnasium.Env[Observation, Action], Generic[Cell]):
+    """A task on a workcell as a Gymnasium environment.
+
+    `reset(seed=...)` decides everything that is random until the next seed. `terminated` means success or failure;
+    `truncated` means that the time limit cut the episode, after which value still follows.
+    """
+
+    metadata = {"render_modes": []}
+
+    def __init__(self, cell: Cell, task: Task[Cell]) -> None:
+        self.cell = cell
+        self.task = task
+        self.limits = cell.limits
+        self.wire_spec = EnvSpec(
+            env=cell.kind,
+            task=task.name,
+            robot=cell.robot,
+            observation=cell.observation,
+            action=cell.action,
+            action_names=cell.action_names,
+            action_frame=cell.action_frame,
+            rate_hz=cell.rate_hz,
+            max_episode_steps=task.max_episode_steps,
+            reward=task.reward,
+            return_bounds=task.return_bounds,
+        )
+        self.observation_space = gymnasium.spaces.Dict(
+            {name: _space(spec) for name, spec in cell.observation.items()}
+        )
+        self.action_space = _space(cell.action)
+        self._t = 0
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Start an episode."""
+        super().reset(seed=seed)
+        self._t = 0
+        self.task.reset(self.cell, self.np_random)
+        return self.cell.observe(), {}
+
+    def step(self, action: Action) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Carry out a guarded action for one control period; `info["success"]` says whether the task succeeded."""
+        self.cell.command(action)
+        self.cell.advance()
+        self._t += 1
+        outcome = self.task.evaluate(self.cell)
+        terminated = outcome.success or outcome.failure
+        truncated = not terminated and self._t >= self.task.max_episode_steps
+        return self.cell.observe(), outcome.reward, terminated, truncated, {"success": outcome.success}
+
+    def target_position(self) -> np.ndarray:
+        """Commanded position of the tool centre point, shape (3,), metres, base frame: what the guard starts from."""
+        return self.cell.target_position()
+
+    def hold(self) -> None:
+        """Stop the robot where it is."""
+        self.cell.hold()
+
+    def close(self) -> None:
+        """Release the cell."""
+        self.cell.close()
+
+
+def _space(spec: ArraySpec) -> gymnasium.spaces.Box:
+    integer = spec.dtype == "uint8"
+    low = (0 if integer else -np.inf) if spec.low is None else spec.low
+    high = (255 if integer else np.inf) if spec.high is None else spec.high
+    return gymnasium.spaces.Box(low, high, spec.shape, np.dtype(spec.dtype).type)

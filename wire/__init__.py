@@ -1,0 +1,1 @@
+"""The contract both machines share: words, specs, bytes, files and the link."""

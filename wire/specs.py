@@ -1,0 +1,98 @@
+"""What an environment is made of: compared before a single step travels."""
+
+import hashlib
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from wire.types import Action, Observation
+
+
+class SpecMismatch(ValueError):
+    """Two sides disagree on the environment; the text names every difference and the cure."""
+
+
+class ArraySpec(msgspec.Struct, frozen=True, kw_only=True):
+    """Shape, dtype, unit and bounds of one array."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def is_frame(self) -> bool:
+        """Whether this is a camera image: uint8 of shape (height, width, 3)."""
+        return self.dtype == "uint8" and len(self.shape) == 3
+
+    def problem(self, name: str, value: Any) -> str | None:
+        """What is wrong with `value` under this spec, or None; says what was got and what was wanted."""
+        if not isinstance(value, np.ndarray):
+            return f"{name} is a {type(value).__name__}, wanted an array of shape {self.shape} and dtype {self.dtype}"
+        if value.shape != self.shape or value.dtype != np.dtype(self.dtype):
+            return f"{name} has shape {value.shape} and dtype {value.dtype}, wanted {self.shape} and {self.dtype}"
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            return f"{name} holds a NaN or an infinity"
+        return None
+
+
+class EnvSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything two runs must share for their steps to be mixed."""
+
+    env: str
+    """Kind of environment: sim, gym or ros."""
+    task: str
+    robot: str
+    observation: dict[str, ArraySpec]
+    action: ArraySpec
+    action_names: tuple[str, ...]
+    action_frame: str
+    """Frame of the translation part of the action: base, end_effector, or none where it has none."""
+    rate_hz: float
+    max_episode_steps: int
+    reward: str
+    """Name and version of the reward's definition, e.g. sparse-1."""
+    return_bounds: tuple[float, float] | None = None
+    """Lowest and highest return possible, where the reward's definition fixes them."""
+
+    def fingerprint(self) -> str:
+        """Sixteen hex digits that are equal exactly where the specs are equal."""
+        return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()[:16]
+
+    def differences(self, other: "EnvSpec") -> list[str]:
+        """One line for each field in which the two specs differ: `field: ours, theirs`."""
+        mine, theirs = msgspec.to_builtins(self), msgspec.to_builtins(other)
+        lines = []
+        for field in mine:
+            if field == "observation":
+                names = sorted(mine[field].keys() | theirs[field].keys())
+                pairs = [(f"observation {name}", mine[field].get(name), theirs[field].get(name)) for name in names]
+            else:
+                pairs = [(field, mine[field], theirs[field])]
+            lines += [f"{name}: {_brief(a)} here, {_brief(b)} there" for name, a, b in pairs if a != b]
+        return lines
+
+    def require_same(self, other: "EnvSpec", *, ours: str, theirs: str, cure: str) -> None:
+        """Raise SpecMismatch, naming both sides, every difference and the cure, unless the specs are equal."""
+        lines = self.differences(other)
+        if lines:
+            raise SpecMismatch(f"{ours} (here) and {theirs} (there) differ: {'; '.join(lines)}. {cure}")
+
+    def observation_problem(self, observation: Observation) -> str | None:
+        """What is wrong with an observation under this spec, or None."""
+        if observation.keys() != self.observation.keys():
+            return f"observation has {sorted(observation)}, wanted {sorted(self.observation)}"
+        problems = (spec.problem(f"observation {name}", observation[name]) for name, spec in self.observation.items())
+        return next((problem for problem in problems if problem), None)
+
+    def action_problem(self, action: Action) -> str | None:
+        """What is wrong with an action under this spec, or None."""
+        return self.action.problem("action", action)
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{tuple(value['shape'])} {value['dtype']}"
+    return "absent" if value is None else str(value)
