@@ -1,12 +1,13 @@
 """What an environment is made of: compared before a single step travels."""
 
 import hashlib
+import math
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from wire.types import Action, Observation
+from wire.types import Action, Observation, Step
 
 
 class SpecMismatch(ValueError):
@@ -90,6 +91,23 @@ class EnvSpec(msgspec.Struct, frozen=True, kw_only=True):
     def action_problem(self, action: Action) -> str | None:
         """What is wrong with an action under this spec, or None."""
         return self.action.problem("action", action)
+
+    def step_problem(self, step: Step) -> str | None:
+        """What is wrong with a step under this spec, or None: what the outbox and the archive will not take."""
+        if step.ended != (step.final_observation is not None):
+            return f"a step that {'ends' if step.ended else 'does not end'} its episode has final_observation " + (
+                "None" if step.ended else "set"
+            )
+        if not math.isfinite(step.reward):
+            return f"reward is {step.reward}"
+        if min(step.episode, step.t, step.weights_version) < 0:
+            return f"episode {step.episode}, t {step.t} or weights_version {step.weights_version} is negative"
+        problem = self.observation_problem(step.observation) or self.action_problem(step.action)
+        if problem is None and step.policy_action is not None:
+            problem = self.action.problem("policy_action", step.policy_action)
+        if problem is None and step.final_observation is not None:
+            problem = self.observation_problem(step.final_observation)
+        return problem
 
 
 def _brief(value: Any) -> str:

@@ -1,0 +1,187 @@
+"""SQLite files that outlive crashes: the right pragmas, a kind and a format in the header, one writer at a time."""
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
+
+PAGE_BYTES = 32 << 10
+"""Camera images are rows of tens of kilobytes; measured best between 16 and 64 KiB."""
+BUSY_S = 5.0
+_NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "glusterfs", "beegfs"}
+_NETWORK_FILE_SYSTEMS |= {"fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.rclone", "fuse.s3fs", "fuse.gcsfuse"}
+
+
+class StoreError(OSError):
+    """A file cannot be opened, read or written as what it should be; the text names the cure."""
+
+
+class Kind(NamedTuple):
+    """What a file is: its name for people, its SQLite application_id, the newest format and the tables of it."""
+
+    name: str
+    application_id: int
+    format: int
+    schema: str
+
+
+class Writer:
+    """The one connection that may write a file; the lock that says so dies with the process."""
+
+    def __init__(self, path: Path, kind: Kind, *, synchronous: str) -> None:
+        """Create or open `path`.
+
+        Args:
+            path: The file; its folder is created.
+            kind: What the file must be, or is made into where it is new or empty.
+            synchronous: FULL where a commit must survive a power cut, NORMAL where it must survive a killed process.
+
+        Raises:
+            StoreError: another writer has it, it is something else or newer, or it lies on a network file system.
+        """
+        self.path = path
+        with contextlib.ExitStack() as undo, explained(path, "open"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _refuse_network_file_system(path)
+            self._lock = undo.enter_context(contextlib.closing(_Lock(path)))
+            # Whoever opens it may hand it to one other thread, which then owns it.
+            connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_S, check_same_thread=False)
+            self.db = undo.enter_context(contextlib.closing(connection))
+            _prepare(self.db, path, kind, synchronous)
+            undo.pop_all()
+
+    def begin(self) -> None:
+        """Open a transaction unless one is open."""
+        if not self.db.in_transaction:
+            self.db.execute("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        """Make everything since `begin` durable, or raise StoreError and leave nothing of it."""
+        with explained(self.path, "write"):
+            try:
+                if self.db.in_transaction:
+                    self.db.execute("COMMIT")
+            except sqlite3.Error:
+                self.rollback()
+                raise
+
+    def rollback(self) -> None:
+        """Forget everything since `begin`."""
+        # After some errors SQLite has rolled back already; after an I/O error even this may fail, and changes nothing.
+        with contextlib.suppress(sqlite3.Error):
+            if self.db.in_transaction:
+                self.db.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """Close the file and let the next writer in; what was not committed is forgotten."""
+        self.rollback()
+        self.db.close()
+        self._lock.close()
+
+
+def open_reader(path: Path, kind: Kind) -> sqlite3.Connection:
+    """A read-only connection, also to a file that is being written; raises StoreError where `path` is not of `kind`."""
+    if not path.is_file():
+        raise StoreError(f"there is no {kind.name} at {path}; check the path")
+    uri = f"file:{quote(str(path.absolute()))}?mode=ro"
+    with explained(path, "read"):
+        try:
+            db = sqlite3.connect(uri, uri=True, timeout=BUSY_S)
+            _check_kind(db, path, kind)
+        except sqlite3.OperationalError:
+            if Path(f"{path}-wal").exists():
+                raise
+            # A finished run in a folder that cannot be written has no room for WAL's shared memory, nor need of it.
+            db = sqlite3.connect(f"{uri}&immutable=1", uri=True)
+            _check_kind(db, path, kind)
+    db.execute("PRAGMA query_only = ON")
+    return db
+
+
+@contextlib.contextmanager
+def explained(path: Path, verb: str):  # noqa: ANN201 - a context manager that yields nothing
+    """Turn what SQLite and the system say into a StoreError that names the file and the cure."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except (sqlite3.Error, OSError) as error:
+        text = str(error)
+        cure = "check the disk and the permissions"
+        if "not a database" in text or "malformed" in text:
+            cure = "it is damaged or no SQLite file: move it away, or restore it from a copy"
+        elif "full" in text:
+            cure = "make room on the disk; nothing that was confirmed is lost"
+        raise StoreError(f"cannot {verb} {path}: {text}; {cure}") from error
+
+
+def _prepare(db: sqlite3.Connection, path: Path, kind: Kind, synchronous: str) -> None:
+    """Set the pragmas, and lay the tables where the file is new."""
+    db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+    new = _check_kind(db, path, kind, may_be_empty=True)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute(f"PRAGMA synchronous = {synchronous}")
+    db.execute("PRAGMA trusted_schema = OFF")
+    if new:
+        # The header's kind and format are part of the transaction: a killed creation leaves an empty file.
+        header = f"PRAGMA application_id = {kind.application_id}; PRAGMA user_version = {kind.format};"
+        db.executescript(f"BEGIN IMMEDIATE; {header} {kind.schema} COMMIT;")
+
+
+def _check_kind(db: sqlite3.Connection, path: Path, kind: Kind, *, may_be_empty: bool = False) -> bool:
+    """Whether the file is still empty; raises StoreError where it is of another kind or of a newer format."""
+    application_id = db.execute("PRAGMA application_id").fetchone()[0]
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if may_be_empty and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == application_id == 0:
+        return True
+    if application_id != kind.application_id:
+        raise StoreError(
+            f"{path} is not a {kind.name}: it has application id {application_id:#x}, wanted {kind.application_id:#x}; "
+            "name another file"
+        )
+    if version > kind.format:
+        raise StoreError(
+            f"{path} has format {version}, this version reads up to format {kind.format}; update Handrail to open it"
+        )
+    return False
+
+
+class _Lock:
+    """An advisory lock on `<path>.lock`: on the file itself, closing it would drop SQLite's own locks."""
+
+    def __init__(self, path: Path) -> None:
+        self._fd = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.pread(self._fd, 20, 0).decode(errors="replace") or "another process"
+            self.close()
+            raise StoreError(
+                f"{path} is being written by process {owner}; stop that one, or choose another run=<dir>"
+            ) from None
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, str(os.getpid()).encode(), 0)
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+def _refuse_network_file_system(path: Path) -> None:
+    """Raise StoreError on file systems where WAL's shared memory or the lock would not hold."""
+    mounts = Path("/proc/self/mounts")
+    if not mounts.exists():
+        return
+    best = ("", "")
+    real = os.path.realpath(path.parent)
+    for line in mounts.read_text(errors="replace").splitlines():
+        _, point, kind, *_ = line.split(" ")
+        point = point.replace("\\040", " ")
+        if (real + "/").startswith(point.rstrip("/") + "/") and len(point) >= len(best[0]):
+            best = (point, kind)
+    if best[1] in _NETWORK_FILE_SYSTEMS:
+        raise StoreError(
+            f"{path} lies on a network file system ({best[1]} at {best[0]}); choose a folder on a local disk"
+        )
