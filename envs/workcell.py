@@ -6,7 +6,8 @@ from typing import Any, Generic, Protocol, TypeVar
 import gymnasium
 import numpy as np
 
-from envs.guard import GuardLimits
+from envs.experts import Corrector, Expert
+from envs.guard import Guard, GuardLimits
 from wire.specs import ArraySpec, EnvSpec
 from wire.types import Action, Observation
 
@@ -48,6 +49,10 @@ class Workcell(Protocol):
         """Stay where the robot is from now on, until the next command."""
         ...
 
+    def picture(self) -> np.ndarray:
+        """A picture for people, uint8 of shape (height, width, 3)."""
+        ...
+
     def close(self) -> None:
         """Release cameras, contexts and connections; safe to call twice."""
         ...
@@ -82,6 +87,14 @@ class Task(Protocol[Cell]):
         """Judge the state after a step."""
         ...
 
+    def expert(self, cell: Cell, rng: np.random.Generator, noise: float = 0.0) -> Expert:
+        """A script that solves the task; `noise` is the sigma of Gaussian noise on its translation, action units."""
+        ...
+
+    def corrector(self, cell: Cell, rng: np.random.Generator) -> Corrector:
+        """A scripted person who takes over when the policy is stuck."""
+        ...
+
 
 class WorkcellEnv(gymnasium.Env[Observation, Action], Generic[Cell]):
     """A task on a workcell as a Gymnasium environment.
@@ -90,9 +103,11 @@ class WorkcellEnv(gymnasium.Env[Observation, Action], Generic[Cell]):
     `truncated` means that the time limit cut the episode, after which value still follows.
     """
 
-    metadata = {"render_modes": []}
+    metadata = {"render_modes": ["rgb_array"]}
+    render_mode = "rgb_array"
 
     def __init__(self, cell: Cell, task: Task[Cell]) -> None:
+        self.metadata = {**self.metadata, "render_fps": round(cell.rate_hz)}
         self.cell = cell
         self.task = task
         self.limits = cell.limits
@@ -109,11 +124,13 @@ class WorkcellEnv(gymnasium.Env[Observation, Action], Generic[Cell]):
             reward=task.reward,
             return_bounds=task.return_bounds,
         )
-        self.observation_space = gymnasium.spaces.Dict(
+        self.return_bounds, self.max_episode_steps = task.return_bounds, task.max_episode_steps
+        self.observation_space: Any = gymnasium.spaces.Dict(
             {name: _space(spec) for name, spec in cell.observation.items()}
         )
         self.action_space = _space(cell.action)
-        self._t = 0
+        self._t: int | None = None
+        """Control periods since the reset; None where an episode has yet to start."""
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -125,14 +142,36 @@ class WorkcellEnv(gymnasium.Env[Observation, Action], Generic[Cell]):
         return self.cell.observe(), {}
 
     def step(self, action: Action) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Carry out a guarded action for one control period; `info["success"]` says whether the task succeeded."""
+        """Carry out a guarded action for one control period; `info["success"]` says whether the task succeeded.
+
+        Raises:
+            RuntimeError: Where no episode is under way.
+        """
+        if self._t is None:
+            raise RuntimeError(
+                "no episode is under way: call reset() before the first step and after an episode's last"
+            )
         self.cell.command(action)
         self.cell.advance()
         self._t += 1
         outcome = self.task.evaluate(self.cell)
         terminated = outcome.success or outcome.failure
         truncated = not terminated and self._t >= self.task.max_episode_steps
+        if terminated or truncated:
+            self._t = None
         return self.cell.observe(), outcome.reward, terminated, truncated, {"success": outcome.success}
+
+    def expert(self, rng: np.random.Generator, noise: float = 0.0) -> Expert:
+        """A script that solves the task; `noise` is the sigma of Gaussian noise on its translation, action units."""
+        return self.task.expert(self.cell, rng, noise)
+
+    def corrector(self, rng: np.random.Generator) -> Corrector:
+        """A scripted person who takes over when the policy is stuck."""
+        return self.task.corrector(self.cell, rng)
+
+    def render(self) -> np.ndarray:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """A picture for people, uint8 of shape (height, width, 3)."""
+        return self.cell.picture()
 
     def target_position(self) -> np.ndarray:
         """Commanded position of the tool centre point, shape (3,), metres, base frame: what the guard starts from."""
@@ -145,6 +184,30 @@ class WorkcellEnv(gymnasium.Env[Observation, Action], Generic[Cell]):
     def close(self) -> None:
         """Release the cell."""
         self.cell.close()
+
+
+class GuardedEnv(gymnasium.Wrapper[Observation, Action, Observation, Action]):
+    """An environment whose every action passes the guard, for those who bring their own loop.
+
+    `info["action"]` is the action executed, `info["held"]` says that the guard refused the one wanted.
+    """
+
+    def __init__(self, env: Any) -> None:
+        super().__init__(env)
+        self._guard = Guard(env.limits)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Start an episode."""
+        self._guard.reset()
+        return self.env.reset(seed=seed, options=options)
+
+    def step(self, action: Any) -> tuple[Observation, Any, bool, bool, dict[str, Any]]:
+        """Carry out what the guard makes of an action."""
+        verdict = self._guard.apply(action, self.unwrapped.target_position())  # pyright: ignore
+        observation, reward, terminated, truncated, info = self.env.step(verdict.action)
+        return observation, reward, terminated, truncated, {**info, "action": verdict.action, "held": verdict.held}
 
 
 def _space(spec: ArraySpec) -> gymnasium.spaces.Box:

@@ -1,0 +1,49 @@
+"""Which environment is wanted. Imports nothing heavy: the command line reads this before anything else runs."""
+
+import difflib
+from collections.abc import Collection
+from dataclasses import dataclass
+
+ENVS = ("sim", "gym")
+TASKS = ("pick_cube", "reach")
+OBSERVATIONS = ("state", "pixels")
+SCENES = ("plain", "varied")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvConfig:
+    """What `make_env` builds."""
+
+    env: str = "sim"
+    """sim: a simulated workcell; gym: any registered Gymnasium environment, named by `id`."""
+    task: str = "pick_cube"
+    """Of the simulated cell: pick_cube or reach."""
+    obs: str = "state"
+    """Of the simulated cell: state (object poses, needs no GL library) or pixels (two cameras, no object pose)."""
+    scene: str = "plain"
+    """Of the simulated cell: plain, or varied (shades, light, camera shift and distractors anew in every episode)."""
+    image_size: int = 64
+    """Width and height of the simulated camera images, pixels."""
+    id: str | None = None
+    """Gymnasium id, also module:Id-v0; with env=gym only."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError, with what was got, what is wanted and the near miss, where the fields make no sense."""
+        one_of("env", self.env, ENVS)
+        one_of("task", self.task, TASKS)
+        one_of("obs", self.obs, OBSERVATIONS)
+        one_of("scene", self.scene, SCENES)
+        if not 16 <= self.image_size <= 512:
+            raise ValueError(f"image_size must be 16 to 512 pixels, got {self.image_size}")
+        if self.env == "gym" and not self.id:
+            raise ValueError("env=gym needs id=<Gymnasium id>, e.g. id=Pendulum-v1 or id=module:Id-v0")
+        if self.env != "gym" and self.id is not None:
+            raise ValueError(f"id={self.id} goes with env=gym only, got env={self.env}; set env=gym or drop id")
+
+
+def one_of(name: str, got: str, wanted: Collection[str]) -> None:
+    """Raise ValueError unless `got` is among the `wanted` names."""
+    if got not in wanted:
+        near = difflib.get_close_matches(str(got), wanted, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ValueError(f"{name} must be one of {', '.join(wanted)}, got {got}{hint}")

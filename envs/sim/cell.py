@@ -1,0 +1,250 @@
+"""A simulated workcell: the arm, its two cameras, and the things of one task on the table."""
+
+# MuJoCo's compiled module comes without type stubs.
+# pyright: reportAttributeAccessIssue=false
+
+from typing import Protocol
+
+import mujoco
+import numpy as np
+
+from envs.guard import GuardLimits
+from envs.sim import scene
+from envs.sim.controller import OperationalSpaceController
+from envs.sim.panda import ARM_JOINTS, FINGER_BODIES, FINGER_OPEN_M, TOOL_SITE
+from envs.sim.rendering import Pictures
+from wire.specs import ArraySpec
+from wire.types import Action, Observation
+
+ARM_DOFS = len(ARM_JOINTS)
+"""The arm comes first in qpos, qvel and ctrl; then the two fingers; then the task's things."""
+RATE_HZ = 10.0
+SUBSTEPS_PER_TORQUE = 5
+"""Torques are recomputed every 10 ms; at every 2 ms substep they cost three times as much and track no better."""
+METRES_PER_UNIT = 0.025
+HOME_RAD = (0.0, -0.1008, 0.0, -2.4482, 0.0003, 0.7774, 0.0003)
+"""Joint positions at the start of an episode: the tool points down from HOME_M, above the middle of the work area."""
+HOME_M = (0.47, 0.0, 0.20)
+PEOPLE_SIZE = (480, 360)
+"""Width and height of the picture for people, pixels."""
+
+LIMITS = GuardLimits(
+    low=(-1.0,) * 4,
+    high=(1.0,) * 4,
+    hold=(0.0, 0.0, 0.0, None),
+    metres_per_unit=METRES_PER_UNIT,
+    rate_hz=RATE_HZ,
+    # At the lowest target the finger tips are 3.5 mm above the table.
+    workspace_low_m=(0.30, -0.22, 0.018),
+    workspace_high_m=(0.64, 0.22, 0.32),
+    max_speed_m_s=0.25,
+    # Full speed may be reversed within one control period: the next action means what it says.
+    max_acceleration_m_s2=5.0,
+)
+ACTION = ArraySpec(shape=(4,), dtype="float32", unit="0.025 m, 0.025 m, 0.025 m, 0.04 m", low=-1.0, high=1.0)
+ACTION_NAMES = ("x", "y", "z", "gripper")
+PROPRIO = ArraySpec(
+    shape=(19,), dtype="float32", unit="joints rad [7], joints rad/s [7], fingers m, tool m [3], gripper command"
+)
+"""Layout of `proprio`: what a real arm reports at every control period, raw; the learner normalises.
+
+    0:7    joint positions, radians
+    7:14   joint velocities, radians per second
+    14     distance between the finger pads, metres (0 to 0.08)
+    15:18  tool centre point x, y, z, metres, base frame
+    18     last commanded gripper action, in [-1, 1]; the fingers need some 0.3 s to follow it
+"""
+
+
+class SimTask(Protocol):
+    """What a cell needs from its task: things on the table, and their state as an array."""
+
+    object: ArraySpec
+    """Of the privileged observation `object`."""
+
+    def furnish(self, world: mujoco.MjSpec) -> None:
+        """Add the task's things to the world."""
+        ...
+
+    def object_state(self, cell: "SimCell") -> np.ndarray:
+        """The privileged observation."""
+        ...
+
+
+class SimCell:
+    """The Workcell over MuJoCo.
+
+    Observations: `proprio` always; with obs=state also `object`, the task's things; with obs=pixels instead the uint8
+    images `front` and `wrist`. Without pixels no renderer exists and no GL library is needed.
+    """
+
+    kind = "sim"
+    robot = "panda"
+    rate_hz = RATE_HZ
+    action = ACTION
+    action_names = ACTION_NAMES
+    action_frame = "base"
+    limits = LIMITS
+
+    def __init__(self, task: SimTask, *, obs: str = "state", scene_name: str = "plain", image_size: int = 64) -> None:
+        """Build the cell.
+
+        Args:
+            task: Whose things stand on the table.
+            obs: state or pixels.
+            scene_name: plain, or varied: new shades, light, camera shift and distractors in every episode.
+            image_size: Width and height of the camera images, pixels.
+
+        Raises:
+            GraphicsUnavailableError: Where obs is pixels and no GL library works here.
+            RuntimeError: Where the robot's model files are not installed.
+        """
+        self._task = task
+        self._varied = scene_name == "varied"
+        self.model = self._compile()
+        self.data = mujoco.MjData(self.model)
+        joints = tuple(f"{scene.ARM}{name}" for name in ARM_JOINTS)
+        self._controller = OperationalSpaceController(self.model, f"{scene.ARM}{TOOL_SITE}", joints, np.array(HOME_RAD))
+        self._tool = self.model.site(f"{scene.ARM}{TOOL_SITE}").id
+        self._finger_bodies = [self.model.body(f"{scene.ARM}{name}").id for name in FINGER_BODIES]
+        self._pictures = Pictures(self.model, width=image_size, height=image_size) if obs == "pixels" else None
+        self._people: tuple[Pictures, mujoco.MjModel, mujoco.MjData] | None = None
+        frame = ArraySpec(shape=(image_size, image_size, 3), dtype="uint8", unit="sRGB")
+        senses = dict.fromkeys(scene.CAMERAS, frame) if self._pictures else {"object": task.object}
+        self.observation: dict[str, ArraySpec] = {**senses, "proprio": PROPRIO}
+        self.restart({}, {}, np.random.default_rng(0))
+
+    def _compile(self, *, detailed: bool = False) -> mujoco.MjModel:
+        world = scene.world_spec(varied=self._varied, detailed=detailed)
+        self._task.furnish(world)
+        return world.compile()
+
+    def restart(self, places: dict[str, np.ndarray], hues: dict[str, float], rng: np.random.Generator) -> None:
+        """Bring the arm home, and the task's things to their places.
+
+        Args:
+            places: Name of a body -> its pose: position and unit quaternion (w first), shape (7,), metres, base frame.
+            hues: Name of a geom -> hue in [0, 1): it gets another shade of it in every episode of the varied scene.
+            rng: Decides what varies between episodes in the varied scene; the plain scene draws nothing.
+        """
+        mujoco.mj_resetData(self.model, self.data)
+        self.data.qpos[:9] = [*HOME_RAD, FINGER_OPEN_M, FINGER_OPEN_M]
+        self.data.ctrl[ARM_DOFS:] = FINGER_OPEN_M
+        self._gripper = 1.0
+        for name, pose in places.items():
+            self._place(name, pose)
+        if self._varied:
+            scene.vary(self.model, hues, rng)
+            taken = [pose[:2] for pose in places.values()]
+            for name, xy in zip(scene.DISTRACTORS, scene.scatter(rng, len(scene.DISTRACTORS), taken), strict=True):
+                self._place(name, upright(xy, scene.DISTRACTOR_HALF_M, rng.uniform(0.0, np.pi / 2)))
+        mujoco.mj_forward(self.model, self.data)
+        self._controller.reset(self.data)
+        self._standing = True
+
+    def observe(self) -> Observation:
+        """The latest senses, as fresh arrays that the caller may keep."""
+        data = self.data
+        proprio = [*data.qpos[:7], *data.qvel[:7], self.finger_width(), *self.tool_position(), self._gripper]
+        senses = {"proprio": np.array(proprio, np.float32)}
+        if self._pictures is None:
+            return {"object": self._task.object_state(self).astype(np.float32), **senses}
+        return {name: self._pictures.take(data, camera) for name, camera in scene.CAMERAS.items()} | senses
+
+    def command(self, action: Action) -> None:
+        """Set the target of the coming control period from a guarded action, shape (4,), in [-1, 1]."""
+        self._controller.move(METRES_PER_UNIT * np.asarray(action[:3], np.float64))
+        self._gripper = float(action[3])
+        self.data.ctrl[ARM_DOFS:] = FINGER_OPEN_M * (1.0 + self._gripper) / 2.0
+        self._standing = False
+
+    def advance(self) -> None:
+        """Let one control period pass."""
+        updates = round(1.0 / (RATE_HZ * self.model.opt.timestep * SUBSTEPS_PER_TORQUE))
+        for update in range(updates):
+            # Where the target is now, not at the end of the 10 ms: half the lag, and no overshoot into the table.
+            self.data.ctrl[:ARM_DOFS] = self._controller.torques(self.data, update / updates, 1.0 / RATE_HZ)
+            mujoco.mj_step(self.model, self.data, SUBSTEPS_PER_TORQUE)
+        self._controller.arrive()
+        # Positions of bodies and contacts lag by one substep until this.
+        mujoco.mj_forward(self.model, self.data)
+
+    def hold(self) -> None:
+        """Stay where the robot is from now on, until the next command; the gripper keeps its last command."""
+        # Once only: taking the measured position as the target again and again would let the arm creep.
+        if not self._standing:
+            self._controller.stop(self.data)
+            self._standing = True
+
+    def target_position(self) -> np.ndarray:
+        """Commanded position of the tool centre point, shape (3,), metres, base frame."""
+        return self._controller.target.copy()
+
+    def tool_position(self) -> np.ndarray:
+        """Actual position of the tool centre point, shape (3,), metres, base frame."""
+        return self.data.site_xpos[self._tool].copy()
+
+    def finger_width(self) -> float:
+        """Distance between the finger pads, metres."""
+        return float(self.data.qpos[7] + self.data.qpos[8])
+
+    def body_position(self, name: str) -> np.ndarray:
+        """Position of a thing on the table, shape (3,), metres, base frame."""
+        return self.data.body(name).xpos.copy()
+
+    def body_rotation(self, name: str) -> np.ndarray:
+        """Rotation matrix of a thing on the table, shape (3, 3), its axes as columns in the base frame."""
+        return self.data.body(name).xmat.reshape(3, 3).copy()
+
+    def fingers_touching(self, name: str) -> int:
+        """How many of the two fingers touch a thing."""
+        bodies = self.model.geom_bodyid[self.data.contact.geom]
+        touching = bodies[(bodies == self.model.body(name).id).any(axis=1)]
+        return sum(bool((touching == finger).any()) for finger in self._finger_bodies)
+
+    def picture(self, width: int = PEOPLE_SIZE[0], height: int = PEOPLE_SIZE[1]) -> np.ndarray:
+        """A picture for people, uint8 of shape (height, width, 3): visual meshes, shadows, a camera that sees it all.
+
+        Raises:
+            GraphicsUnavailableError: Where no GL library works here.
+        """
+        if self._people is None or self._people[0].size != (width, height):
+            self._close_people()
+            model = self._compile(detailed=True)
+            pictures = Pictures(model, width=width, height=height, detailed=True)
+            self._people = pictures, model, mujoco.MjData(model)
+        pictures, model, data = self._people
+        scene.copy_look(self.model, model)
+        data.qpos[:], data.mocap_pos[:] = self.data.qpos, self.data.mocap_pos
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_camlight(model, data)
+        return pictures.take(data, "people")
+
+    def close(self) -> None:
+        """Release the renderers; safe to call twice."""
+        if self._pictures is not None:
+            self._pictures.close()
+        self._close_people()
+
+    def _close_people(self) -> None:
+        if self._people is not None:
+            self._people[0].close()
+            self._people = None
+
+    def _place(self, name: str, pose: np.ndarray) -> None:
+        body = self.model.body(name)
+        if body.mocapid[0] >= 0:
+            self.data.mocap_pos[body.mocapid[0]] = pose[:3]
+        else:
+            self.data.joint(name).qpos[:] = pose
+
+
+def upright(xy: np.ndarray, z: float, yaw: float) -> np.ndarray:
+    """Pose, shape (7,), of a thing that stands on the table, turned by `yaw` radians about the vertical."""
+    return np.array([*xy, z, np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)])
+
+
+def towards(offset_m: np.ndarray, gripper: float) -> Action:
+    """The action that moves by `offset_m`, shape (3,), metres, or as far that way as one control period permits."""
+    units = offset_m / METRES_PER_UNIT
+    return np.array([*(units / max(1.0, float(np.linalg.norm(units)))), gripper], np.float32)

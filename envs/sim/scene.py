@@ -1,0 +1,178 @@
+"""The world around the arm: table, lights, cameras, and what changes between the episodes of the varied scene."""
+
+# MuJoCo's compiled module comes without type stubs.
+# pyright: reportAttributeAccessIssue=false
+
+import colorsys
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from envs.sim.panda import CONTACT, hand_frame, panda_spec
+
+CENTRE_M = (0.47, 0.0)
+"""Middle of the work area on the table, base frame; the table top is z = 0."""
+ARM = "arm/"
+"""Prefix of the names of everything that belongs to the arm."""
+CAMERAS = {"front": "front", "wrist": f"{ARM}wrist"}
+"""Name of the observation -> name of the camera in the model."""
+DISTRACTORS = ("distractor_0", "distractor_1")
+DISTRACTOR_HALF_M = 0.017
+KEY_LIGHT = "key"
+
+_TABLE_RGBA = (0.55, 0.50, 0.44, 1.0)
+_FRONT_EYE_M, _FRONT_LOOKS_AT_M = (1.02, 0.0, 0.50), (0.47, 0.0, 0.075)
+_KEY_DIRECTION = (-0.35, 0.25, -0.9)
+
+
+def world_spec(*, varied: bool, detailed: bool = False) -> mujoco.MjSpec:
+    """The arm at a table under two lights and two cameras; a task adds its own things.
+
+    Args:
+        varied: Add the two distractor boxes of the varied scene.
+        detailed: Visual meshes, soft shadows and antialiasing, for pictures that people look at.
+    """
+    spec = mujoco.MjSpec()
+    _set_options(spec, detailed)
+    _furnish(spec, detailed)
+    arm = panda_spec(detailed=detailed)
+    _add_camera(hand_frame(arm), "wrist", eye=(0.085, 0.0, 0.105), looks_at=(0.012, 0.0, 0.26), fovy=72.0)
+    spec.attach(arm, frame=spec.worldbody.add_frame(), prefix=ARM)
+    if varied:
+        for name in DISTRACTORS:
+            add_box(spec, name, half_m=DISTRACTOR_HALF_M, mass_kg=0.05, rgba=(0.2, 0.4, 0.8, 1.0))
+    return spec
+
+
+def add_box(spec: mujoco.MjSpec, name: str, *, half_m: float, mass_kg: float, rgba: tuple[float, ...]) -> None:
+    """Add a free cube that the hand can grasp; body, joint and geom bear its name."""
+    body = spec.worldbody.add_body(name=name, pos=[CENTRE_M[0], CENTRE_M[1], half_m])
+    body.add_freejoint(name=name)
+    geom = body.add_geom(
+        name=name, type=mujoco.mjtGeom.mjGEOM_BOX, size=[half_m] * 3, mass=mass_kg, condim=4, **CONTACT
+    )
+    geom.friction, geom.rgba = [0.5, 0.02, 1e-4], rgba
+
+
+def add_marker(spec: mujoco.MjSpec, name: str, *, radius_m: float, rgba: tuple[float, ...]) -> None:
+    """Add a ball that is seen but not felt."""
+    body = spec.worldbody.add_body(name=name, mocap=True, pos=[CENTRE_M[0], CENTRE_M[1], 0.1])
+    body.add_geom(
+        name=name, type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[radius_m, 0, 0], contype=0, conaffinity=0, rgba=rgba
+    )
+
+
+def vary(model: mujoco.MjModel, hues: dict[str, float], rng: np.random.Generator) -> None:
+    """Change what the policy must not depend on: shades, light direction, camera position.
+
+    Every property is set anew, none is changed by a difference, so that nothing of an earlier episode remains.
+
+    Args:
+        model: Of a varied world.
+        hues: Name of a geom -> its hue in [0, 1), which it keeps; only the shade varies.
+        rng: Decides everything.
+    """
+    for name, hue in hues.items():
+        shade = (hue + rng.uniform(-0.02, 0.02)) % 1.0, rng.uniform(0.75, 1.0), rng.uniform(0.5, 0.95)
+        model.geom(name).rgba[:3] = colorsys.hsv_to_rgb(*shade)
+    model.geom("table").rgba[:3] = colorsys.hsv_to_rgb(rng.uniform(), rng.uniform(0.05, 0.4), rng.uniform(0.3, 0.75))
+    for name in DISTRACTORS:
+        # Yellow to blue: none of the reds and pinks of the tasks' own things.
+        shade = rng.uniform(0.14, 0.72), rng.uniform(0.5, 1.0), rng.uniform(0.4, 0.9)
+        model.geom(name).rgba[:3] = colorsys.hsv_to_rgb(*shade)
+    direction = np.array([rng.uniform(-0.7, 0.7), rng.uniform(-0.7, 0.7), -1.0])
+    model.light(KEY_LIGHT).dir[:] = direction / np.linalg.norm(direction)
+    model.camera("front").pos[:] = np.array(_FRONT_EYE_M) + rng.uniform(-0.01, 0.01, 3)
+
+
+def copy_look(source: mujoco.MjModel, target: mujoco.MjModel) -> None:
+    """Give `target`, the same world compiled with other meshes, the colours and the light that `source` has now."""
+    for index in range(source.ngeom):
+        if name := source.geom(index).name:
+            target.geom(name).rgba[:] = source.geom_rgba[index]
+    direction = source.light(KEY_LIGHT).dir
+    target.light(KEY_LIGHT).dir[:] = direction
+    # Shadows are cast within a square about the light's position: aim its middle at the work area.
+    target.light(KEY_LIGHT).pos[:] = np.array([*CENTRE_M, 0.0]) - 2.0 * direction / np.linalg.norm(direction)
+
+
+def scatter(rng: np.random.Generator, count: int, taken_m: list[np.ndarray]) -> list[np.ndarray]:
+    """Places on the table for distractors, each of shape (2,), metres: apart from `taken_m` and from each other."""
+    places: list[np.ndarray] = []
+    while len(places) < count:
+        place = np.array(CENTRE_M) + rng.uniform((-0.14, -0.20), (0.14, 0.20))
+        # The open hand is 16 cm across: nearer than 11 cm it would push the distractor while it grasps.
+        free = all(np.linalg.norm(place - other) > 0.11 for other in taken_m)
+        if free and all(np.linalg.norm(place - other) > 0.07 for other in places):
+            places.append(place)
+    return places
+
+
+def _set_options(spec: mujoco.MjSpec, detailed: bool) -> None:
+    option = spec.option
+    option.timestep = 0.002
+    option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    # Elliptic cones, impratio and noslip together keep a held cube from creeping out of the grip.
+    option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
+    option.impratio = 10.0
+    option.noslip_iterations = 5
+    # Without this the near plane grows with the room and the wrist camera sees through the hand.
+    spec.stat.extent = 1.0
+    spec.stat.center = [CENTRE_M[0], CENTRE_M[1], 0.1]
+    quality = spec.visual.quality
+    quality.offsamples = 4 if detailed else 0
+    quality.shadowsize = 4096 if detailed else 512
+    spec.visual.map.shadowclip = 1.2
+    spec.visual.map.znear = 0.01
+    spec.visual.headlight.ambient = [0.2 if detailed else 0.35] * 3
+    spec.visual.headlight.diffuse = [0.2 if detailed else 0.25] * 3
+    spec.visual.headlight.specular = [0.0, 0.0, 0.0]
+    spec.visual.global_.offwidth, spec.visual.global_.offheight = 1920, 1080
+
+
+def _furnish(spec: mujoco.MjSpec, detailed: bool) -> None:
+    world = spec.worldbody
+    if detailed:
+        spec.add_texture(
+            name="sky",
+            type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
+            builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
+            rgb1=[0.80, 0.86, 0.92],
+            rgb2=[0.45, 0.52, 0.60],
+            width=256,
+            height=256,
+        )
+    # The floor lies well below the table top: coplanar faces flicker in the picture.
+    world.add_geom(
+        name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[3, 3, 0.1], pos=[0, 0, -0.75], rgba=[0.32, 0.35, 0.38, 1]
+    )
+    world.add_geom(
+        name="table",
+        type=mujoco.mjtGeom.mjGEOM_BOX,
+        size=[0.60, 0.60, 0.03],
+        pos=[0.35, 0, -0.03],
+        rgba=_TABLE_RGBA,
+        friction=[0.5, 0.02, 1e-4],
+        condim=4,
+        **CONTACT,
+    )
+    light: dict[str, Any] = {"type": mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, "specular": [0.1] * 3}
+    world.add_light(
+        name=KEY_LIGHT, pos=[0.8, -0.4, 2.0], dir=_KEY_DIRECTION, diffuse=[0.55] * 3, castshadow=detailed, **light
+    )
+    world.add_light(
+        name="fill", pos=[0.5, 1.0, 2.0], dir=[0.1, -0.6, -0.8], diffuse=[0.15] * 3, castshadow=False, **light
+    )
+    _add_camera(world, "front", eye=_FRONT_EYE_M, looks_at=_FRONT_LOOKS_AT_M, fovy=38.0)
+    _add_camera(world, "people", eye=(1.45, -1.0, 0.80), looks_at=(0.27, 0.0, 0.27), fovy=36.0)
+
+
+def _add_camera(parent: Any, name: str, *, eye: tuple[float, ...], looks_at: tuple[float, ...], fovy: float) -> None:
+    """Add a camera to a body or frame, aimed at a point of the parent's frame, its picture's up nearest to +z or +x."""
+    backward = np.subtract(eye, looks_at)
+    backward = backward / np.linalg.norm(backward)
+    up = np.array([1.0, 0.0, 0.0]) if abs(backward[2]) > 0.8 else np.array([0.0, 0.0, 1.0])
+    right = np.cross(up, backward)
+    right = right / np.linalg.norm(right)
+    parent.add_camera(name=name, pos=eye, xyaxes=[*right, *np.cross(backward, right)], fovy=fovy)

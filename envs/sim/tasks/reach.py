@@ -1,0 +1,74 @@
+"""Reach: bring the tool to a marker in the air. The task to debug a machine with: seconds to learn."""
+
+# MuJoCo's compiled module comes without type stubs.
+# pyright: reportAttributeAccessIssue=false
+
+import mujoco
+import numpy as np
+
+from envs.experts import Corrector, Expert, NoisyExpert, StuckCorrector
+from envs.sim import scene
+from envs.sim.cell import SimCell, towards, upright
+from envs.workcell import Outcome
+from wire.specs import ArraySpec
+from wire.types import Action
+
+TOLERANCE_M = 0.02
+_LOW_M, _HIGH_M = np.array([0.37, -0.15, 0.03]), np.array([0.57, 0.15, 0.13])
+
+
+class Reach:
+    """The tool centre point must come within 2 cm of the marker."""
+
+    name = "reach"
+    reward = "sparse-1"
+    return_bounds = (0.0, 1.0)
+    max_episode_steps = 30
+    object = ArraySpec(shape=(6,), dtype="float32", unit="marker m [3], marker - tool m [3]")
+
+    def furnish(self, world: mujoco.MjSpec) -> None:
+        """Add the marker."""
+        scene.add_marker(world, "marker", radius_m=0.015, rgba=(0.9, 0.1, 0.6, 1.0))
+
+    def object_state(self, cell: SimCell) -> np.ndarray:
+        """Marker position and where it lies from the tool, shape (6,), metres, base frame."""
+        marker = cell.body_position("marker")
+        return np.concatenate([marker, marker - cell.tool_position()])
+
+    def reset(self, cell: SimCell, rng: np.random.Generator) -> None:
+        """Put the marker somewhere in a box of 20 x 30 x 10 cm below the tool, in sight of both cameras."""
+        marker = rng.uniform(_LOW_M, _HIGH_M)
+        cell.restart({"marker": upright(marker[:2], marker[2], 0.0)}, {"marker": 0.90}, rng)
+
+    def evaluate(self, cell: SimCell) -> Outcome:
+        """1.0 on success, else 0.0."""
+        success = distance_m(cell) < TOLERANCE_M
+        return Outcome(reward=float(success), success=success)
+
+    def expert(self, cell: SimCell, rng: np.random.Generator, noise: float = 0.0) -> Expert:
+        """A script that reaches the marker; `noise` is the sigma of its Gaussian noise, in action units."""
+        expert = ReachExpert(cell)
+        return NoisyExpert(expert, rng, noise, dims=3) if noise else expert
+
+    def corrector(self, cell: SimCell, rng: np.random.Generator) -> Corrector:
+        """Somebody who helps a policy that comes no nearer."""
+        return StuckCorrector(ReachExpert(cell), lambda: -distance_m(cell), rng)
+
+
+class ReachExpert:
+    """Goes straight to the marker."""
+
+    def __init__(self, cell: SimCell) -> None:
+        self._cell = cell
+
+    def begin_episode(self) -> None:
+        """Forget the last episode; there is nothing to forget."""
+
+    def propose(self) -> Action:
+        """The longest step towards the marker that the speed limit allows; the gripper stays open."""
+        return towards(self._cell.body_position("marker") - self._cell.target_position(), gripper=1.0)
+
+
+def distance_m(cell: SimCell) -> float:
+    """How far the tool is from the marker."""
+    return float(np.linalg.norm(cell.body_position("marker") - cell.tool_position()))
