@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
@@ -89,20 +90,25 @@ def open_reader(path: Path, kind: Kind) -> sqlite3.Connection:
     uri = f"file:{quote(str(path.absolute()))}?mode=ro"
     with explained(path, "read"):
         try:
-            db = sqlite3.connect(uri, uri=True, timeout=BUSY_S)
-            _check_kind(db, path, kind)
+            return _reader(uri, path, kind)
         except sqlite3.OperationalError:
             if Path(f"{path}-wal").exists():
                 raise
             # A finished run in a folder that cannot be written has no room for WAL's shared memory, nor need of it.
-            db = sqlite3.connect(f"{uri}&immutable=1", uri=True)
-            _check_kind(db, path, kind)
-    db.execute("PRAGMA query_only = ON")
+            return _reader(f"{uri}&immutable=1", path, kind)
+
+
+def _reader(uri: str, path: Path, kind: Kind) -> sqlite3.Connection:
+    with contextlib.ExitStack() as undo:
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_S, check_same_thread=False)
+        db = undo.enter_context(contextlib.closing(connection))
+        _check_kind(db, path, kind)
+        undo.pop_all()
     return db
 
 
 @contextlib.contextmanager
-def explained(path: Path, verb: str):  # noqa: ANN201 - a context manager that yields nothing
+def explained(path: Path, verb: str) -> Iterator[None]:
     """Turn what SQLite and the system say into a StoreError that names the file and the cure."""
     try:
         yield

@@ -1,0 +1,318 @@
+"""The self-describing `steps.sqlite` of a run or a file of demonstrations: spec, episodes, steps, frames, labels."""
+
+import contextlib
+import sqlite3
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple, Self
+
+import msgspec
+import numpy as np
+
+from wire.codec import DecodeError, decode_spec, decode_step, encode_spec, encode_step
+from wire.database import Kind, StoreError, Writer, explained, open_reader
+from wire.specs import EnvSpec, SpecMismatch
+from wire.types import Observation, Source, Step
+
+__all__ = ["EpisodeSummary", "Row", "StepStore", "StoreError"]
+
+_CHUNK = 32
+_DAMAGE_LINES = 100
+_KIND = Kind(
+    name="Handrail archive (steps.sqlite)",
+    application_id=0x48524C53,  # "HRLS"
+    format=1,
+    schema="""
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+    CREATE TABLE episodes (
+        stream TEXT NOT NULL, episode INTEGER NOT NULL, length INTEGER NOT NULL, episode_return REAL NOT NULL,
+        success INTEGER NOT NULL, human_steps INTEGER NOT NULL, terminated INTEGER NOT NULL,
+        truncated INTEGER NOT NULL, first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL,
+        PRIMARY KEY (stream, episode));
+    CREATE TABLE steps (
+        id INTEGER PRIMARY KEY, stream TEXT NOT NULL, seq INTEGER NOT NULL, episode INTEGER NOT NULL,
+        t INTEGER NOT NULL, source INTEGER NOT NULL, reward REAL NOT NULL, terminated INTEGER NOT NULL,
+        truncated INTEGER NOT NULL, success INTEGER NOT NULL, body BLOB NOT NULL, crc INTEGER NOT NULL,
+        UNIQUE (stream, seq));
+    CREATE TABLE frames (
+        step INTEGER NOT NULL, final INTEGER NOT NULL, name TEXT NOT NULL, pixels BLOB NOT NULL,
+        crc INTEGER NOT NULL, PRIMARY KEY (step, final, name));
+    CREATE TABLE labels (
+        id INTEGER PRIMARY KEY, stream TEXT NOT NULL, seq INTEGER NOT NULL, kind TEXT NOT NULL,
+        value REAL NOT NULL, version TEXT NOT NULL);
+    """,
+)
+_INSERT_STEP = f"INSERT INTO steps VALUES ({', '.join('?' * 12)}) ON CONFLICT (stream, seq) DO NOTHING"
+# A stream's steps lie next to each other and t counts them, so an episode's are found without reading the others.
+_HUMAN = (int(Source.HUMAN), int(Source.SCRIPT))
+_INSERT_EPISODE = f"""
+    INSERT OR REPLACE INTO episodes
+    SELECT stream, episode, count(*), total(reward), max(success), sum(source IN {_HUMAN}),
+           max(terminated), max(truncated), min(seq), max(seq)
+    FROM steps WHERE stream = :stream AND seq BETWEEN :seq - :t AND :seq AND episode = :episode
+"""
+
+
+class Row(NamedTuple):
+    """One archived step; `row` counts from 1 in the order of insertion, without gaps."""
+
+    row: int
+    stream: str
+    seq: int
+    step: Step
+
+
+class EpisodeSummary(NamedTuple):
+    """One finished episode."""
+
+    stream: str
+    episode: int
+    length: int
+    episode_return: float
+    success: bool
+    human_steps: int
+    terminated: bool
+    truncated: bool
+    first_seq: int
+    last_seq: int
+
+
+class StepStore:
+    """Steps on disk, each once. Open it with `open` to append or with `read` to look; one thread at a time uses it."""
+
+    def __init__(self, path: Path, db: sqlite3.Connection, writer: Writer | None) -> None:
+        self.path = path
+        self.damaged = 0
+        """How many rows `rows` has skipped because they were damaged."""
+        self.damage: list[str] = []
+        """One line for each of them, the first hundred."""
+        self._db = db
+        self._writer = writer
+        self._newest: int | None = None
+        with explained(path, "read"):
+            stored = dict(db.execute("SELECT key, value FROM meta"))
+        try:
+            self.spec: EnvSpec = decode_spec(stored.pop("spec", ""))
+        except DecodeError as error:
+            raise StoreError(f"cannot read {path}: {error}; restore it from a copy") from None
+        self.info: Mapping[str, str] = MappingProxyType(stored)
+
+    @classmethod
+    def open(cls, path: Path, spec: EnvSpec, info: Mapping[str, str] = MappingProxyType({})) -> Self:
+        """Create the file, or open it to append.
+
+        Args:
+            path: The file.
+            spec: What its steps must be like.
+            info: Facts of the run to keep with it; a fact given again replaces the former.
+
+        Raises:
+            SpecMismatch: The file holds steps of another spec.
+            StoreError: It is no such file, newer than this version, or somebody else is writing it.
+        """
+        text = encode_spec(spec)
+        with contextlib.ExitStack() as undo:
+            writer = undo.enter_context(contextlib.closing(Writer(path, _KIND, synchronous="FULL")))
+            with explained(path, "write"):
+                writer.begin()
+                writer.db.execute("INSERT OR IGNORE INTO meta VALUES ('spec', ?)", (text,))
+                facts = [(key, value) for key, value in info.items() if key != "spec"]
+                writer.db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", facts)
+            store = cls(path, writer.db, writer)
+            cure = "Choose another run=<dir>, or set task and env as they were"
+            spec.require_same(store.spec, ours="this run", theirs=str(path), cure=cure)
+            writer.commit()
+            undo.pop_all()
+        return store
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Open a finished or a live file to look only; raises StoreError where it is missing or something else."""
+        db = open_reader(path, _KIND)
+        try:
+            return cls(path, db, None)
+        except BaseException:
+            db.close()
+            raise
+
+    def insert(self, stream: str, seq: int, step: Step) -> bool:
+        """Add a step, durable after `commit`; False where the stream's `seq` is there already.
+
+        Raises:
+            SpecMismatch: The step is not of the file's spec; nothing was changed.
+            StoreError: The disk did not take it; everything since the last commit is undone.
+        """
+        problem = self.spec.step_problem(step)
+        if problem is not None:
+            raise SpecMismatch(f"step {seq} of stream {stream[:8]} does not fit the archive: {problem}")
+        writer = self._writing()
+        with explained(self.path, "write"):
+            try:
+                writer.begin()
+                return self._insert(writer.db, stream, seq, step)
+            except sqlite3.Error:
+                self.rollback()
+                raise
+
+    def _insert(self, db: sqlite3.Connection, stream: str, seq: int, step: Step) -> bool:
+        row = (self.last_row() if self._newest is None else self._newest) + 1
+        vectors, frames = _split(step.observation, self.spec)
+        final_vectors, final_frames = _split(step.final_observation or {}, self.spec)
+        final = None if step.final_observation is None else final_vectors
+        body = encode_step(msgspec.structs.replace(step, observation=vectors, final_observation=final))
+        outcome = (
+            int(step.source),
+            float(step.reward),
+            bool(step.terminated),
+            bool(step.truncated),
+            bool(step.success),
+        )
+        values = (row, stream, seq, int(step.episode), int(step.t), *outcome, body, _step_crc(row, stream, seq, body))
+        if db.execute(_INSERT_STEP, values).rowcount == 0:
+            return False
+        for place, images in enumerate((frames, final_frames)):
+            for name, image in images.items():
+                pixels = image.tobytes()
+                crc = _frame_crc(row, place, name, pixels)
+                db.execute("INSERT INTO frames VALUES (?, ?, ?, ?, ?)", (row, place, name, pixels, crc))
+        if step.ended:
+            db.execute(_INSERT_EPISODE, {"stream": stream, "episode": step.episode, "seq": seq, "t": step.t})
+        self._newest = row
+        return True
+
+    def commit(self) -> None:
+        """Make every inserted step durable; raises StoreError, and undoes them, where the disk did not take them."""
+        try:
+            self._writing().commit()
+        except StoreError:
+            self._newest = None
+            raise
+
+    def rollback(self) -> None:
+        """Undo everything since the last commit."""
+        self._writing().rollback()
+        self._newest = None
+
+    def last_seq(self, stream: str) -> int:
+        """The newest seq of a stream, 0 where there is none."""
+        return self._one("SELECT coalesce(max(seq), 0) FROM steps WHERE stream = ?", stream)
+
+    def last_row(self) -> int:
+        """The number of the newest row, 0 where there is none."""
+        return self._one("SELECT coalesce(max(id), 0) FROM steps")
+
+    def count(self) -> int:
+        """How many steps there are."""
+        return self._one("SELECT count(*) FROM steps")
+
+    def streams(self) -> list[str]:
+        """The streams, in the order in which they first came."""
+        return [stream for stream, _ in self._all("SELECT stream, min(id) FROM steps GROUP BY stream ORDER BY min(id)")]
+
+    def episodes(self) -> list[EpisodeSummary]:
+        """The finished episodes, in the order in which they ended."""
+        rows = self._all("SELECT * FROM episodes ORDER BY rowid")
+        return [msgspec.convert(row, EpisodeSummary, strict=False) for row in rows]
+
+    def rows(self, after: int = 0) -> Iterator[Row]:
+        """The steps after row `after`, in order of insertion; damaged ones are skipped, counted and named."""
+        newest = self.last_row()
+        # Read in chunks: one long read would keep the writer of a live file from ever shortening its log.
+        for first in range(after + 1, newest + 1, _CHUNK):
+            yield from self._read(first, min(first + _CHUNK - 1, newest))
+
+    def close(self) -> None:
+        """Close the file; what was not committed is forgotten."""
+        if self._writer is None:
+            self._db.close()
+        else:
+            self._writer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _writing(self) -> Writer:
+        if self._writer is None:
+            raise StoreError(f"{self.path} was opened to read; open it with StepStore.open to append")
+        return self._writer
+
+    def _one(self, query: str, *values: object) -> int:
+        with explained(self.path, "read"):
+            return self._db.execute(query, values).fetchone()[0]
+
+    def _all(self, query: str, *values: object) -> list[tuple]:
+        with explained(self.path, "read"):
+            return self._db.execute(query, values).fetchall()
+
+    def _read(self, first: int, last: int) -> list[Row]:
+        """The intact rows from `first` to `last`; a damaged page costs the rows on it, found by halving."""
+        between = "BETWEEN ? AND ?"
+        try:
+            steps = self._db.execute(f"SELECT id, stream, seq, body, crc FROM steps WHERE id {between}", (first, last))
+            found = {row: rest for row, *rest in steps}
+            frames: dict[int, list[tuple]] = {row: [] for row in found}
+            images = self._db.execute(
+                f"SELECT step, final, name, pixels, crc FROM frames WHERE step {between}", (first, last)
+            )
+            for row, *image in images:
+                frames.setdefault(row, []).append(tuple(image))
+        except sqlite3.OperationalError as error:
+            raise StoreError(f"cannot read {self.path}: {error}; check the disk") from error
+        except sqlite3.DatabaseError as error:
+            if first < last:
+                middle = (first + last) // 2
+                return self._read(first, middle) + self._read(middle + 1, last)
+            self._note(first, str(error))
+            return []
+        rows = []
+        for row in range(first, last + 1):
+            try:
+                stream, seq, body, crc = found[row]
+                rows.append(Row(row, stream, seq, self._join(row, stream, seq, body, crc, frames[row])))
+            except KeyError:
+                self._note(row, "it is missing")
+            except DecodeError as error:
+                self._note(row, str(error))
+        return rows
+
+    def _join(self, row: int, stream: str, seq: int, body: bytes, crc: int, frames: list[tuple]) -> Step:
+        """The step with its frames back in place; raises DecodeError where anything of it is damaged or missing."""
+        if crc != _step_crc(row, stream, seq, body):
+            raise DecodeError(f"step {seq} of stream {stream[:8]} fails its checksum")
+        step = decode_step(body)
+        parts: tuple[Observation, Observation] = (dict(step.observation), dict(step.final_observation or {}))
+        for final, name, pixels, frame_crc in frames:
+            if frame_crc != _frame_crc(row, final, name, pixels) or name not in self.spec.observation:
+                raise DecodeError(f"frame {name} of step {seq} of stream {stream[:8]} fails its checksum")
+            parts[final][name] = np.frombuffer(pixels, np.uint8).reshape(self.spec.observation[name].shape)
+        step = msgspec.structs.replace(
+            step, observation=parts[0], final_observation=None if step.final_observation is None else parts[1]
+        )
+        problem = self.spec.step_problem(step)
+        if problem is not None:
+            raise DecodeError(f"step {seq} of stream {stream[:8]} is not whole: {problem}")
+        return step
+
+    def _note(self, row: int, problem: str) -> None:
+        self.damaged += 1
+        if len(self.damage) < _DAMAGE_LINES:
+            self.damage.append(f"row {row} of {self.path}: {problem}")
+
+
+def _split(observation: Observation, spec: EnvSpec) -> tuple[Observation, Observation]:
+    """The vectors and the frames of an observation: frames lie apart, so that statistics never touch them."""
+    frames = {name: value for name, value in observation.items() if spec.observation[name].is_frame}
+    return {name: value for name, value in observation.items() if name not in frames}, frames
+
+
+def _step_crc(row: int, stream: str, seq: int, body: bytes) -> int:
+    return zlib.crc32(body, zlib.crc32(f"{row}:{stream}:{seq}".encode()))
+
+
+def _frame_crc(row: int, final: int, name: str, pixels: bytes) -> int:
+    return zlib.crc32(pixels, zlib.crc32(f"{row}:{final}:{name}".encode()))
