@@ -38,7 +38,7 @@ class GymEnv(gymnasium.Env[Observation, Action]):
         self._closed = False
         inner: Any = self._env.unwrapped
         self.render_mode, self.metadata = self._env.render_mode, self._env.metadata
-        named = _named_spaces(env_id, self._env.observation_space)
+        named: dict[str, Any] = _named_spaces(env_id, self._env.observation_space)
         self._single = next(iter(named))
         self._scale, self._offset = _action_map(env_id, self._env.action_space)
         dims = self._scale.size
@@ -59,7 +59,7 @@ class GymEnv(gymnasium.Env[Observation, Action]):
             reward="env-1",
             return_bounds=None if bounds is None else (float(bounds[0]), float(bounds[1])),
         )
-        self.observation_space = Dict(named)
+        self.observation_space: Any = Dict(named)
         self.action_space = Box(-1.0, 1.0, (dims,), np.float32)
 
     def reset(
@@ -76,7 +76,7 @@ class GymEnv(gymnasium.Env[Observation, Action]):
         observation, reward, terminated, truncated, info = self._env.step(
             native.reshape(space.shape).astype(space.dtype)
         )
-        reached = info.get("is_success", info.get("success", terminated and reward > 0))
+        reached = info.get("is_success", info.get("success", terminated and float(reward) > 0.0))
         # Success and the time limit may fall on one step; then value does not follow.
         cut = bool(truncated) and not terminated
         return self._named(observation), float(reward), bool(terminated), cut, {**info, "success": bool(reached)}
@@ -153,7 +153,7 @@ def _make(env_id: str, kwargs: dict[str, Any]) -> gymnasium.Env[Any, Any]:
         raise UnusableEnvError(f"cannot make {env_id}: {error}; install it, or correct the module's name") from error
 
 
-def _named_spaces(env_id: str, space: Space[Any]) -> dict[str, Box]:
+def _named_spaces(env_id: str, space: Space[Any]) -> dict[str, Any]:
     """Each observation array with its name and the dtype it travels in."""
     if isinstance(space, Dict):
         return {name: _box(env_id, f"observation {name}", part) for name, part in space.spaces.items()}

@@ -125,9 +125,8 @@ class WorkcellEnv(gymnasium.Env[Observation, Action], Generic[Cell]):
             return_bounds=task.return_bounds,
         )
         self.return_bounds, self.max_episode_steps = task.return_bounds, task.max_episode_steps
-        self.observation_space: Any = gymnasium.spaces.Dict(
-            {name: _space(spec) for name, spec in cell.observation.items()}
-        )
+        spaces: dict[str, Any] = {name: _space(spec) for name, spec in cell.observation.items()}
+        self.observation_space: Any = gymnasium.spaces.Dict(spaces)
         self.action_space = _space(cell.action)
         self._t: int | None = None
         """Control periods since the reset; None where an episode has yet to start."""

@@ -42,7 +42,7 @@ LIMITS = GuardLimits(
     max_acceleration_m_s2=5.0,
 )
 ACTION = ArraySpec(shape=(4,), dtype="float32", unit="0.025 m, 0.025 m, 0.025 m, 0.04 m", low=-1.0, high=1.0)
-ACTION_NAMES = ("x", "y", "z", "gripper")
+ACTION_NAMES: tuple[str, ...] = ("x", "y", "z", "gripper")
 PROPRIO = ArraySpec(
     shape=(19,), dtype="float32", unit="joints rad [7], joints rad/s [7], fingers m, tool m [3], gripper command"
 )

@@ -24,7 +24,7 @@ class PickCube:
 
     name = "pick_cube"
     reward = "sparse-1"
-    return_bounds = (0.0, 1.0)
+    return_bounds: tuple[float, float] | None = (0.0, 1.0)
     max_episode_steps = 50
     object = ArraySpec(shape=(8,), dtype="float32", unit="cube m [3], cube - tool m [3], cos and sin of 4 yaw")
 

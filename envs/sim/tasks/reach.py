@@ -22,7 +22,7 @@ class Reach:
 
     name = "reach"
     reward = "sparse-1"
-    return_bounds = (0.0, 1.0)
+    return_bounds: tuple[float, float] | None = (0.0, 1.0)
     max_episode_steps = 30
     object = ArraySpec(shape=(6,), dtype="float32", unit="marker m [3], marker - tool m [3]")
 
