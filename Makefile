@@ -30,7 +30,7 @@ test: $(VENV)/.installed-dev $(VENV)/rendering.env  ## run the tests
 check: $(VENV)/.installed-dev  ## style, types and import directions, in under a minute
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
-	@$(BIN)/pyright
+	@$(BIN)/pyright --pythonpath $(BIN)/python
 	@$(BIN)/lint-imports --no-cache
 
 format: $(VENV)/.installed-dev  ## put the code in shape

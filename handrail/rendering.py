@@ -73,6 +73,8 @@ def probe(backend: str, extra: Mapping[str, str] | None = None, timeout_s: float
 
 def _last_error(stderr: str) -> str:
     """The first traceback's message: later ones come from destructors and only hide it."""
+    if "'NoneType' object has no attribute" in stderr:  # PyOpenGL's way of saying that it loaded no library.
+        return "its library is not installed"
     for line in stderr.splitlines():
         if line[:1].isalpha() and "Error" in line.split(":")[0]:
             return line.strip()

@@ -1,0 +1,93 @@
+"""The rooms stay where they are and stay as light as they promise, whatever else is installed here."""
+
+import importlib
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = [
+    name
+    for name in ("wire", "envs", "networks", "rewards", "actor", "learner", "handrail")
+    if (ROOT / name / "__init__.py").is_file()
+]
+HEAVY = ("torch", "jax", "jaxlib", "optax", "mujoco", "rclpy", "gymnasium", "transformers")
+CONFIGS = sorted(path for room in ROOMS for path in (ROOT / room).rglob("config.py"))
+
+
+def module_name(path: Path) -> str:
+    """`wire/codec.py` is the module wire.codec."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def heavy_after_importing(modules: list[str]) -> list[str]:
+    """What of HEAVY a fresh interpreter has loaded after these imports."""
+    code = "import importlib, sys\n"
+    code += f"for name in {modules!r}: importlib.import_module(name)\n"
+    code += f"print(*[name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_room_is_imported_from_this_checkout(room):
+    file = importlib.import_module(room).__file__
+    assert file is not None
+    assert Path(file).resolve() == ROOT / room / "__init__.py"
+
+
+def test_the_contract_imports_nothing_heavy():
+    modules = sorted({module_name(path) for path in (ROOT / "wire").rglob("*.py") if path.name != "__main__.py"})
+    assert heavy_after_importing(modules) == []
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=[module_name(path) for path in CONFIGS])
+def test_config_modules_import_nothing_heavy(path):
+    assert heavy_after_importing([module_name(path)]) == []
+
+
+def test_the_front_door_imports_nothing_heavy():
+    modules = sorted(
+        {module_name(path) for path in (ROOT / "handrail").rglob("*.py") if path.name not in ("__main__.py",)}
+    )
+    assert heavy_after_importing(modules) == []
+
+
+def test_a_heavy_import_would_be_found():
+    assert heavy_after_importing(["gymnasium"]) == ["gymnasium"]
+
+
+@pytest.mark.parametrize("folder", ["tests", "launch", "docker", "benchmarks", "scripts", "ros2_ws"])
+def test_folders_that_are_no_packages_have_no_init(folder):
+    assert not list((ROOT / folder).rglob("__init__.py")), f"{folder}/ would shadow a package of the same name"
+
+
+def test_every_room_is_under_the_import_contracts():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert set(settings["tool"]["importlinter"]["root_packages"]) == set(ROOMS)
+    assert set(settings["tool"]["setuptools"]["packages"]["find"]["include"]) >= set(ROOMS)
+    assert set(settings["tool"]["pyright"]["include"]) >= set(ROOMS)
+
+
+def test_every_top_level_package_is_a_known_room():
+    found = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    assert found == set(ROOMS)
+
+
+def test_prints_are_lints_business():
+    """Ruff's T20 keeps prints out of the rooms; this holds only that nobody turns it off for a room."""
+    lint = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]["lint"]
+    assert "T20" in lint["select"]
+    excused = {pattern.split("/")[0] for pattern, rules in lint["per-file-ignores"].items() if "T20" in rules}
+    assert not excused & set(ROOMS)
+
+
+def test_constraints_pin_one_exact_version_each():
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and line[0] != "#"]
+    assert all(line.count("==") == 1 and "://" not in line and " " not in line for line in lines)
+    names = [line.split("==")[0].lower().replace("_", "-") for line in lines]
+    assert len(names) == len(set(names))
