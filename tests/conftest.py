@@ -1,0 +1,24 @@
+"""What every test process needs before anything heavy is imported in it."""
+
+import os
+import sys
+
+from hypothesis import settings
+
+from handrail.rendering import rendering_env
+
+# Two workers on one GPU would each reserve most of its memory, and the CPU gives the same numbers on every machine.
+# `JAX_PLATFORMS=cuda make test` asks for the GPU all the same.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+# `make test` has set these already. Whoever starts pytest by hand gets them too, except that libraries unpacked into
+# .gl/ are found only by processes that the tests start: the loader has read LD_LIBRARY_PATH by now.
+os.environ.update(rendering_env())
+
+# A shared machine stalls for seconds at times, which is no fault of the code under test: pytest-timeout stops a hang.
+settings.register_profile("handrail", deadline=None)
+settings.load_profile("handrail")
+
+if sys.flags.optimize:
+    raise SystemExit("python -O removes the asserts that the tests consist of")
