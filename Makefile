@@ -14,6 +14,8 @@ RENDERING := set -a; . ./$(VENV)/rendering.env; set +a;
 # Empty: the first of python3, python3.13, python3.12, python3.11 that is new enough.
 PYTHON ?=
 ARGS ?=
+# Whole files go to one worker, so that module fixtures (a MuJoCo model, a jitted step) are built once; 0: in-process.
+WORKERS ?= 2
 
 help:  ## this text
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -25,7 +27,7 @@ sim: $(VENV)/.installed-sim $(VENV)/rendering.env  ## install, then watch a simu
 	else exec $(BIN)/handrail sim stop_at=1.0 $(ARGS); fi
 
 test: $(VENV)/.installed-dev $(VENV)/rendering.env  ## run the tests
-	@$(RENDERING) exec $(BIN)/python -m pytest $(ARGS)
+	@$(RENDERING) exec $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 check: $(VENV)/.installed-dev  ## style, types and import directions, in under a minute
 	@$(BIN)/ruff check
