@@ -36,11 +36,19 @@ class GuardLimits:
 
     def __post_init__(self) -> None:
         """Raise ValueError, naming the limit, where the limits contradict each other or make no sense."""
+        self._check_box()
+        self._check_motion()
+
+    def _check_box(self) -> None:
         if not len(self.low) == len(self.high) == len(self.hold):
             raise ValueError(f"low, high and hold must be equally long, got {self.low}, {self.high}, {self.hold}")
         if any(not low <= high for low, high in zip(self.low, self.high, strict=True)):
             raise ValueError(f"low must not be above high in any dimension, got low {self.low}, high {self.high}")
-        if self.rate_hz <= 0:
+        if any(hold is not None and not np.isfinite(hold) for hold in self.hold):
+            raise ValueError(f"hold must be finite or None in every dimension, got {self.hold}")
+
+    def _check_motion(self) -> None:
+        if not self.rate_hz > 0:
             raise ValueError(f"rate_hz must be > 0, got {self.rate_hz}")
         if (self.workspace_low_m is None) != (self.workspace_high_m is None):
             raise ValueError("workspace_low_m and workspace_high_m go together: give both or neither")
@@ -48,10 +56,15 @@ class GuardLimits:
             pairs = zip(self.workspace_low_m, self.workspace_high_m, strict=True)
             if any(not low <= high for low, high in pairs):
                 raise ValueError(f"workspace is empty: low {self.workspace_low_m}, high {self.workspace_high_m}")
-        for name in ("max_speed_m_s", "max_acceleration_m_s2", "metres_per_unit"):
+        for name in ("max_speed_m_s", "max_acceleration_m_s2"):
             value = getattr(self, name)
             if value is not None and not value >= 0:
                 raise ValueError(f"{name} must be >= 0 or None, got {value}")
+        if self.metres_per_unit is not None and not (self.metres_per_unit > 0 and len(self.low) >= 3):
+            raise ValueError(
+                f"metres_per_unit must be > 0, and the action must begin with x, y, z, or it must be None; got "
+                f"{self.metres_per_unit} for {len(self.low)} dimensions"
+            )
 
 
 @dataclass(frozen=True)
@@ -84,14 +97,15 @@ class Guard:
 
         Args:
             wanted: Whatever the policy or the person asked for; anything but a finite vector of the right shape holds.
-            position_m: Commanded tool position, shape (3,), metres, base frame; needed for the workspace box.
+            position_m: Commanded tool position, shape (3,), metres, base frame. Where there is a workspace box,
+                anything but a finite position holds.
         """
-        problem = self._problem(wanted)
+        problem = self._problem(wanted) or self._position_problem(position_m)
         if problem:
             return self._settle(self._hold_action(), held=True, reason=problem)
         action = np.clip(np.asarray(wanted, np.float64), self._low, self._high)
         reasons = [] if np.array_equal(action, np.asarray(wanted, np.float64)) else ["clipped to the action box"]
-        if self.limits.metres_per_unit:
+        if self.limits.metres_per_unit is not None:
             action[:3], motion_reasons = self._bound_motion(action[:3], position_m)
             reasons += motion_reasons
         return self._settle(action, held=False, reason=", ".join(reasons))
@@ -105,6 +119,12 @@ class Guard:
             return f"action has shape {values.shape}, wanted {self._low.shape}"
         return None if np.isfinite(values).all() else "action holds a NaN or an infinity"
 
+    def _position_problem(self, position_m: np.ndarray | None) -> str | None:
+        if self.limits.metres_per_unit is None or self.limits.workspace_low_m is None:
+            return None
+        known = position_m is not None and np.shape(position_m) == (3,) and np.isfinite(position_m).all()
+        return None if known else f"tool position is {position_m}, so the workspace cannot be kept"
+
     def _hold_action(self) -> np.ndarray:
         held = [last if hold is None else hold for last, hold in zip(self._last, self.limits.hold, strict=True)]
         return np.clip(np.array(held), self._low, self._high)
@@ -112,7 +132,7 @@ class Guard:
     def _bound_motion(self, units: np.ndarray, position_m: np.ndarray | None) -> tuple[np.ndarray, list[str]]:
         """Bound a translation by speed, change of velocity and workspace, in this order: the box has the last word."""
         limits, reasons = self.limits, []
-        scale = float(limits.metres_per_unit or 0.0)
+        scale = 1.0 if limits.metres_per_unit is None else limits.metres_per_unit
         motion = units * scale
         if limits.max_speed_m_s is not None:
             motion, slowed = _shorten(motion, limits.max_speed_m_s / limits.rate_hz)

@@ -83,13 +83,15 @@ def _same(spec: ArraySpec, space: Any) -> bool:
 
 def _check_seeding(env: Any, other: Any, seed: int, steps: int) -> None:
     first = _rollout(env, seed, steps)
-    kept = [{name: array.copy() for name, array in step[0].items()} for step in first]
     _rollout(env, seed + 1, steps)
-    _require(FRESH_ARRAYS, all(_equal(a[0], b) for a, b in zip(first, kept, strict=True)), "a changed array")
     for name, again in (("another one", _rollout(other, seed, steps)), ("a used one", _rollout(env, seed, steps))):
         _require(SEED_DECIDES, len(first) == len(again), f"{name}: {len(first)} and {len(again)} steps")
         for t, (a, b) in enumerate(zip(first, again, strict=True)):
             _require(SEED_DECIDES, _equal(a[0], b[0]) and a[1:4] == b[1:4], f"{name} differs at step {t}")
+
+
+def _copy(observation: Observation) -> Observation:
+    return {name: array.copy() for name, array in observation.items()}
 
 
 def _equal(a: Observation, b: Observation) -> bool:
@@ -142,18 +144,23 @@ def _rollout(env: Any, seed: int, steps: int) -> Rollout:
     _require(OBSERVATION_FITS, problem is None, problem)
     rng = np.random.default_rng(seed)
     actions = rng.uniform(-1.0, 1.0, (steps, *env.wire_spec.action.shape)).astype(np.float32)
-    return [(observation, 0.0, False, False, info), *_steps(env, iter(actions))]
+    kept = _copy(observation)
+    taken = _steps(env, iter(actions))
+    _require(FRESH_ARRAYS, _equal(observation, kept), "the first observation changed")
+    return [(observation, 0.0, False, False, info), *taken]
 
 
 def _steps(env: Any, actions: Iterator[Action]) -> Rollout:
     """Guarded steps until the actions or the episode end, each judged by the laws of a single step."""
-    guard, taken = Guard(env.limits), []
+    guard, taken, kept = Guard(env.limits), [], []
     for action in actions:
         step = env.step(guard.apply(action, env.target_position()).action)
         _check_step(env, step)
         taken.append(step)
+        kept.append(_copy(step[0]))
         if step[2] or step[3]:
             break
+    _require(FRESH_ARRAYS, all(map(_equal, (step[0] for step in taken), kept)), "a later observation changed")
     return taken
 
 

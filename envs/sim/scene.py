@@ -37,7 +37,7 @@ def world_spec(*, varied: bool, detailed: bool = False) -> mujoco.MjSpec:
     _set_options(spec, detailed)
     _furnish(spec, detailed)
     arm = panda_spec(detailed=detailed)
-    _add_camera(hand_frame(arm), "wrist", eye=(0.085, 0.0, 0.105), looks_at=(0.012, 0.0, 0.26), fovy=72.0)
+    _add_camera(hand_frame(arm), "wrist", eye=(0.095, 0.0, 0.115), looks_at=(0.0, 0.0, 0.26), fovy=78.0)
     spec.attach(arm, frame=spec.worldbody.add_frame(), prefix=ARM)
     if varied:
         for name in DISTRACTORS:

@@ -85,10 +85,12 @@ class PickCubeExpert:
             return towards(np.array([0.0, 0.0, METRES_PER_UNIT]), gripper=-1.0)
         offset = cube - cell.tool_position()
         aside = float(np.linalg.norm(offset[:2]))
-        if aside < self.ALIGNED_M and abs(offset[2]) < self.GRASP_M:
+        ready = cell.finger_width() > 0.07
+        # Fingers that are closing already go on, though a shaky hand has strayed by now.
+        slack = 1.0 if ready else 2.0
+        if aside < slack * self.ALIGNED_M and abs(offset[2]) < slack * self.GRASP_M:
             return towards(cube - cell.target_position(), gripper=-1.0)
         # Down a cone onto the cube: from the side its fingers would push it away.
-        ready = cell.finger_width() > 0.07
         height = min(self.HOVER_M, max(0.0, 2.0 * (aside - self.ALIGNED_M))) if ready else self.HOVER_M
         goal = cube + np.array([0.0, 0.0, height])
         return towards(goal - cell.target_position(), gripper=1.0)

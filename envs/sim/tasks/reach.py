@@ -14,7 +14,7 @@ from wire.specs import ArraySpec
 from wire.types import Action
 
 TOLERANCE_M = 0.02
-_LOW_M, _HIGH_M = np.array([0.37, -0.15, 0.03]), np.array([0.57, 0.15, 0.13])
+_LOW_M, _HIGH_M = np.array([0.37, -0.15, 0.03]), np.array([0.57, 0.15, 0.11])
 
 
 class Reach:
@@ -36,7 +36,7 @@ class Reach:
         return np.concatenate([marker, marker - cell.tool_position()])
 
     def reset(self, cell: SimCell, rng: np.random.Generator) -> None:
-        """Put the marker somewhere in a box of 20 x 30 x 10 cm below the tool, in sight of both cameras."""
+        """Put the marker somewhere in a box of 20 x 30 x 8 cm below the tool, in sight of the front camera."""
         marker = rng.uniform(_LOW_M, _HIGH_M)
         cell.restart({"marker": upright(marker[:2], marker[2], 0.0)}, {"marker": 0.90}, rng)
 

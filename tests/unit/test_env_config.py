@@ -1,0 +1,37 @@
+import subprocess
+import sys
+
+import pytest
+
+from envs.config import TASKS, EnvConfig
+
+
+def test_the_command_line_reads_the_config_without_loading_a_simulator():
+    heavy = "{'mujoco', 'gymnasium', 'numpy'}"
+    code = f"import sys, envs.config; sys.exit(', '.join({heavy} & sys.modules.keys()))"
+    assert (
+        subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True).stderr.strip() == ""
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"task": "pick_cub"}, "task must be one of pick_cube, reach, got pick_cub; did you mean pick_cube"),
+        ({"scene": "varid"}, "scene must be one of plain, varied, got varid; did you mean varied"),
+        ({"obs": "pixel"}, "obs must be one of state, pixels, got pixel; did you mean pixels"),
+        ({"env": "zzz"}, "env must be one of sim, gym, got zzz$"),
+        ({"env": "gym"}, "needs id="),
+        ({"id": "Pendulum-v1"}, "goes with env=gym only"),
+        ({"image_size": 4}, "image_size must be 16 to 512 pixels, got 4"),
+    ],
+)
+def test_a_wrong_field_is_answered_with_what_was_got_and_what_is_wanted(fields, words):
+    with pytest.raises(ValueError, match=words):
+        EnvConfig(**fields)
+
+
+def test_every_task_of_the_config_exists_and_no_other():
+    from envs.sim.tasks import TASKS as BUILT
+
+    assert set(TASKS) == BUILT.keys()
