@@ -1,0 +1,1 @@
+"""Runs beside the GPU: archive, replay and the learning loop."""

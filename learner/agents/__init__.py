@@ -1,0 +1,17 @@
+"""One file per algorithm, each in the same order: config, state, init, losses, update, policy."""
+
+from learner.agents.base import Agent
+from learner.agents.bc import Bc
+from learner.agents.sac import Sac
+from learner.config import AgentConfig, BcConfig
+from networks.architecture import architecture_for
+from wire.specs import EnvSpec
+
+
+def make_agent(config: AgentConfig, spec: EnvSpec) -> Agent:
+    """The agent that a configuration names, for an environment."""
+    arch = architecture_for(spec, hidden=tuple(config.hidden), embedding=config.embedding)
+    if isinstance(config, BcConfig):
+        return Bc(config, arch)
+    # RLPD is SAC with other settings: prior data in every minibatch, LayerNorm, more updates.
+    return Sac(config, arch, return_bounds=spec.return_bounds)

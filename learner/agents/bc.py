@@ -1,0 +1,81 @@
+"""Behaviour cloning: the policy's mode regresses onto demonstrated and corrected actions.
+
+Mean squared error on the squashed mean, not log-likelihood: human actions often sit on the bound, where the density of
+a tanh-Gaussian is infinite. While a person intervenes during training, this is HG-DAgger (Kelly et al. 2019).
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from learner.agents.base import Batch, Metrics, minibatch
+from learner.augmentation import augment
+from learner.config import BcConfig
+from networks import encoder, policy
+from networks.architecture import Architecture
+from networks.layers import Params
+
+
+class State(NamedTuple):
+    """Everything that training changes, and the normaliser, which it does not."""
+
+    trained: dict[str, Params]
+    normaliser: Params
+    optimiser: Any
+    seed: jax.Array
+    step: jax.Array
+
+
+class Bc:
+    """See the module; every method but `__init__` is pure."""
+
+    def __init__(self, config: BcConfig, arch: Architecture) -> None:
+        self.config = config
+        self.arch = arch
+        self._optimiser = optax.adam(config.learning_rate)
+        self._step = jax.jit(self._gradient_step, donate_argnums=0)
+
+    def init(self, seed: int, normaliser: dict[str, np.ndarray]) -> State:
+        """The state before the first update."""
+        key_encoder, key_policy = jax.random.split(jax.random.key(seed))
+        trained = {"encoder": encoder.init(key_encoder, self.arch), "policy": policy.init(key_policy, self.arch)}
+        return State(
+            trained=trained,
+            normaliser=jax.tree.map(jnp.asarray, normaliser),
+            optimiser=self._optimiser.init(trained),
+            seed=jnp.uint32(seed),
+            step=jnp.uint32(0),
+        )
+
+    def policy_loss(self, trained: dict[str, Params], normaliser: Params, batch: Batch) -> jax.Array:
+        """Mean squared error between the policy's mode and the executed action."""
+        features = encoder.apply(trained["encoder"], normaliser, batch["observation"], self.arch)
+        return jnp.mean((policy.mode(policy.distribution(trained["policy"], features)) - batch["action"]) ** 2)
+
+    def update(self, state: State, batch: Batch) -> tuple[State, Metrics]:
+        """One gradient step per stacked minibatch."""
+        losses = []
+        for i in range(batch["reward"].shape[0]):
+            state, loss = self._step(state, minibatch(batch, i))
+            losses.append(loss)
+        return state, {"actor/loss": jnp.stack(losses).mean()}
+
+    def policy(self, state: State) -> Params:
+        """What travels to the robot; the spread is fixed small, since nothing here trains it."""
+        head = state.trained["policy"]["head"]
+        means = head["w"].shape[1] // 2
+        still = head | {"w": head["w"].at[:, means:].set(0.0), "b": head["b"].at[means:].set(-5.0)}
+        trained = state.trained["policy"] | {"head": still}
+        return {"encoder": state.trained["encoder"], "normaliser": state.normaliser, "policy": trained}
+
+    def _gradient_step(self, state: State, batch: Batch) -> tuple[State, jax.Array]:
+        key = jax.random.fold_in(jax.random.key(state.seed), state.step)
+        how = {"shift_pixels": self.config.shift_pixels, "colour_jitter": self.config.colour_jitter}
+        batch = batch | {"observation": augment(key, batch["observation"], **how)}
+        loss, gradient = jax.value_and_grad(self.policy_loss)(state.trained, state.normaliser, batch)
+        updates, optimiser = self._optimiser.update(gradient, state.optimiser)
+        trained = optax.apply_updates(state.trained, updates)
+        return state._replace(trained=trained, optimiser=optimiser, step=state.step + 1), loss

@@ -1,0 +1,203 @@
+"""Soft actor-critic, and with prior data in every minibatch, LayerNorm and a high update ratio: RLPD.
+
+Ball et al. 2023, "Efficient Online Reinforcement Learning with Offline Data" (arXiv 2302.02948); Haarnoja et al. 2018.
+Departures: the targets are clipped to the returns that are possible; the cameras' encoder is trained by the critics'
+loss only and the next observation passes through the online encoder, so there is no target encoder.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from learner.agents.base import Batch, Metrics, minibatch
+from learner.augmentation import augment
+from learner.config import SacConfig
+from networks import critic, encoder, policy
+from networks.architecture import Architecture
+from networks.layers import Params
+
+
+class State(NamedTuple):
+    """Everything that training changes, and the normaliser, which it does not."""
+
+    encoder: Params
+    critics: Params
+    target_critics: Params
+    policy: Params
+    log_temperature: jax.Array
+    normaliser: Params
+    optimisers: dict[str, Any]
+    seed: jax.Array
+    step: jax.Array
+    """Gradient steps taken; every random number of a step follows from (seed, step)."""
+
+
+class Sac:
+    """See the module; every method but `__init__` is pure."""
+
+    def __init__(self, config: SacConfig, arch: Architecture, return_bounds: tuple[float, float] | None) -> None:
+        self.config = config
+        self.arch = arch
+        self._bounds = return_bounds
+        self._target_entropy = config.target_entropy_per_dim * arch.action_dim
+        adam = optax.adam(config.learning_rate)
+        self._optimisers = {"critics": adam, "policy": adam, "log_temperature": adam}
+        self._optimisers["encoder"] = optax.adam(config.encoder_learning_rate)
+        self._scanned_block = jax.jit(self._block, donate_argnums=0)
+        self._single = {
+            with_actor: jax.jit(partial(self._gradient_step, with_actor=with_actor), donate_argnums=0)
+            for with_actor in (False, True)
+        }
+
+    def init(self, seed: int, normaliser: dict[str, np.ndarray]) -> State:
+        """The state before the first update."""
+        key_encoder, key_critics, key_policy = jax.random.split(jax.random.key(seed), 3)
+        trained = {
+            "encoder": encoder.init(key_encoder, self.arch),
+            "critics": critic.init(
+                key_critics, self.arch, members=self.config.critics, normalise=self.config.layer_norm
+            ),
+            "policy": policy.init(key_policy, self.arch),
+            "log_temperature": jnp.asarray(np.log(self.config.initial_temperature), jnp.float32),
+        }
+        return State(
+            **trained,
+            target_critics=jax.tree.map(jnp.copy, trained["critics"]),
+            normaliser=jax.tree.map(jnp.asarray, normaliser),
+            optimisers={name: self._optimisers[name].init(trained[name]) for name in trained},
+            seed=jnp.uint32(seed),
+            step=jnp.uint32(0),
+        )
+
+    def critic_loss(
+        self, trained: dict[str, Params], normaliser: Params, batch: Batch, target: jax.Array
+    ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+        """Mean squared error of every critic to the target, with the features and the values."""
+        features = encoder.apply(trained["encoder"], normaliser, batch["observation"], self.arch)
+        values = critic.apply(trained["critics"], features, batch["action"])
+        return jnp.mean((values - target) ** 2), (features, values)
+
+    def td_target(self, state: State, batch: Batch, key: jax.Array) -> jax.Array:
+        """r + discount * mask * min over a random subset of the target critics; unclipped, shape (batch,)."""
+        config = self.config
+        key_action, key_subset = jax.random.split(key)
+        features = encoder.apply(state.encoder, state.normaliser, batch["next_observation"], self.arch)
+        action, log_probability = policy.sample(policy.distribution(state.policy, features), key_action)
+        members = state.target_critics
+        if config.subset < config.critics:
+            # Drawn without replacement: with replacement a pair is now and then one critic twice.
+            chosen = jax.random.choice(key_subset, config.critics, (config.subset,), replace=False)
+            members = jax.tree.map(lambda leaf: leaf[chosen], members)
+        value = jnp.min(critic.apply(members, features, action), axis=0)
+        if config.backup_entropy:
+            value -= jnp.exp(state.log_temperature) * log_probability
+        return batch["reward"] + config.discount * batch["mask"] * value
+
+    def policy_loss(
+        self, params: Params, state: State, batch: Batch, features: jax.Array, key: jax.Array
+    ) -> tuple[jax.Array, Metrics]:
+        """Temperature * log-probability - mean over all critics, plus the pull to prior actions that are better."""
+        gaussian = policy.distribution(params, features)
+        action, log_probability = policy.sample(gaussian, key)
+        value = jnp.mean(critic.apply(state.critics, features, action), axis=0)
+        loss = jnp.mean(jnp.exp(state.log_temperature) * log_probability - value)
+        metrics = {"actor/entropy": -jnp.mean(log_probability)}
+        if self.config.bc_weight > 0:
+            # Q-filter (Nair et al. 2018): imitate only where the critics hold the prior action for the better one.
+            prior_value = jnp.mean(critic.apply(state.critics, features, batch["action"]), axis=0)
+            imitated = batch["prior"] * (prior_value > jax.lax.stop_gradient(value))
+            distance = jnp.mean((policy.mode(gaussian) - batch["action"]) ** 2, axis=-1)
+            loss += self.config.bc_weight * jnp.mean(imitated * distance)
+            metrics["actor/imitated"] = jnp.sum(imitated) / jnp.maximum(jnp.sum(batch["prior"]), 1.0)
+        return loss, metrics
+
+    def temperature_loss(self, log_temperature: jax.Array, entropy: jax.Array) -> jax.Array:
+        """Lagrangian of the constraint entropy >= target entropy."""
+        return jnp.exp(log_temperature) * (entropy - self._target_entropy)
+
+    def update(self, state: State, batch: Batch) -> tuple[State, Metrics]:
+        """One gradient step per stacked minibatch, an actor update after every `actor_period` of them.
+
+        The whole block is one compiled call, except with cameras on a CPU: XLA runs gradients of convolutions fifteen
+        times slower inside a scan there, so each step is a call of its own.
+        """
+        if not self.arch.frames or jax.default_backend() != "cpu":
+            return self._scanned_block(state, batch)
+        steps = batch["reward"].shape[0]
+        collected: list[Metrics] = []
+        for i in range(steps):
+            with_actor = (i + 1) % self.config.actor_period == 0
+            state, metrics = self._single[with_actor](state, minibatch(batch, i))
+            collected.append(metrics)
+        return state, _mean_metrics(collected)
+
+    def policy(self, state: State) -> Params:
+        """What travels to the robot."""
+        return {"encoder": state.encoder, "normaliser": state.normaliser, "policy": state.policy}
+
+    def _block(self, state: State, batch: Batch) -> tuple[State, Metrics]:
+        period = self.config.actor_period
+        groups = jax.tree.map(lambda leaf: leaf.reshape(leaf.shape[0] // period, period, *leaf.shape[1:]), batch)
+
+        def group_step(state: State, group: Batch) -> tuple[State, Metrics]:
+            critic_step = partial(self._gradient_step, with_actor=False)
+            state, metrics = jax.lax.scan(critic_step, state, minibatch(group, slice(0, period - 1)))
+            state, last = self._gradient_step(state, minibatch(group, period - 1), with_actor=True)
+            shared = {name: jnp.append(metrics[name], last[name]).mean() for name in metrics}
+            return state, last | shared
+
+        state, metrics = jax.lax.scan(group_step, state, groups)
+        return state, jax.tree.map(jnp.mean, metrics)
+
+    def _gradient_step(self, state: State, batch: Batch, *, with_actor: bool) -> tuple[State, Metrics]:
+        key = jax.random.fold_in(jax.random.key(state.seed), state.step)
+        key_target, key_actor, key_now, key_next = jax.random.split(key, 4)
+        batch = self._augmented(batch, key_now, key_next)
+        target = self.td_target(state, batch, key_target)
+        clipped = target
+        if self._bounds is not None and self.config.clip_targets:
+            clipped = jnp.clip(target, *self._bounds)
+        trained = {"encoder": state.encoder, "critics": state.critics}
+        gradient_of = jax.value_and_grad(self.critic_loss, has_aux=True)
+        (loss, (features, values)), gradients = gradient_of(trained, state.normaliser, batch, clipped)
+        state = self._apply(state, gradients)
+        mixed = optax.incremental_update(state.critics, state.target_critics, self.config.polyak)
+        state = state._replace(target_critics=mixed, step=state.step + 1)
+        metrics = {"critic/loss": loss, "critic/q_mean": values.mean(), "critic/target_mean": target.mean()}
+        if with_actor:
+            state, actor_metrics = self._actor_step(state, batch, jax.lax.stop_gradient(features), key_actor)
+            metrics |= actor_metrics
+        return state, metrics
+
+    def _actor_step(
+        self, state: State, batch: Batch, features: jax.Array, key: jax.Array
+    ) -> tuple[State, Metrics]:
+        gradient_of = jax.value_and_grad(self.policy_loss, has_aux=True)
+        (loss, metrics), gradient = gradient_of(state.policy, state, batch, features, key)
+        temperature_gradient = jax.grad(self.temperature_loss)(state.log_temperature, metrics["actor/entropy"])
+        state = self._apply(state, {"policy": gradient, "log_temperature": temperature_gradient})
+        return state, metrics | {"actor/loss": loss, "actor/temperature": jnp.exp(state.log_temperature)}
+
+    def _apply(self, state: State, gradients: dict[str, Params]) -> State:
+        """Step only the optimisers that were given gradients: an idle Adam would still move by its momentum."""
+        updated, optimisers = {}, dict(state.optimisers)
+        for name, gradient in gradients.items():
+            updates, optimisers[name] = self._optimisers[name].update(gradient, optimisers[name])
+            updated[name] = optax.apply_updates(getattr(state, name), updates)
+        return state._replace(**updated, optimisers=optimisers)
+
+    def _augmented(self, batch: Batch, key_now: jax.Array, key_next: jax.Array) -> Batch:
+        how = {"shift_pixels": self.config.shift_pixels, "colour_jitter": self.config.colour_jitter}
+        return batch | {
+            "observation": augment(key_now, batch["observation"], **how),
+            "next_observation": augment(key_next, batch["next_observation"], **how),
+        }
+
+
+def _mean_metrics(collected: list[Metrics]) -> Metrics:
+    names = {name for metrics in collected for name in metrics}
+    return {name: jnp.stack([m[name] for m in collected if name in m]).mean() for name in names}

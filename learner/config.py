@@ -1,0 +1,147 @@
+"""Settings of the learner; nothing heavy is imported here, because the command line reads this file too."""
+
+from dataclasses import dataclass, field
+
+
+def _require(holds: bool, what: str) -> None:
+    if not holds:
+        raise ValueError(what)
+
+
+@dataclass(frozen=True)
+class SacConfig:
+    """Soft actor-critic without prior data (Haarnoja et al. 2018), with the correct core of METHODS-style SAC."""
+
+    name: str = "sac"
+    utd: int = 1
+    """Gradient steps per environment step (update-to-data ratio)."""
+    actor_period: int = 1
+    """Critic updates per actor update."""
+    batch_size: int = 128
+    prior_share: float = 0.0
+    """Share of every minibatch that comes from demonstrations and interventions."""
+    critics: int = 2
+    subset: int = 2
+    """Critics, drawn without replacement, whose minimum is the target."""
+    layer_norm: bool = False
+    """Layer normalisation in the critics."""
+    hidden: list[int] = field(default_factory=lambda: [256, 256])
+    embedding: int = 64
+    """Length of a camera's embedding."""
+    discount: float = 0.97
+    polyak: float = 0.005
+    learning_rate: float = 1e-3
+    encoder_learning_rate: float = 5e-4
+    initial_temperature: float = 0.01
+    target_entropy_per_dim: float = -0.5
+    backup_entropy: bool = False
+    clip_targets: bool = True
+    """Clip targets to the returns that the task's reward makes possible, where it states them."""
+    bc_weight: float = 0.0
+    """Pull of the policy towards prior actions that the critics hold for better than its own; 0 is off."""
+    shift_pixels: int = 4
+    """Random shift of images (DrQ), in pixels; 0 is off."""
+    colour_jitter: bool = True
+    """Random gain and offset per image and channel."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError naming the key, what was got and what is wanted."""
+        for key in ("utd", "actor_period", "batch_size", "critics", "subset", "embedding"):
+            _require(getattr(self, key) >= 1, f"agent.{key} must be >= 1, got {getattr(self, key)}")
+        for key in ("learning_rate", "encoder_learning_rate", "initial_temperature"):
+            _require(getattr(self, key) > 0, f"agent.{key} must be > 0, got {getattr(self, key)}")
+        for key in ("prior_share", "discount", "polyak"):
+            _require(0 <= getattr(self, key) <= 1, f"agent.{key} must be in 0..1, got {getattr(self, key)}")
+        _require(self.shift_pixels >= 0, f"agent.shift_pixels must be >= 0, got {self.shift_pixels}")
+        _require(len(self.hidden) > 0, "agent.hidden must name at least one layer, got []")
+        _require(
+            self.subset <= self.critics,
+            f"agent.subset must be <= agent.critics ({self.critics}), got {self.subset}",
+        )
+        _require(
+            self.utd % self.actor_period == 0,
+            f"agent.utd must be a multiple of agent.actor_period ({self.actor_period}), got {self.utd}",
+        )
+
+
+@dataclass(frozen=True)
+class RlpdConfig(SacConfig):
+    """RLPD (Ball et al. 2023, arXiv 2302.02948): SAC with prior data in every minibatch, LayerNorm, high UTD."""
+
+    name: str = "rlpd"
+    utd: int = 8
+    actor_period: int = 2
+    prior_share: float = 0.5
+    layer_norm: bool = True
+    hidden: list[int] = field(default_factory=lambda: [128, 128])
+
+
+@dataclass(frozen=True)
+class BcConfig:
+    """Behaviour cloning of demonstrations and, while a person intervenes, of the corrections (HG-DAgger)."""
+
+    name: str = "bc"
+    utd: int = 8
+    batch_size: int = 128
+    hidden: list[int] = field(default_factory=lambda: [256, 256])
+    embedding: int = 64
+    learning_rate: float = 1e-3
+    shift_pixels: int = 4
+    colour_jitter: bool = True
+
+    def __post_init__(self) -> None:
+        """Raise ValueError naming the key, what was got and what is wanted."""
+        for key in ("utd", "batch_size", "embedding"):
+            _require(getattr(self, key) >= 1, f"agent.{key} must be >= 1, got {getattr(self, key)}")
+        _require(self.learning_rate > 0, f"agent.learning_rate must be > 0, got {self.learning_rate}")
+        _require(self.shift_pixels >= 0, f"agent.shift_pixels must be >= 0, got {self.shift_pixels}")
+
+
+AgentConfig = SacConfig | RlpdConfig | BcConfig
+
+AGENTS: dict[str, type[SacConfig] | type[BcConfig]] = {"rlpd": RlpdConfig, "sac": SacConfig, "bc": BcConfig}
+
+
+@dataclass(frozen=True)
+class LearnerConfig:
+    """One run of the learner."""
+
+    run: str
+    """Folder of the run: archive, checkpoints, metrics, summary."""
+    agent: AgentConfig
+    bind: str = "tcp://127.0.0.1:5555"
+    insecure: bool = False
+    """Permit an address off loopback although the link is neither encrypted nor authenticated."""
+    seed: int = 0
+    steps: int = 3000
+    """Environment steps after which training stops."""
+    stop_at: float | None = None
+    """Stop earlier, once this share of the last 20 episodes succeeded without help."""
+    resume: bool = False
+    demos: str | None = None
+    """Demonstrations file (a steps.sqlite) to learn from beside the run's own experience."""
+    interventions: str = "plain"
+    capacity: int = 200_000
+    """Transitions in memory; the oldest online ones make room."""
+    min_online: int = 100
+    """Online transitions before batches draw from them."""
+    publish_period: int = 10
+    """Environment steps between two sets of weights for the actors."""
+    checkpoint_period_s: float = 60.0
+    tensorboard: bool = True
+    wandb: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise ValueError naming the key, what was got and what is wanted."""
+        for key in ("steps", "capacity", "min_online", "publish_period"):
+            _require(getattr(self, key) >= 1, f"learner.{key} must be >= 1, got {getattr(self, key)}")
+        _require(self.seed >= 0, f"seed must be >= 0, got {self.seed}")
+        _require(self.checkpoint_period_s > 0, f"checkpoint_period_s must be > 0, got {self.checkpoint_period_s}")
+        _require(
+            self.stop_at is None or 0 < self.stop_at <= 1,
+            f"stop_at is a success rate in 0..1 (0 excluded), got {self.stop_at}",
+        )
+        _require(
+            self.interventions == "plain",
+            f"learner.interventions must be plain (corrections go to both buffers), got {self.interventions}",
+        )

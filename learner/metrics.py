@@ -1,0 +1,49 @@
+"""Where numbers go: a plain JSONL file always, TensorBoard by default, Weights & Biases on request."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from wire.errors import UserError
+
+
+class MetricsWriter:
+    """Writes named numbers against environment steps; opened again on a run, it appends."""
+
+    def __init__(self, run: Path, *, tensorboard: bool, wandb: bool) -> None:
+        self._file = (run / "metrics.jsonl").open("a", buffering=1)
+        self._tensorboard: Any = None
+        self._wandb: Any = None
+        if tensorboard:
+            from tensorboardX import SummaryWriter
+
+            self._tensorboard = SummaryWriter(str(run / "tensorboard"))
+        if wandb:
+            self._wandb = _start_wandb(run)
+
+    def write(self, env_steps: int, numbers: dict[str, float]) -> None:
+        """Append one line; keys are namespaced, e.g. critic/loss."""
+        self._file.write(json.dumps({"env_steps": env_steps, **numbers}) + "\n")
+        if self._tensorboard is not None:
+            for name, value in numbers.items():
+                self._tensorboard.add_scalar(name, value, env_steps)
+        if self._wandb is not None:
+            self._wandb.log(numbers, step=env_steps)
+
+    def close(self) -> None:
+        """Flush and close every sink."""
+        self._file.close()
+        if self._tensorboard is not None:
+            self._tensorboard.close()
+        if self._wandb is not None:
+            self._wandb.finish()
+
+
+def _start_wandb(run: Path) -> Any:
+    try:
+        import wandb
+    except ImportError as error:
+        raise UserError(
+            "learner.wandb=true needs the wandb package, which is not installed; pip install 'handrail[wandb]'"
+        ) from error
+    return wandb.init(project="handrail", name=run.name, dir=str(run), resume="allow", id=run.name)

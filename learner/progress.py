@@ -1,0 +1,100 @@
+"""What the run has achieved so far: the numbers people watch and the summary they keep."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from wire.types import Source, Step
+
+WINDOW = 20
+"""Episodes over which rates are running means."""
+
+
+@dataclass(frozen=True)
+class EpisodeResult:
+    """One finished episode."""
+
+    at_step: int
+    """Environment steps of the run at its end."""
+    length: int
+    episode_return: float
+    success: bool
+    human_steps: int
+
+    @property
+    def alone(self) -> bool:
+        """The policy succeeded without help; success that a person brought about is not the policy's."""
+        return self.success and self.human_steps == 0
+
+
+@dataclass
+class _Open:
+    length: int = 0
+    episode_return: float = 0.0
+    human_steps: int = 0
+
+
+@dataclass
+class Progress:
+    """Counts steps and episodes of every stream."""
+
+    env_steps: int = 0
+    human_steps: int = 0
+    episodes: list[EpisodeResult] = field(default_factory=list)
+    _recent: deque[EpisodeResult] = field(default_factory=lambda: deque(maxlen=WINDOW))
+    _open: dict[str, _Open] = field(default_factory=dict)
+
+    def add(self, stream: str, step: Step) -> EpisodeResult | None:
+        """Count one step; returns the episode's result where the step ended it."""
+        self.env_steps += 1
+        helped = step.source in (Source.HUMAN, Source.SCRIPT)
+        self.human_steps += helped
+        if step.t == 0:
+            self._open.pop(stream, None)  # An actor that died left an episode without an end.
+        episode = self._open.setdefault(stream, _Open())
+        episode.length += 1
+        episode.episode_return += step.reward
+        episode.human_steps += helped
+        if not step.ended:
+            return None
+        del self._open[stream]
+        result = EpisodeResult(
+            self.env_steps, episode.length, episode.episode_return, step.success, episode.human_steps
+        )
+        self.episodes.append(result)
+        self._recent.append(result)
+        return result
+
+    @property
+    def success_rate(self) -> float:
+        """Share of the last 20 episodes in which the policy succeeded without help."""
+        return _mean([episode.alone for episode in self._recent])
+
+    @property
+    def intervention_rate(self) -> float:
+        """Share of human steps in the last 20 episodes."""
+        steps = sum(episode.length for episode in self._recent)
+        return sum(episode.human_steps for episode in self._recent) / steps if steps else 0.0
+
+    @property
+    def episode_length(self) -> float:
+        """Mean length of the last 20 episodes, in steps."""
+        return _mean([episode.length for episode in self._recent])
+
+    def reached(self, rate: float) -> bool:
+        """Whether a full window of episodes stands at `rate` or above now."""
+        return len(self._recent) == WINDOW and self.success_rate >= rate
+
+    def steps_to(self, rate: float) -> int | None:
+        """Environment steps at which a full window first stood at `rate`, or None."""
+        curve = self.curve()
+        return next((step for step, success in curve if success >= rate), None)
+
+    def curve(self) -> list[tuple[int, float]]:
+        """(environment steps, success without help over the last 20 episodes), from the 20th episode on."""
+        alone = [episode.alone for episode in self.episodes]
+        ends = range(WINDOW, len(alone) + 1)
+        return [(self.episodes[end - 1].at_step, _mean(alone[end - WINDOW : end])) for end in ends]
+
+
+def _mean(values: list[bool] | list[int]) -> float:
+    return sum(values) / len(values) if values else 0.0

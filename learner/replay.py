@@ -1,0 +1,172 @@
+"""Transitions in memory, a cache of the archive: every observation is stored once and addressed by its slot.
+
+A transition names the slots of its two observations, so neither an episode's end nor a stretch of intervened steps nor
+a ring's seam can pair an image with the wrong neighbour. Which transitions a batch may draw from is a matter of index
+lists: an intervention is a member of two of them and still stored once.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from wire.specs import EnvSpec
+from wire.types import Observation, Source, Step
+
+_SPARE_SLOTS = 256
+"""Room for the newest observation of every stream, which belongs to no transition yet."""
+
+
+class IndexRing:
+    """The newest `capacity` transition numbers of one source of batches, oldest first out."""
+
+    def __init__(self, capacity: int) -> None:
+        self._items = np.zeros(capacity, np.int64)
+        self._start = 0
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def push(self, item: int) -> None:
+        """Append; the ring must not be full."""
+        self._items[(self._start + self._size) % len(self._items)] = item
+        self._size += 1
+
+    def pop(self) -> int:
+        """Remove and return the oldest."""
+        item = int(self._items[self._start])
+        self._start = (self._start + 1) % len(self._items)
+        self._size -= 1
+        return item
+
+    def sample(self, rng: np.random.Generator, n: int) -> np.ndarray:
+        """Draw `n` members with replacement, int64 (n,)."""
+        return self._items[(self._start + rng.integers(self._size, size=n)) % len(self._items)]
+
+
+@dataclass
+class _Pending:
+    """A stream's newest step, whose next observation has not arrived."""
+
+    slot: int
+    step: Step
+
+
+class Replay:
+    """Transitions of one environment, in columns.
+
+    `online` holds what this run's actors did, `prior` demonstrations and interventions (HIL-SERL: an intervention goes
+    to both). When the capacity is reached the oldest online transition makes room; prior ones stay.
+    """
+
+    def __init__(self, spec: EnvSpec, capacity: int) -> None:
+        self.spec = spec
+        self.online = IndexRing(capacity)
+        self.prior = IndexRing(capacity)
+        self.orphans = 0
+        """Steps whose next observation never came (an actor died in mid-episode): they form no transition."""
+        slots = 2 * capacity + _SPARE_SLOTS
+        self._columns = {name: np.empty((slots, *a.shape), a.dtype) for name, a in spec.observation.items()}
+        self._references = np.zeros(slots, np.int32)
+        self._free_slots = list(range(slots - 1, -1, -1))
+        self._free_rows = list(range(capacity - 1, -1, -1))
+        self._here = np.zeros(capacity, np.int64)
+        self._next = np.zeros(capacity, np.int64)
+        self._action = np.zeros((capacity, *spec.action.shape), np.float32)
+        self._reward = np.zeros(capacity, np.float32)
+        self._mask = np.zeros(capacity, np.float32)
+        self._is_prior = np.zeros(capacity, bool)
+        self._pending: dict[str, _Pending] = {}
+
+    def __len__(self) -> int:
+        """Number of complete transitions."""
+        return len(self._here) - len(self._free_rows)
+
+    def add(self, stream: str, step: Step) -> None:
+        """Take in a stream's next step, in the order of its sequence numbers."""
+        slot = self._store(step.observation)
+        pending = self._pending.pop(stream, None)
+        if pending is not None:
+            if (step.episode, step.t) == (pending.step.episode, pending.step.t + 1):
+                self._complete(pending, slot)
+            else:
+                self.orphans += 1
+            self._release(pending.slot)
+        arrived = _Pending(slot, step)
+        if not step.ended:
+            self._pending[stream] = arrived
+            return
+        if step.final_observation is None:
+            self.orphans += 1
+        else:
+            final = self._store(step.final_observation)
+            self._complete(arrived, final)
+            self._release(final)
+        self._release(slot)
+
+    def gather(self, rows: np.ndarray) -> dict[str, np.ndarray | dict[str, np.ndarray]]:
+        """The transitions with these numbers (any shape): observation, next_observation, action, reward, mask."""
+        here, after = self._here[rows], self._next[rows]
+        return {
+            "observation": {name: column.take(here, 0, mode="clip") for name, column in self._columns.items()},
+            "next_observation": {name: column.take(after, 0, mode="clip") for name, column in self._columns.items()},
+            "action": self._action[rows],
+            "reward": self._reward[rows],
+            "mask": self._mask[rows],
+        }
+
+    def vector_moments(self) -> dict[str, np.ndarray]:
+        """Mean and standard deviation of all vectors seen, in alphabetical order of their names, each (n,).
+
+        The floor keeps an element that happened to be constant from being blown up when it first moves.
+        """
+        rows = np.flatnonzero(self._references)
+        names = [name for name, array in sorted(self.spec.observation.items()) if not array.is_frame]
+        seen = [self._columns[name][rows] for name in names]
+        values = np.concatenate(seen, axis=1) if seen else np.zeros((len(rows), 0), np.float32)
+        return {
+            "mean": values.mean(0).astype(np.float32),
+            "std": np.maximum(values.std(0), 1e-2).astype(np.float32),
+        }
+
+    def _store(self, observation: Observation) -> int:
+        slot = self._free_slots.pop()
+        for name, column in self._columns.items():
+            column[slot] = observation[name]
+        self._references[slot] = 1
+        return slot
+
+    def _release(self, slot: int) -> None:
+        self._references[slot] -= 1
+        if self._references[slot] == 0:
+            self._free_slots.append(slot)
+
+    def _complete(self, pending: _Pending, next_slot: int) -> None:
+        if not self._free_rows:
+            self._evict()
+        row, step = self._free_rows.pop(), pending.step
+        self._here[row], self._next[row] = pending.slot, next_slot
+        self._references[[pending.slot, next_slot]] += 1
+        self._action[row], self._reward[row] = step.action, step.reward
+        # A time limit is no end of the task: value follows, so it must not mask the bootstrap.
+        self._mask[row] = 0.0 if step.terminated else 1.0
+        self._is_prior[row] = step.source is not Source.POLICY
+        if step.source is not Source.DEMO:
+            self.online.push(row)
+        if self._is_prior[row]:
+            self.prior.push(row)
+
+    def _evict(self) -> None:
+        """Forget the oldest online transition; an intervention leaves the online list only, for it is prior too."""
+        if not len(self.online):
+            raise MemoryError(
+                f"the replay's {len(self._here)} transitions are all demonstrations and interventions; "
+                "raise learner.capacity"
+            )
+        row = self.online.pop()
+        if self._is_prior[row]:
+            self._evict()
+            return
+        for slot in (self._here[row], self._next[row]):
+            self._release(int(slot))
+        self._free_rows.append(row)

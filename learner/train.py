@@ -1,0 +1,237 @@
+"""The story of learning: steps arrive, each is owed one block of updates, the policy goes back to the robot."""
+
+import logging
+import time
+from typing import Any
+
+import jax
+import numpy as np
+
+from learner.agents import make_agent
+from learner.agents.base import Metrics
+from learner.checkpoint import Checkpointer
+from learner.config import BcConfig, LearnerConfig
+from learner.console import LearnerConsole, Snapshot
+from learner.inbox import Inbox
+from learner.limiter import RateLimiter
+from learner.metrics import MetricsWriter
+from learner.mixer import Mixer
+from learner.plots import plot_run
+from learner.progress import Progress
+from learner.publisher import POLICY_FILE, encode_policy, write_atomically
+from learner.replay import Replay
+from learner.run import Run
+from learner.summary import summarise, write_summary
+from wire.specs import EnvSpec
+from wire.store import StepStore
+
+log = logging.getLogger(__name__)
+
+_IDLE_S = 0.002
+_LOG_BLOCKS = 20
+"""Update blocks between two lines of metrics: reading them waits for the device."""
+
+
+class Trainer:
+    """One run: replay, agent and counters, and what is done with them."""
+
+    def __init__(self, config: LearnerConfig, run: Run, spec: EnvSpec, inbox: Inbox, console: LearnerConsole) -> None:
+        self.config, self.run, self.spec, self.inbox, self.console = config, run, spec, inbox, console
+        self.agent = make_agent(config.agent, spec)
+        self.replay = Replay(spec, config.capacity)
+        self.mixer = Mixer(
+            self.replay,
+            batch_size=config.agent.batch_size,
+            prior_share=_prior_share(config),
+            min_online=config.min_online,
+            seed=config.seed,
+        )
+        self.limiter = RateLimiter()
+        self.progress = Progress()
+        self.version = 0
+        self._state: Any = None
+        self._fitted = False
+        self._metrics: Metrics = {}
+        self._writer = MetricsWriter(run.path, tensorboard=config.tensorboard, wandb=config.wandb)
+        self._checkpoints = Checkpointer(run.path)
+        self._started_s = self._checkpointed_s = time.monotonic()
+        self._pace = (self._started_s, 0)
+        self._gradient_rate = 0.0
+        self._warning = ""
+
+    def recall(self, demos: StepStore | None, archived: StepStore | None) -> None:
+        """Fill the replay from demonstrations and from this run's own archive, and restore the newest checkpoint."""
+        for row in demos.rows() if demos is not None else ():
+            self.replay.add(row.stream, row.step)
+        for row in archived.rows() if archived is not None else ():
+            self._take(row.stream, row.step)
+        self._fitted = demos is not None and len(self.replay) > 0
+        self._state = self.agent.init(self.config.seed, self._normaliser())
+        restored = self._checkpoints.restore(self._state, fingerprint=self.spec.fingerprint())
+        if restored is not None:
+            self._state, limiter, self.version = restored
+            self.limiter.done, self.limiter.waived = limiter.done, limiter.waived
+            self._fitted = True
+            log.info("resumed: env_steps=%d blocks=%d", self.limiter.arrived, self.limiter.done)
+        self._publish()
+
+    def train(self) -> str:
+        """Learn until the budget is spent or the goal is reached; returns why it ended."""
+        while (ending := self._ending()) is None:
+            arrived = self.inbox.drain(256)
+            for row in arrived:
+                self._take(row.stream, row.step)
+            if self.limiter.debt > 0 and self.mixer.ready:
+                self._update()
+            elif self.limiter.debt > 0:
+                self.limiter.waive()
+            elif not arrived:
+                time.sleep(_IDLE_S)
+            self.inbox.set_trained(self.limiter.settled)
+            self.console.show(self._snapshot())
+            if time.monotonic() - self._checkpointed_s > self.config.checkpoint_period_s:
+                self.save()
+        return ending
+
+    def save(self) -> None:
+        """Checkpoint the learner and put the policy on disk."""
+        self._checkpointed_s = time.monotonic()
+        self._publish()
+        self._checkpoints.save(
+            self._state, self.limiter, fingerprint=self.spec.fingerprint(), version=self.version
+        )
+
+    def close(self) -> None:
+        """Save, draw the curve, write the summary."""
+        self.save()
+        self._checkpoints.close()
+        self._writer.close()
+        title = f"{self.spec.task}, {self.config.agent.name}, seed {self.config.seed}"
+        plot_run(self.progress, self.run.path / "success.png", title)
+        status = self.inbox.status
+        facts = summarise(self.progress, self.spec, agent=self.config.agent.name, seed=self.config.seed) | {
+            "gradient_steps": self.gradient_steps,
+            "wall_s": round(self.run.earlier_wall_s + time.monotonic() - self._started_s, 1),
+            "link": {
+                "produced": status.archived,
+                "archived": status.archived,
+                "duplicates": status.duplicates,
+                "lost": 0,
+            },
+        }
+        write_summary(self.run.path / "summary.json", facts)
+
+    @property
+    def gradient_steps(self) -> int:
+        """Gradient steps of the whole run."""
+        return self.limiter.done * self.config.agent.utd
+
+    def _take(self, stream: str, step: Any) -> None:
+        self.replay.add(stream, step)
+        self.limiter.arrived += 1
+        result = self.progress.add(stream, step)
+        if result is not None:
+            self._writer.write(
+                self.progress.env_steps,
+                {
+                    "episode/success": float(result.success),
+                    "episode/success_alone": self.progress.success_rate,
+                    "episode/length": float(result.length),
+                    "episode/return": result.episode_return,
+                    "human/intervention_rate": self.progress.intervention_rate,
+                },
+            )
+
+    def _update(self) -> None:
+        if not self._fitted:
+            # The first batch can be drawn: only now is there data to normalise by. Nothing was learned yet.
+            self._fitted = True
+            self._state = self.agent.init(self.config.seed, self._normaliser())
+        batch = self.mixer.sample(self.limiter.done, self.config.agent.utd)
+        # Wait for the block before this one, so that one is always queued and the counters stay true.
+        jax.block_until_ready(self._metrics)
+        self._state, self._metrics = self.agent.update(self._state, batch)
+        self.limiter.done += 1
+        if self.limiter.done % self.config.publish_period == 0:
+            self._publish()
+        if self.limiter.done % _LOG_BLOCKS == 0:
+            self._log_metrics()
+
+    def _publish(self) -> None:
+        self.version += 1
+        data = encode_policy(
+            self.agent.policy(self._state), self.agent.arch, version=self.version, fingerprint=self.spec.fingerprint()
+        )
+        self.inbox.publish(data, self.version)
+        self._policy_bytes = data
+
+    def _log_metrics(self) -> None:
+        numbers = {name: float(value) for name, value in self._metrics.items()}
+        now_s, (then_s, then_blocks) = time.monotonic(), self._pace
+        self._pace = (now_s, self.limiter.done)
+        self._gradient_rate = (self.limiter.done - then_blocks) * self.config.agent.utd / max(now_s - then_s, 1e-9)
+        numbers["learner/gradient_steps_per_s"] = self._gradient_rate
+        numbers["learner/gradient_steps_per_env_step"] = self.gradient_steps / max(self.limiter.arrived, 1)
+        numbers["link/backlog"] = float(self.limiter.debt)
+        self._writer.write(self.progress.env_steps, numbers)
+        self._warn_of_overestimation(numbers)
+
+    def _warn_of_overestimation(self, numbers: dict[str, float]) -> None:
+        bounds, target = self.spec.return_bounds, numbers.get("critic/target_mean")
+        if bounds is None or target is None or target <= bounds[1]:
+            return
+        self._warning = (
+            f"the mean TD target is {target:.2f}, above the highest return possible ({bounds[1]:g}): the critic "
+            "over-estimates; success is likely to collapse"
+        )
+        log.warning("%s", self._warning)
+
+    def _normaliser(self) -> dict[str, np.ndarray]:
+        if len(self.replay):
+            return self.replay.vector_moments()
+        n = self.agent.arch.vector_dim
+        return {"mean": np.zeros(n, np.float32), "std": np.ones(n, np.float32)}
+
+    def _ending(self) -> str | None:
+        if self.limiter.settled >= self.config.steps:
+            return f"the budget of {self.config.steps} environment steps is spent"
+        stop_at = self.config.stop_at
+        if stop_at is not None and self.progress.reached(stop_at):
+            return f"the last 20 episodes stand at {self.progress.success_rate:.0%} without help (stop_at={stop_at:g})"
+        return None
+
+    def _snapshot(self) -> Snapshot:
+        settled = self.limiter.settled
+        elapsed_s = time.monotonic() - self._started_s
+        rate = max(settled - self.run.earlier_steps, 0) / elapsed_s
+        return Snapshot(
+            title=f"{self.spec.task}  {self.config.agent.name}  {self.run.path}",
+            env_steps=self.progress.env_steps,
+            budget=self.config.steps,
+            success_rate=self.progress.success_rate,
+            intervention_rate=self.progress.intervention_rate,
+            episode_length=self.progress.episode_length,
+            episodes=len(self.progress.episodes),
+            gradient_steps=self.gradient_steps,
+            gradient_steps_per_s=self._gradient_rate,
+            link=_link_text(self.inbox),
+            eta_s=(self.config.steps - settled) / rate if rate > 0 else None,
+            warning=self._warning,
+        )
+
+    def write_policy(self) -> None:
+        """Put the newest policy on disk, for evaluation and for a robot without a learner."""
+        write_atomically(self.run.path / POLICY_FILE, self._policy_bytes)
+
+
+def _prior_share(config: LearnerConfig) -> float:
+    """BC learns from demonstrations and corrections alone."""
+    return 1.0 if isinstance(config.agent, BcConfig) else config.agent.prior_share
+
+
+def _link_text(inbox: Inbox) -> str:
+    actors = inbox.status.actors
+    if not actors:
+        return "no actor yet"
+    states = [actor.state for actor in actors]
+    return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))

@@ -1,0 +1,40 @@
+"""Nested parameter dictionaries <-> the flat named tensors that travel."""
+
+import jax
+import numpy as np
+
+from networks import encoder, policy
+from networks.architecture import Architecture, ArchitectureError
+from networks.layers import Params
+
+
+def flatten(params: Params) -> dict[str, np.ndarray]:
+    """Host copies of every array, named by its path: {"policy/head/w": ...}."""
+    leaves = jax.tree_util.tree_flatten_with_path(params)[0]
+    return {"/".join(str(key.key) for key in path): np.array(leaf) for path, leaf in leaves}
+
+
+def unflatten(tensors: dict[str, np.ndarray], arch: Architecture) -> Params:
+    """The parameters that `networks.policy.act` takes; raises ArchitectureError naming every tensor that does not fit."""
+    wanted = jax.eval_shape(lambda: _template(arch))
+    leaves, treedef = jax.tree_util.tree_flatten_with_path(wanted)
+    shapes = {"/".join(str(key.key) for key in path): leaf.shape for path, leaf in leaves}
+    problems = [f"{name} is missing" for name in shapes.keys() - tensors.keys()]
+    problems += [f"{name} is not part of the network" for name in tensors.keys() - shapes.keys()]
+    problems += [
+        f"{name} has shape {tensors[name].shape}, wanted {shape}"
+        for name, shape in shapes.items()
+        if name in tensors and tensors[name].shape != shape
+    ]
+    if problems:
+        raise ArchitectureError(f"these weights do not fit their architecture: {'; '.join(sorted(problems))}")
+    return jax.tree_util.tree_unflatten(treedef, [np.asarray(tensors[name], np.float32) for name in shapes])
+
+
+def _template(arch: Architecture) -> Params:
+    key = jax.random.key(0)
+    return {
+        "encoder": encoder.init(key, arch),
+        "normaliser": encoder.identity_normaliser(arch),
+        "policy": policy.init(key, arch),
+    }

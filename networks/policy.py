@@ -1,0 +1,64 @@
+"""Tanh-squashed diagonal Gaussian policy (Haarnoja et al. 2018, "Soft Actor-Critic", appendix C)."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from networks import encoder
+from networks.architecture import Architecture
+from networks.layers import Params, dense, dense_init, mlp, mlp_init
+
+_LOG_STD_RANGE = (-5.0, 2.0)
+
+
+class Gaussian(NamedTuple):
+    """Before the tanh: mean and log of the standard deviation, both (batch, action_dim)."""
+
+    mean: jax.Array
+    log_std: jax.Array
+
+
+def init(key: jax.Array, arch: Architecture) -> Params:
+    """Parameters of the head (the encoder's are apart: the critic trains those)."""
+    key_trunk, key_head = jax.random.split(key)
+    return {
+        "trunk": mlp_init(key_trunk, arch.feature_dim, arch.hidden, normalise=True),
+        # A small last layer: the first actions are centred, none is saturated.
+        "head": dense_init(key_head, arch.hidden[-1], 2 * arch.action_dim, scale=0.01),
+    }
+
+
+def distribution(params: Params, features: jax.Array) -> Gaussian:
+    """The Gaussian for features of shape (batch, arch.feature_dim)."""
+    mean, log_std = jnp.split(dense(params["head"], mlp(params["trunk"], features)), 2, axis=-1)
+    return Gaussian(mean, jnp.clip(log_std, *_LOG_STD_RANGE))
+
+
+def sample(gaussian: Gaussian, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Actions in (-1, 1) of shape (batch, action_dim) and their log-probabilities (batch,)."""
+    noise = jax.random.normal(key, gaussian.mean.shape)
+    raw = gaussian.mean + jnp.exp(gaussian.log_std) * noise
+    log_normal = -0.5 * noise**2 - gaussian.log_std - 0.5 * jnp.log(2 * jnp.pi)
+    # log(1 - tanh(x)^2), in the form that does not underflow.
+    log_squash = 2.0 * (jnp.log(2.0) - raw - jax.nn.softplus(-2.0 * raw))
+    return jnp.tanh(raw), jnp.sum(log_normal - log_squash, axis=-1)
+
+
+def mode(gaussian: Gaussian) -> jax.Array:
+    """The action at the mean, in (-1, 1): what is executed in evaluation."""
+    return jnp.tanh(gaussian.mean)
+
+
+def act(params: Params, observation: dict[str, jax.Array], key: jax.Array | None, arch: Architecture) -> jax.Array:
+    """Actions for a batch of observations, shape (batch, action_dim); the mode where `key` is None.
+
+    Args:
+        params: What travels to the robot: {"encoder", "normaliser", "policy"}.
+        observation: As `networks.encoder.apply` takes it.
+        key: Source of exploration noise, or None for the deterministic policy.
+        arch: The architecture that `params` were made for.
+    """
+    features = encoder.apply(params["encoder"], params["normaliser"], observation, arch)
+    gaussian = distribution(params["policy"], features)
+    return mode(gaussian) if key is None else sample(gaussian, key)[0]

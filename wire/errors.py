@@ -1,0 +1,28 @@
+"""How a room ends when its user's input was wrong: one block that says what to do, never a traceback."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+
+class UserError(Exception):
+    """The user's input was wrong: the text says what, what was got, what was wanted and what to do."""
+
+
+def run_main(main: Callable[[], int | None]) -> int:
+    """Run a program's main function and return its exit code: 0 done, 2 the user's input was wrong.
+
+    Anything else propagates as a traceback (exit code 1): it is our fault, and the report needs it.
+    `HANDRAIL_TRACEBACK=1` shows the traceback of a user's error too. A SIGTERM ends the program like Ctrl-C does.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return main() or 0
+    except UserError as error:
+        if os.environ.get("HANDRAIL_TRACEBACK") == "1":
+            raise
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        return 130
