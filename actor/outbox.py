@@ -1,0 +1,150 @@
+"""The actor's truth is its disk: steps wait here, in order, until the learner has them on its own."""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from wire.codec import decode_spec, encode_spec, encode_step
+from wire.database import Kind, StoreError, Writer, explained
+from wire.specs import EnvSpec
+from wire.types import Step, new_stream_id
+
+CAP_BYTES = 64 << 30
+_NEARLY = 0.9
+_BOOT_SKIP = 1 << 20
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_KIND = Kind(
+    name="Handrail outbox (outbox.sqlite)",
+    application_id=0x48524C4F,  # "HRLO"
+    format=1,
+    schema="""
+    CREATE TABLE state (key TEXT PRIMARY KEY, value NOT NULL);
+    CREATE TABLE records (seq INTEGER PRIMARY KEY, body BLOB NOT NULL);
+    """,
+)
+
+
+class Outbox:
+    """A durable queue of encoded steps with a stream id and a seq that outlive processes. One thread at a time uses it.
+
+    Deleting the file makes a new stream; numbers are never given out twice. A commit survives a killed process at once
+    and a power cut after the next `sync`.
+    """
+
+    def __init__(self, path: Path, spec: EnvSpec, *, cap_bytes: int = CAP_BYTES) -> None:
+        """Create or open the file; raises StoreError where it holds undelivered steps of another spec."""
+        self.path = path
+        self.cap_bytes = cap_bytes
+        with contextlib.ExitStack() as undo:
+            self._writer = undo.enter_context(contextlib.closing(Writer(path, _KIND, synchronous="NORMAL")))
+            self._db = self._writer.db
+            with explained(path, "open"):
+                self._open(spec)
+            self._writer.commit()
+            undo.pop_all()
+
+    def _open(self, spec: EnvSpec) -> None:
+        state = dict(self._db.execute("SELECT key, value FROM state"))
+        query = "SELECT count(*), coalesce(sum(length(body)), 0) FROM records"
+        self.pending, self.pending_bytes = self._db.execute(query).fetchone()
+        text = encode_spec(spec)
+        if state and state["spec"] != text and self.pending:
+            lines = "; ".join(spec.differences(decode_spec(state["spec"])))
+            raise StoreError(
+                f"{self.path} holds {self.pending} undelivered steps of another spec (here and there differ: {lines}). "
+                "Start a learner and an actor for that spec to deliver them, or move the file away to leave them"
+            )
+        if not state or state["spec"] != text:
+            state = {"spec": text, "stream": new_stream_id(), "newest": 0, "appended": 0, "next_episode": 0}
+        boot = _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else new_stream_id()
+        if state["newest"] and state["boot"] != boot:
+            # A power cut may have taken the newest commits, but not from the learner: leave their numbers unused.
+            state["newest"] += _BOOT_SKIP
+        self.stream: str = state["stream"]
+        self.newest: int = state["newest"]
+        """The highest seq given out so far."""
+        self.appended: int = state["appended"]
+        """How many steps this stream has ever taken."""
+        self.next_episode: int = state["next_episode"]
+        """The first episode number that the stream has not used."""
+        self._writer.begin()
+        self._db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", (state | {"boot": boot}).items())
+        self._remember()
+
+    @property
+    def nearly_full(self) -> bool:
+        """Whether 90 % of the cap is used: the actor should pause at the end of the episode."""
+        return self.pending_bytes >= _NEARLY * self.cap_bytes
+
+    def insert(self, step: Step) -> int:
+        """Add a step and return its seq; it is accepted once `commit` has returned.
+
+        Raises:
+            ValueError: The step cannot be encoded; nothing was changed.
+            StoreError: The disk did not take it; everything since the last commit is undone.
+        """
+        body = encode_step(step)
+        with self._undoing():
+            self._writer.begin()
+            self._db.execute("INSERT INTO records VALUES (?, ?)", (self.newest + 1, body))
+        self.newest += 1
+        self.appended += 1
+        self.next_episode = max(self.next_episode, step.episode + 1)
+        self.pending += 1
+        self.pending_bytes += len(body)
+        return self.newest
+
+    def delete_until(self, seq: int) -> None:
+        """Forget the records up to `seq`, which the learner has on disk; effective with the next `commit`."""
+        with self._undoing():
+            query = "SELECT count(*), coalesce(sum(length(body)), 0) FROM records WHERE seq <= ?"
+            count, size = self._db.execute(query, (seq,)).fetchone()
+            if count:
+                self._writer.begin()
+                self._db.execute("DELETE FROM records WHERE seq <= ?", (seq,))
+                self.pending -= count
+                self.pending_bytes -= size
+
+    def commit(self) -> None:
+        """Accept what was inserted and forget what was deleted; raises StoreError, and undoes both, where it cannot."""
+        if not self._db.in_transaction:
+            return
+        with self._undoing():
+            state = {"newest": self.newest, "appended": self.appended, "next_episode": self.next_episode}
+            self._db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", state.items())
+            self._writer.commit()
+        self._remember()
+
+    def sync(self) -> None:
+        """Make every commit so far survive a power cut; some ten milliseconds, so about once a second."""
+        with explained(self.path, "write"):
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def unsent(self, after: int, max_records: int, max_bytes: int) -> Iterator[tuple[int, bytes]]:
+        """The records that follow `after`, in order, as many as fit both limits."""
+        with explained(self.path, "read"):
+            query = "SELECT seq, body FROM records WHERE seq > ? ORDER BY seq LIMIT ?"
+            for seq, body in self._db.execute(query, (after, max_records)):
+                max_bytes -= len(body)
+                if max_bytes < 0:
+                    return
+                yield seq, body
+
+    def close(self) -> None:
+        """Close the file; what was not committed is forgotten."""
+        self._writer.close()
+
+    def _remember(self) -> None:
+        self._committed = (self.newest, self.appended, self.next_episode, self.pending, self.pending_bytes)
+
+    @contextlib.contextmanager
+    def _undoing(self) -> Iterator[None]:
+        """On any error of the disk go back to the last commit, numbers and all."""
+        try:
+            with explained(self.path, "write"):
+                yield
+        except (StoreError, sqlite3.Error):
+            self._writer.rollback()
+            self.newest, self.appended, self.next_episode, self.pending, self.pending_bytes = self._committed
+            raise

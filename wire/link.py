@@ -1,0 +1,152 @@
+"""What the two sides say to each other, and how steps cross: typed, bounded, and nothing else is understood.
+
+HELLO until WELCOME(last_seq); then records within the learner's credit, each taken only if it follows the last one;
+ACK after the commit. Whatever the network drops, repeats, reorders or cuts, the learner's disk says where to go on:
+a gap, a stall or a new connection leads back to WELCOME, and a record that is there already is only acknowledged again.
+
+A record says which seq it comes `after`: the previous one in the outbox. Usually that is seq - 1. It is less where
+the outbox skips numbers (after a power cut, so as not to give one out twice) or another archive took those between.
+"""
+
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+
+from wire.codec import LIMITS, Count, DecodeError
+
+PROTOCOL = 1
+HEARTBEAT_S = 1.0
+AWAY_S = 5.0
+"""A peer that was silent for so long is taken to be away."""
+STALL_S = 2.0
+"""Records unacknowledged for so long make the actor ask again where the learner stands."""
+HELLO_S, HELLO_MAX_S, REFUSED_S = 0.1, 2.0, 5.0
+GAP_S = 0.25
+"""One WELCOME answers all the records behind a gap that were on their way together."""
+CREDIT_RECORDS = 32
+CREDIT_BYTES = LIMITS.record_bytes
+STREAMS = 256
+
+LinkState = Literal["connecting", "connected", "away", "refused", "finished"]
+
+
+_Text = Annotated[str, msgspec.Meta(max_length=LIMITS.text_bytes)]
+_Version = Annotated[str, msgspec.Meta(max_length=64)]
+_Body = Annotated[bytes, msgspec.Meta(max_length=LIMITS.record_bytes)]
+_WeightsBody = Annotated[bytes, msgspec.Meta(max_length=LIMITS.weights_bytes)]
+StreamId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$", max_length=32)]
+
+
+class _Message(msgspec.Struct, kw_only=True, tag=True):
+    pass
+
+
+class Hello(_Message):
+    """Actor: who I am and what my steps look like."""
+
+    protocol: Count
+    stream: StreamId
+    spec: _Text
+    """The EnvSpec as JSON text."""
+    software: _Version
+
+
+class Record(_Message):
+    """Actor: one encoded step. `after` is the seq before it: whatever lies between is not in the outbox."""
+
+    after: Count
+    seq: Count
+    body: _Body
+
+
+class Ready(_Message):
+    """Actor: I am done with weights `version` (0: have none) and can take another set."""
+
+    version: Count
+
+
+class Ping(_Message):
+    """Actor: I am here, though I have nothing to say."""
+
+
+class Goodbye(_Message):
+    """Actor: I am leaving; all that I had is acknowledged, or waits in my outbox."""
+
+
+class Welcome(_Message):
+    """Learner: `last_seq` is the newest on my disk; go on after it, with so much at most unacknowledged."""
+
+    run: _Version
+    last_seq: Count
+    credit_records: Count
+    credit_bytes: Count
+
+
+class Refused(_Message):
+    """Learner: I cannot take your steps, and why."""
+
+    reason: _Text
+
+
+class Ack(_Message):
+    """Learner: everything up to `last_seq` is on my disk; of all actors' steps, training has consumed `trained`."""
+
+    last_seq: Count
+    credit_records: Count
+    credit_bytes: Count
+    trained: Count
+
+
+class Rejected(_Message):
+    """Learner: this one record is damaged or does not fit the spec; I have stepped over it."""
+
+    seq: Count
+    reason: _Text
+
+
+class WeightsSet(_Message):
+    """Learner: the newest encoded weights."""
+
+    version: Count
+    body: _WeightsBody
+
+
+class Finished(_Message):
+    """Learner: the run is over; stop, and hand over what you still have."""
+
+    reason: _Text
+
+
+class WhoAreYou(_Message):
+    """Learner: I do not know you (I was restarted, or the connection was): say Hello."""
+
+
+ToLearner = Hello | Record | Ready | Ping | Goodbye
+ToActor = Welcome | Refused | Ack | Rejected | WeightsSet | Finished | WhoAreYou
+
+_T = TypeVar("_T")
+_ENCODER = msgspec.msgpack.Encoder()
+_FROM_ACTOR = msgspec.msgpack.Decoder(ToLearner)
+_FROM_LEARNER = msgspec.msgpack.Decoder(ToActor)
+
+
+def encode(message: ToLearner | ToActor) -> bytes:
+    """The message as bytes."""
+    return _ENCODER.encode(message)
+
+
+def decode_from_actor(data: bytes) -> ToLearner:
+    """The message an actor sent; raises DecodeError on anything else."""
+    return _decode(_FROM_ACTOR, data)
+
+
+def decode_from_learner(data: bytes) -> ToActor:
+    """The message a learner sent; raises DecodeError on anything else."""
+    return _decode(_FROM_LEARNER, data)
+
+
+def _decode(decoder: "msgspec.msgpack.Decoder[_T]", data: bytes) -> _T:
+    try:
+        return decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, OverflowError) as error:
+        raise DecodeError(f"not a message: {error}") from None
