@@ -17,6 +17,7 @@ CONFIGS = [
 ]
 
 
+@pytest.mark.sim
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.task}-{c.obs}-{c.scene}")
 def test_the_simulated_cell_keeps_the_contract(config):
     check_env(lambda: make_env(config))

@@ -121,6 +121,7 @@ def test_a_missing_expert_is_an_error_that_names_the_way_round(toy):
         env.corrector(np.random.default_rng(0))
 
 
+@pytest.mark.sim
 def test_our_tasks_work_for_people_who_bring_their_own_learner():
     if "handrail/PickCube-v0" not in gymnasium.registry:
         register()

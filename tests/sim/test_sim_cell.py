@@ -122,6 +122,7 @@ def test_the_camera_size_is_a_choice(make):
     assert env.reset(seed=0)[0]["wrist"].shape == (96, 96, 3)
 
 
+@pytest.mark.sim
 def test_people_get_a_large_picture_even_of_a_cell_without_cameras(make):
     env = make(scene="varied")
     env.reset(seed=0)
@@ -133,6 +134,7 @@ def test_people_get_a_large_picture_even_of_a_cell_without_cameras(make):
     assert not np.array_equal(first, env.render())
 
 
+@pytest.mark.sim
 def test_looking_at_the_picture_changes_nothing(make):
     watched, unwatched = make(), make()
     for env in (watched, unwatched):
