@@ -10,6 +10,7 @@ from gymnasium.envs.registration import load_env_creator
 from gymnasium.spaces import Box, Dict, Space
 
 from envs.experts import Corrector, Expert
+from envs.graphics import settle_backend
 from envs.guard import GuardLimits
 from wire.specs import ArraySpec, EnvSpec
 from wire.types import Action, Observation
@@ -109,8 +110,9 @@ class GymEnv(gymnasium.Env[Observation, Action]):
             return None
         try:
             return self._env.render()
-        except gymnasium.error.DependencyNotInstalled as error:
-            log.warning("no picture of %s: %s", self.wire_spec.task, error)
+        except Exception as error:
+            # A missing package or GL library: no picture is worth ending an evaluation for.
+            log.warning("no picture of %s: %s: %s", self.wire_spec.task, type(error).__name__, error)
             self.render_mode = None
             return None
 
@@ -136,6 +138,7 @@ class GymEnv(gymnasium.Env[Observation, Action]):
 
 
 def _make(env_id: str, kwargs: dict[str, Any]) -> gymnasium.Env[Any, Any]:
+    settle_backend()
     try:
         module, _, name = env_id.rpartition(":")
         if module:
@@ -147,10 +150,9 @@ def _make(env_id: str, kwargs: dict[str, Any]) -> gymnasium.Env[Any, Any]:
         return gymnasium.make(
             name, disable_env_checker=True, **({"render_mode": "rgb_array"} if pictures else {}), **kwargs
         )
-    except gymnasium.error.Error as error:
-        raise UnusableEnvError(f"cannot make the Gymnasium environment {env_id}: {error}") from error
-    except ModuleNotFoundError as error:
-        raise UnusableEnvError(f"cannot make {env_id}: {error}; install it, or correct the module's name") from error
+    except Exception as error:
+        # A foreign constructor may raise anything; whatever it is, this environment cannot be used here.
+        raise UnusableEnvError(f"cannot make {env_id}: {type(error).__name__}: {error}") from error
 
 
 def _named_spaces(env_id: str, space: Space[Any]) -> dict[str, Any]:

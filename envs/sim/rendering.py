@@ -8,7 +8,7 @@ import weakref
 import mujoco
 import numpy as np
 
-from envs.sim.graphics import GraphicsUnavailableError
+from envs.graphics import GraphicsUnavailableError
 
 
 class Pictures:

@@ -132,3 +132,13 @@ def test_our_tasks_work_for_people_who_bring_their_own_learner():
     assert np.linalg.norm(info["action"][:3]) == pytest.approx(1.0, abs=1e-5)
     assert env.render().shape == (360, 480, 3)
     env.close()
+
+
+def test_an_environment_that_cannot_draw_is_evaluated_without_pictures(toy, caplog):
+    env = toy(STATE)
+    env.reset(seed=0)
+    env.render_mode = "rgb_array"
+    env._env.unwrapped.render = lambda: 1 / 0
+    assert env.render() is None
+    assert "no picture of handrail-test/Toy-v0: ZeroDivisionError" in caplog.text
+    assert env.render() is None

@@ -5,11 +5,11 @@ import sys
 import numpy as np
 import pytest
 
+from envs import graphics
 from envs.config import EnvConfig
+from envs.graphics import GraphicsUnavailableError
 from envs.make import make_env
-from envs.sim import graphics
 from envs.sim.cell import HOME_M, LIMITS
-from envs.sim.graphics import GraphicsUnavailableError
 
 
 @pytest.fixture
@@ -152,6 +152,7 @@ def test_a_step_outside_an_episode_is_refused(make):
 
 HEADLESS = """
 import numpy as np
+from envs import graphics
 from envs.config import EnvConfig
 from envs.make import make_env
 env = make_env(EnvConfig())
