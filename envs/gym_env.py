@@ -72,11 +72,11 @@ class GymEnv(gymnasium.Env[Observation, Action]):
 
     def step(self, action: Action) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Carry out an action; `truncated` is the wrapped environment's own time limit."""
-        native = self._offset + self._scale * np.asarray(action, np.float64)
-        space = self._env.action_space
-        observation, reward, terminated, truncated, info = self._env.step(
-            native.reshape(space.shape).astype(space.dtype)
-        )
+        space: Any = self._env.action_space
+        native = (self._offset + self._scale * np.asarray(action, np.float64)).reshape(space.shape)
+        # Rounding may carry a bound across itself.
+        bounded = np.clip(native.astype(space.dtype), space.low, space.high)
+        observation, reward, terminated, truncated, info = self._env.step(bounded)
         reached = info.get("is_success", info.get("success", terminated and float(reward) > 0.0))
         # Success and the time limit may fall on one step; then value does not follow.
         cut = bool(truncated) and not terminated

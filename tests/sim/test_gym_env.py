@@ -33,7 +33,7 @@ def toy():
     registered, opened = [], []
 
     def build(observation, action=None, **spec):
-        action = Box(np.array([0.0, -4.0]), np.array([10.0, 4.0]), dtype=np.float64) if action is None else action
+        action = Box(np.array([0.0, -0.1]), np.array([10.0, 0.3]), dtype=np.float32) if action is None else action
         gymnasium.register("handrail-test/Toy-v0", entry_point=lambda: Toy(observation, action), **spec)
         registered.append("handrail-test/Toy-v0")
         opened.append(GymEnv("handrail-test/Toy-v0"))
@@ -53,9 +53,9 @@ IMAGE = Box(0, 255, (8, 6, 3), np.uint8)
 def test_actions_are_stretched_to_the_environments_own_range(toy):
     env = toy(STATE)
     env.reset(seed=0)
-    for action in ([-1.0, -1.0], [0.0, 0.5]):
+    for action in ([-1.0, -1.0], [0.0, 0.5], [1.0, 1.0]):
         env.step(np.array(action, np.float32))
-    assert np.allclose(env._env.unwrapped.done, [[0.0, -4.0], [5.0, 2.0]])
+    assert np.allclose(env._env.unwrapped.done, [[0.0, -0.1], [5.0, 0.2], [10.0, 0.3]])
 
 
 def test_success_is_a_rewarded_end_where_the_environment_says_nothing(toy):

@@ -136,7 +136,7 @@ def test_people_get_a_large_picture_even_of_a_cell_without_cameras(make):
 
 @pytest.mark.sim
 def test_looking_at_the_picture_changes_nothing(make):
-    watched, unwatched = make(), make()
+    watched, unwatched = make(obs="pixels"), make(obs="pixels")
     for env in (watched, unwatched):
         env.reset(seed=0)
     for _ in range(3):
