@@ -33,7 +33,7 @@ def toy():
     registered, opened = [], []
 
     def build(observation, action=None, **spec):
-        action = Box(np.array([0.0, -0.1]), np.array([10.0, 0.3]), dtype=np.float32) if action is None else action
+        action = Box(np.float32([0.0, -0.1]), np.float32([10.0, 0.3])) if action is None else action
         gymnasium.register("handrail-test/Toy-v0", entry_point=lambda: Toy(observation, action), **spec)
         registered.append("handrail-test/Toy-v0")
         opened.append(GymEnv("handrail-test/Toy-v0"))
