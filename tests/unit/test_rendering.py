@@ -66,7 +66,7 @@ def test_a_driver_that_hangs_is_given_up():
 
 
 def test_what_set_up_chose_does_draw():
-    env = rendering.rendering_env()
+    env = rendering.rendering_env(base={})
     if "MUJOCO_GL" not in env:
         pytest.skip("set-up chose no back end for this environment: make setup")
     result = rendering.probe(env["MUJOCO_GL"], env)
