@@ -16,6 +16,7 @@ from wire import link
 from wire.actor_link import ActorLink
 from wire.codec import encode_spec
 from wire.database import StoreError
+from wire.errors import UserError
 from wire.sockets import ActorSocket
 from wire.specs import EnvSpec, SpecMismatch
 from wire.types import Step
@@ -32,7 +33,7 @@ _RETRY_S = 0.5
 _GOODBYE_S = 0.5
 
 
-class UplinkError(RuntimeError):
+class UplinkError(UserError, RuntimeError):
     """A step cannot be taken: the disk has not answered for long, or the thread has died."""
 
 
@@ -44,8 +45,8 @@ class LinkStatus:
     unacked: int
     """Steps that the learner has not yet confirmed to be on its disk."""
     pending_bytes: int
-    trained: int
-    """How many of the run's steps training has consumed, of all actors."""
+    backlog: int
+    """How many archived steps, of all actors, training has yet to consume."""
     acked_seq: int
     appended: int
     """How many steps this stream has ever taken, earlier processes included."""
@@ -99,8 +100,9 @@ class Uplink:
         self._taken = 0
         self._accepted = 0
         self._refused = 0
-        self._trouble = ""
-        self._retry_s = self._forget_s = self._sync_s = 0.0
+        self._trouble: dict[str, str] = {}
+        self._retry_s: dict[str, float] = {}
+        self._forget_s = self._sync_s = 0.0
         self._forgotten_seq = 0
         self._stop = False
         self._thread: threading.Thread | None = None
@@ -193,9 +195,8 @@ class Uplink:
     def _loop(self) -> None:
         while True:
             stopping, now_s = self._stop, time.monotonic()
-            if now_s >= self._retry_s:
-                self._on_disk(self._accept, now_s)
-            self._on_disk(self._talk, now_s)
+            self._on_disk("accept", self._accept, now_s)
+            self._on_disk("talk", self._talk, now_s)
             self._snapshot = self._look()
             if stopping:
                 self._socket.send(self._link.goodbye())
@@ -203,15 +204,20 @@ class Uplink:
             if not self._handoff or self._trouble:
                 self._socket.wait(_TICK_S)
 
-    def _on_disk(self, act: Callable[[float], None], now_s: float) -> None:
+    def _on_disk(self, name: str, act: Callable[[float], None], now_s: float) -> None:
         """Do something that needs the disk; where it fails, say so, keep the steps in memory and try again later."""
+        if now_s < self._retry_s.get(name, 0.0):
+            return
         try:
             act(now_s)
         except StoreError as error:
-            self._trouble = f"{error} ({len(self._handoff)} steps wait in memory)"
-            self._retry_s = now_s + _RETRY_S
+            if name not in self._trouble:
+                log.error("outbox trouble: %s", error)
+            self._trouble[name] = f"{error} ({len(self._handoff)} steps wait in memory)"
+            self._retry_s[name] = now_s + _RETRY_S
             self._forgotten_seq = 0
-            log.error("outbox trouble: %s", self._trouble)
+        else:
+            self._trouble.pop(name, None)
 
     def _accept(self, now_s: float) -> None:
         """Commit what the loop has handed over; now and then also what was forgotten, down to the platter."""
@@ -232,7 +238,6 @@ class Uplink:
         for _ in batch:
             self._handoff.popleft()
         self._accepted += len(batch)
-        self._trouble = ""
         for problem in problems:
             self._refused += 1
             self._link.detail = problem
@@ -251,7 +256,8 @@ class Uplink:
             self._outbox.delete_until(self._link.acked_seq)
             self._forgotten_seq = self._link.acked_seq
         for data in self._link.step(now_s):
-            self._socket.send(data)
+            if not self._socket.send(data):
+                self._link.lost(now_s)
 
     def _offer(self, weights: link.WeightsSet) -> bool:
         try:
@@ -267,12 +273,12 @@ class Uplink:
             state=state.state,
             unacked=outbox.pending,
             pending_bytes=outbox.pending_bytes,
-            trained=state.trained,
+            backlog=state.backlog,
             acked_seq=state.acked_seq,
             appended=self._appended_before + self._accepted - self._refused,
             refused=self._refused + state.rejected,
             nearly_full=outbox.nearly_full,
-            detail=self._trouble or state.detail,
+            detail=next(iter(self._trouble.values()), state.detail),
         )
         return _Snapshot(status, state.live, self._accepted)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from wire.codec import LIMITS, DecodeError, decode_step
+from wire.errors import UserError
 from wire.learner_link import Arrival, LearnerLink
 from wire.sockets import LearnerSocket
 from wire.specs import EnvSpec
@@ -25,7 +26,7 @@ _TICK_S = 0.1
 _GOODBYE_S = 0.2
 
 
-class InboxError(RuntimeError):
+class InboxError(UserError, RuntimeError):
     """The inbox has died; the text says of what."""
 
 
@@ -102,7 +103,7 @@ class Inbox:
         self._drained_row = 0
         self._waiting: list[tuple[Row, int]] = []
         self._asked: dict[str, Callable[[], None]] = {}
-        self._archived = self._damaged = 0
+        self._archived = self._damaged = self._trained = 0
         self._stop = self._finishing = False
         self.resumed_row = 0
         """The archive's newest row when it was opened: `drain` begins after it, StepStore.read gives those before."""
@@ -185,8 +186,10 @@ class Inbox:
         self._ask("publish", lambda: self._link.publish(version, data))
 
     def set_trained(self, n: int) -> None:
-        """Tell the actors at once that training has consumed `n` steps of the run."""
-        self._ask("trained", lambda: self._link.set_trained(n))
+        """Say that training has consumed `n` steps of the run: the actors hear at once how far it is behind."""
+        if n != self._trained:
+            self._trained = n
+            self._socket.wake.set()
 
     def finish(self, reason: str) -> None:
         """Tell all actors, present and to come, that the run is over; they hand over what they still have."""
@@ -268,6 +271,7 @@ class Inbox:
                 self._socket.wake.set()
                 break
         self._commit()
+        self._link.set_backlog(max(0, self._committed_row - self._trained))
         for peer, data in self._link.step(now_s):
             if not self._socket.send(peer, data):
                 self._link.gone(peer)

@@ -31,7 +31,7 @@ class ActorLink:
         self.detail = "no learner has answered yet"
         self.run = ""
         self.acked_seq = 0
-        self.trained = 0
+        self.backlog = 0
         self.rejected = 0
         self.dropped = 0
         self.weights: link.WeightsSet | None = None
@@ -70,7 +70,7 @@ class ActorLink:
         match message:
             case link.Welcome():
                 self._on_welcome(message, now_s)
-            case link.Ack():
+            case link.Ack() if self.live:
                 self._on_ack(message, now_s)
             case link.Refused(reason=reason):
                 self._state, self.detail = "refused", reason
@@ -114,6 +114,11 @@ class ActorLink:
         self.weights = None
         self._out.append(link.Ready(version=version))
 
+    def lost(self, now_s: float) -> None:
+        """A message could not be sent: there is no connection."""
+        if self.live:
+            self._say_hello_from(now_s, "connecting", "the connection to the learner is lost")
+
     def goodbye(self) -> bytes:
         """The message with which to leave."""
         return link.encode(link.Goodbye())
@@ -152,7 +157,7 @@ class ActorLink:
             self._drop(f"the learner acknowledged step {message.last_seq}, which was never sent")
             return
         self._credit = (message.credit_records, message.credit_bytes)
-        self.trained = message.trained
+        self.backlog = message.backlog
         if message.last_seq > self.acked_seq:
             self.acked_seq, self._progress_s = message.last_seq, now_s
         while self._in_flight and self._in_flight[0][0] <= message.last_seq:

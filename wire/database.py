@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
+from wire.errors import UserError
+
 PAGE_BYTES = 32 << 10
 """Camera images are rows of tens of kilobytes; measured best between 16 and 64 KiB."""
 BUSY_S = 5.0
@@ -16,7 +18,7 @@ _NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "c
 _NETWORK_FILE_SYSTEMS |= {"fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.rclone", "fuse.s3fs", "fuse.gcsfuse"}
 
 
-class StoreError(OSError):
+class StoreError(UserError, OSError):
     """A file cannot be opened, read or written as what it should be; the text names the cure."""
 
 
@@ -104,6 +106,8 @@ def _reader(uri: str, path: Path, kind: Kind) -> sqlite3.Connection:
         db = undo.enter_context(contextlib.closing(connection))
         _check_kind(db, path, kind)
         undo.pop_all()
+    # A flipped byte in a text must be found by the row's checksum, not end the reading.
+    db.text_factory = lambda data: data.decode(errors="replace")
     return db
 
 

@@ -69,7 +69,7 @@ class LearnerLink:
         self._peers: dict[bytes, Stream] = {}
         self._out: list[tuple[bytes, bytes]] = []
         self._weights: tuple[int, bytes] | None = None
-        self._trained = 0
+        self._backlog = 0
         self._finished: str | None = None
 
     def receive(self, peer: bytes, data: bytes, now_s: float) -> Arrival | None:
@@ -122,11 +122,12 @@ class LearnerLink:
         """From now on these are the newest weights; each actor gets them when it is ready, older ones never."""
         self._weights = (version, link.encode(link.WeightsSet(version=version, body=data)))
 
-    def set_trained(self, trained: int) -> None:
-        """Tell all actors at once how many of the run's environment steps training has consumed."""
-        self._trained = trained
-        for stream in self.streams.values():
-            stream.ack_due = True
+    def set_backlog(self, backlog: int) -> None:
+        """Tell all actors at once how many archived steps training has yet to consume."""
+        if backlog != self._backlog:
+            self._backlog = backlog
+            for stream in self.streams.values():
+                stream.ack_due = True
 
     def finish(self, reason: str) -> None:
         """Tell all actors, present and to come, that the run is over."""
@@ -146,7 +147,7 @@ class LearnerLink:
             if stream.ack_due or now_s - stream.acked_s >= link.HEARTBEAT_S:
                 stream.ack_due, stream.acked_s = False, now_s
                 credit = {"credit_records": link.CREDIT_RECORDS, "credit_bytes": link.CREDIT_BYTES}
-                self._send(peer, link.Ack(last_seq=stream.committed, trained=self._trained, **credit))
+                self._send(peer, link.Ack(last_seq=stream.committed, backlog=self._backlog, **credit))
             # Different, not newer: after a restart from a checkpoint the learner's own count may have gone back.
             if self._weights is not None and stream.takes_weights and stream.weights_version != self._weights[0]:
                 stream.takes_weights = False

@@ -15,7 +15,7 @@ import msgspec
 from wire.codec import LIMITS, Count, DecodeError
 
 PROTOCOL = 1
-HEARTBEAT_S = 1.0
+HEARTBEAT_S = 0.5
 AWAY_S = 5.0
 """A peer that was silent for so long is taken to be away."""
 STALL_S = 2.0
@@ -89,12 +89,12 @@ class Refused(_Message):
 
 
 class Ack(_Message):
-    """Learner: everything up to `last_seq` is on my disk; of all actors' steps, training has consumed `trained`."""
+    """Learner: everything up to `last_seq` is on my disk; training has yet to consume `backlog` archived steps."""
 
     last_seq: Count
     credit_records: Count
     credit_bytes: Count
-    trained: Count
+    backlog: Count
 
 
 class Rejected(_Message):

@@ -14,6 +14,7 @@ from typing import Self
 import zmq
 
 from wire.codec import LIMITS
+from wire.errors import UserError
 
 _ENVELOPE_BYTES = 64 << 10
 _HANDSHAKE_MS = 5000
@@ -21,7 +22,7 @@ _HEARTBEAT_MS = 2000
 _RECONNECT_MS, _RECONNECT_MAX_MS = 50, 1000
 
 
-class LinkError(OSError):
+class LinkError(UserError, OSError):
     """An address cannot be used; the text names the cure."""
 
 

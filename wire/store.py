@@ -253,11 +253,13 @@ class StepStore:
         """The intact rows from `first` to `last`; a damaged page costs the rows on it, found by halving."""
         between = "BETWEEN ? AND ?"
         try:
-            steps = self._db.execute(f"SELECT id, stream, seq, body, crc FROM steps WHERE id {between}", (first, last))
+            steps = self._db.execute(
+                f"SELECT id, stream, seq, CAST(body AS BLOB), crc FROM steps WHERE id {between}", (first, last)
+            )
             found = {row: rest for row, *rest in steps}
             frames: dict[int, list[tuple]] = {row: [] for row in found}
             images = self._db.execute(
-                f"SELECT step, final, name, pixels, crc FROM frames WHERE step {between}", (first, last)
+                f"SELECT step, final, name, CAST(pixels AS BLOB), crc FROM frames WHERE step {between}", (first, last)
             )
             for row, *image in images:
                 frames.setdefault(row, []).append(tuple(image))
@@ -276,7 +278,7 @@ class StepStore:
                 rows.append(Row(row, stream, seq, self._join(row, stream, seq, body, crc, frames[row])))
             except KeyError:
                 self._note(row, "it is missing")
-            except DecodeError as error:
+            except (DecodeError, TypeError, IndexError) as error:
                 self._note(row, str(error))
         return rows
 
