@@ -5,6 +5,8 @@ import os
 import sys
 from pathlib import Path
 
+from wire.errors import UserError
+
 LIBRARIES = {
     "osmesa": (("libOSMesa.so.8", "libOSMesa.so.6", "libOSMesa.so"),),
     "egl": (("libEGL.so.1", "libEGL.so"), ("libOpenGL.so.0", "libGL.so.1")),
@@ -12,7 +14,7 @@ LIBRARIES = {
 """What each back end needs: one library of each group."""
 
 
-class GraphicsUnavailableError(RuntimeError):
+class GraphicsUnavailableError(UserError, RuntimeError):
     """No GL library can render here; the text names the cure."""
 
     def __init__(self, cause: object) -> None:

@@ -12,13 +12,14 @@ from gymnasium.spaces import Box, Dict, Space
 from envs.experts import Corrector, Expert
 from envs.graphics import settle_backend
 from envs.guard import GuardLimits
+from wire.errors import UserError
 from wire.specs import ArraySpec, EnvSpec
 from wire.types import Action, Observation
 
 log = logging.getLogger(__name__)
 
 
-class UnusableEnvError(ValueError):
+class UnusableEnvError(UserError, ValueError):
     """A Gymnasium environment cannot be used; the text says what of it, and what is wanted."""
 
 

@@ -1,1 +1,1 @@
-"""The front door: one command that checks, configures and starts the rooms as processes."""
+"""The front door: reads what the user wants and starts the rooms as processes."""

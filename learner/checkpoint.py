@@ -47,9 +47,7 @@ class Checkpointer:
                 f"is of {fingerprint}; resume with the task, observations and rate that the run began with"
             )
         try:
-            restored = self._manager.restore(
-                step, args=ocp.args.Composite(state=ocp.args.StandardRestore(template))
-            )
+            restored = self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(template)))
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(
                 f"the checkpoint in {self._manager.directory} is of another network than agent.* describes ({error}); "

@@ -1,6 +1,8 @@
 """Settings of the learner; nothing heavy is imported here, because the command line reads this file too."""
 
+import difflib
 from dataclasses import dataclass, field
+from typing import Any
 
 
 def _require(holds: bool, what: str) -> None:
@@ -30,6 +32,8 @@ class SacConfig:
     """Length of a camera's embedding."""
     discount: float = 0.97
     polyak: float = 0.005
+    policy_polyak: float = 0.01
+    """Weight of each update in the average policy, which is the one that acts; 1 is no average."""
     learning_rate: float = 1e-3
     encoder_learning_rate: float = 5e-4
     initial_temperature: float = 0.01
@@ -39,6 +43,8 @@ class SacConfig:
     """Clip targets to the returns that the task's reward makes possible, where it states them."""
     bc_weight: float = 0.0
     """Pull of the policy towards prior actions that the critics hold for better than its own; 0 is off."""
+    bc_filter: bool = True
+    bc_fade_steps: int = 1000000
     shift_pixels: int = 4
     """Random shift of images (DrQ), in pixels; 0 is off."""
     colour_jitter: bool = True
@@ -50,7 +56,7 @@ class SacConfig:
             _require(getattr(self, key) >= 1, f"agent.{key} must be >= 1, got {getattr(self, key)}")
         for key in ("learning_rate", "encoder_learning_rate", "initial_temperature"):
             _require(getattr(self, key) > 0, f"agent.{key} must be > 0, got {getattr(self, key)}")
-        for key in ("prior_share", "discount", "polyak"):
+        for key in ("prior_share", "discount", "polyak", "policy_polyak"):
             _require(0 <= getattr(self, key) <= 1, f"agent.{key} must be in 0..1, got {getattr(self, key)}")
         _require(self.shift_pixels >= 0, f"agent.shift_pixels must be >= 0, got {self.shift_pixels}")
         _require(len(self.hidden) > 0, "agent.hidden must name at least one layer, got []")
@@ -145,3 +151,19 @@ class LearnerConfig:
             self.interventions == "plain",
             f"learner.interventions must be plain (corrections go to both buffers), got {self.interventions}",
         )
+
+
+def learner_config(values: dict[str, Any]) -> LearnerConfig:
+    """A typed configuration from plain values, the agent's class chosen by its name.
+
+    Raises:
+        ValueError: Naming the key, what was got and what is wanted.
+    """
+    values = dict(values)
+    agent = dict(values.pop("agent", {"name": "rlpd"}))
+    kind = AGENTS.get(agent.get("name", ""))
+    if kind is None:
+        near = difflib.get_close_matches(str(agent.get("name")), AGENTS, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ValueError(f"agent must be one of {', '.join(AGENTS)}, got {agent.get('name')}{hint}")
+    return LearnerConfig(**values, agent=kind(**agent))

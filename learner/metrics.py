@@ -41,7 +41,7 @@ class MetricsWriter:
 
 def _start_wandb(run: Path) -> Any:
     try:
-        import wandb
+        import wandb  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise UserError(
             "learner.wandb=true needs the wandb package, which is not installed; pip install 'handrail[wandb]'"

@@ -97,9 +97,8 @@ class Trainer:
         """Checkpoint the learner and put the policy on disk."""
         self._checkpointed_s = time.monotonic()
         self._publish()
-        self._checkpoints.save(
-            self._state, self.limiter, fingerprint=self.spec.fingerprint(), version=self.version
-        )
+        self._checkpoints.save(self._state, self.limiter, fingerprint=self.spec.fingerprint(), version=self.version)
+        write_atomically(self.run.path / POLICY_FILE, self._policy_bytes)
 
     def close(self) -> None:
         """Save, draw the curve, write the summary."""
@@ -218,10 +217,6 @@ class Trainer:
             eta_s=(self.config.steps - settled) / rate if rate > 0 else None,
             warning=self._warning,
         )
-
-    def write_policy(self) -> None:
-        """Put the newest policy on disk, for evaluation and for a robot without a learner."""
-        write_atomically(self.run.path / POLICY_FILE, self._policy_bytes)
 
 
 def _prior_share(config: LearnerConfig) -> float:

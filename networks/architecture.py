@@ -2,10 +2,11 @@
 
 import msgspec
 
+from wire.errors import UserError
 from wire.specs import EnvSpec
 
 
-class ArchitectureError(ValueError):
+class ArchitectureError(UserError, ValueError):
     """The description of a network is malformed or of a family that this version does not know."""
 
 

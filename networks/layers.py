@@ -1,11 +1,13 @@
 """Dense layers, layer normalisation and multi-layer perceptrons over plain dictionaries of arrays."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-Params = dict[str, jax.Array] | dict[str, "Params"]
+Params = dict[str, Any]
+"""A nested dictionary of arrays."""
 
 
 def dense_init(key: jax.Array, n_in: int, n_out: int, scale: float = 1.0) -> Params:

@@ -15,7 +15,7 @@ def flatten(params: Params) -> dict[str, np.ndarray]:
 
 
 def unflatten(tensors: dict[str, np.ndarray], arch: Architecture) -> Params:
-    """The parameters that `networks.policy.act` takes; raises ArchitectureError naming every tensor that does not fit."""
+    """The parameters that `networks.policy.act` takes; raises ArchitectureError naming what does not fit."""
     wanted = jax.eval_shape(lambda: _template(arch))
     leaves, treedef = jax.tree_util.tree_flatten_with_path(wanted)
     shapes = {"/".join(str(key.key) for key in path): leaf.shape for path, leaf in leaves}

@@ -7,10 +7,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from wire.errors import UserError
 from wire.types import Action, Observation, Step
 
 
-class SpecMismatch(ValueError):
+class SpecMismatch(UserError, ValueError):
     """Two sides disagree on the environment; the text names every difference and the cure."""
 
 

@@ -28,6 +28,8 @@ class State(NamedTuple):
     critics: Params
     target_critics: Params
     policy: Params
+    average_policy: Params
+    """Polyak average of the policy: what acts. Single updates make success swing by ten points; their mean does not."""
     log_temperature: jax.Array
     normaliser: Params
     optimisers: dict[str, Any]
@@ -67,6 +69,7 @@ class Sac:
         return State(
             **trained,
             target_critics=jax.tree.map(jnp.copy, trained["critics"]),
+            average_policy=jax.tree.map(jnp.copy, trained["policy"]),
             normaliser=jax.tree.map(jnp.asarray, normaliser),
             optimisers={name: self._optimisers[name].init(trained[name]) for name in trained},
             seed=jnp.uint32(seed),
@@ -110,8 +113,11 @@ class Sac:
             # Q-filter (Nair et al. 2018): imitate only where the critics hold the prior action for the better one.
             prior_value = jnp.mean(critic.apply(state.critics, features, batch["action"]), axis=0)
             imitated = batch["prior"] * (prior_value > jax.lax.stop_gradient(value))
+            if not self.config.bc_filter:
+                imitated = batch["prior"]
+            fade = jnp.maximum(0.0, 1.0 - state.step / (self.config.bc_fade_steps * self.config.utd))
             distance = jnp.mean((policy.mode(gaussian) - batch["action"]) ** 2, axis=-1)
-            loss += self.config.bc_weight * jnp.mean(imitated * distance)
+            loss += self.config.bc_weight * fade * jnp.mean(imitated * distance)
             metrics["actor/imitated"] = jnp.sum(imitated) / jnp.maximum(jnp.sum(batch["prior"]), 1.0)
         return loss, metrics
 
@@ -137,7 +143,7 @@ class Sac:
 
     def policy(self, state: State) -> Params:
         """What travels to the robot."""
-        return {"encoder": state.encoder, "normaliser": state.normaliser, "policy": state.policy}
+        return {"encoder": state.encoder, "normaliser": state.normaliser, "policy": state.average_policy}
 
     def _block(self, state: State, batch: Batch) -> tuple[State, Metrics]:
         period = self.config.actor_period
@@ -173,13 +179,13 @@ class Sac:
             metrics |= actor_metrics
         return state, metrics
 
-    def _actor_step(
-        self, state: State, batch: Batch, features: jax.Array, key: jax.Array
-    ) -> tuple[State, Metrics]:
+    def _actor_step(self, state: State, batch: Batch, features: jax.Array, key: jax.Array) -> tuple[State, Metrics]:
         gradient_of = jax.value_and_grad(self.policy_loss, has_aux=True)
         (loss, metrics), gradient = gradient_of(state.policy, state, batch, features, key)
         temperature_gradient = jax.grad(self.temperature_loss)(state.log_temperature, metrics["actor/entropy"])
         state = self._apply(state, {"policy": gradient, "log_temperature": temperature_gradient})
+        mixed = optax.incremental_update(state.policy, state.average_policy, self.config.policy_polyak)
+        state = state._replace(average_policy=mixed)
         return state, metrics | {"actor/loss": loss, "actor/temperature": jnp.exp(state.log_temperature)}
 
     def _apply(self, state: State, gradients: dict[str, Params]) -> State:

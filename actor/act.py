@@ -1,0 +1,115 @@
+"""The actor process: sets up the cell, the link and the person, then runs episodes until the learner says stop."""
+
+import itertools
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from actor.config import ActorConfig
+from actor.human import Channel, Nobody, ScriptedCorrector
+from actor.loop import CellEnv, Pace, run_episode
+from actor.pacing import ClockPace, LearnerPace
+from actor.policy import PolicySlot
+from actor.uplink import Uplink
+from envs.guard import Guard
+from envs.make import make_env
+from wire.errors import UserError
+
+log = logging.getLogger(__name__)
+
+_FIRST_WEIGHTS_S = 0.2
+_FLUSH_S = 3.0
+
+
+def act(config: ActorConfig) -> int:
+    """Run episodes until the learner ends the run or somebody stops the process; nothing recorded is lost."""
+    env = make_env(config.env)
+    try:
+        policy = PolicySlot(env.wire_spec, seed=config.seed)
+        uplink = Uplink(
+            config.learner,
+            Path(config.outbox),
+            env.wire_spec,
+            insecure=config.insecure,
+            on_weights=lambda data, version: policy.offer(data),
+        )
+        uplink.start()
+        try:
+            _run(config, env, policy, uplink)
+        finally:
+            env.hold()
+            if not uplink.close(_FLUSH_S):
+                log.warning("left with %d steps in %s; they go out next time", uplink.status.unacked, config.outbox)
+            _note_production(config, uplink)
+    finally:
+        env.close()
+    return 0
+
+
+def _run(config: ActorConfig, env: CellEnv, policy: PolicySlot, uplink: Uplink) -> None:
+    rate_hz = env.wire_spec.rate_hz
+    clock = ClockPace(rate_hz)
+    pace: Pace = clock if config.pace == "clock" else LearnerPace(lambda: uplink.status, config.max_lead_steps, rate_hz)
+    human, guard = _human(config, env), Guard(env.limits)
+
+    def stopped() -> bool:
+        return uplink.status.state in ("finished", "refused", "failed")
+
+    _wait_for_weights(policy, uplink, config.learner)
+    for episode in itertools.count(uplink.next_episode):
+        if stopped():
+            break
+        _wait_for_room(uplink)
+        # Seed and episode number decide the episode, so a resumed run goes on where an uninterrupted one would be.
+        seed = int(np.random.SeedSequence([config.seed, episode]).generate_state(1)[0])
+        success = run_episode(
+            env, policy, human, guard, pace, uplink.append, episode=episode, seed=seed, stopped=stopped
+        )
+        log.info(
+            "episode %d: success=%s weights=%d unacked=%d overruns=%d",
+            episode,
+            success,
+            policy.version,
+            uplink.status.unacked,
+            clock.overruns,
+        )
+    status = uplink.status
+    log.info("stopped: state=%s detail=%s", status.state, status.detail)
+    if status.state in ("refused", "failed"):
+        raise UserError(status.detail)
+
+
+def _human(config: ActorConfig, env: CellEnv) -> Channel:
+    if config.human == "none":
+        return Nobody()
+    return ScriptedCorrector(env.corrector(np.random.default_rng([config.seed, 1])))
+
+
+def _wait_for_weights(policy: PolicySlot, uplink: Uplink, learner: str) -> None:
+    """Hold the robot until there is a policy, saying what is missing; there is no hurry and no giving up."""
+    said = ""
+    while not policy.wait(_FIRST_WEIGHTS_S):
+        status = uplink.status
+        if status.state in ("finished", "refused", "failed"):
+            return
+        text = f"waiting for weights from {learner}: {status.state}, {status.detail or 'no weights yet'}"
+        if text != said:
+            log.warning("%s; the robot holds", text)
+            said = text
+
+
+def _wait_for_room(uplink: Uplink) -> None:
+    """Pause between episodes while the outbox is nearly full: never a silent drop."""
+    if uplink.status.nearly_full:
+        log.error("the outbox is at 90 %% of its cap; paused until the learner takes steps")
+        while uplink.status.nearly_full and uplink.status.state != "finished":
+            uplink.flush(0.5)
+
+
+def _note_production(config: ActorConfig, uplink: Uplink) -> None:
+    """Leave the number of steps ever produced beside the outbox, for the run's summary."""
+    status = uplink.status
+    facts = {"stream": uplink.stream, "produced": status.appended, "unacked": status.unacked, "refused": status.refused}
+    Path(config.outbox).with_suffix(".json").write_text(json.dumps(facts) + "\n")

@@ -1,0 +1,122 @@
+"""Judge a run's final policy on fresh episodes, alone: no exploration, no human, every action guarded."""
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from actor.config import EvalConfig
+from actor.loop import CellEnv
+from actor.policy import PolicySlot
+from envs.guard import Guard
+from envs.make import make_env
+from networks.architecture import ArchitectureError
+from wire.codec import WeightsRefused
+from wire.errors import UserError
+from wire.statistics import wilson_interval
+
+log = logging.getLogger(__name__)
+
+_POLICY_FILE = "policy.weights"
+
+
+@dataclass(frozen=True)
+class EpisodeScore:
+    """One evaluation episode."""
+
+    success: bool
+    steps: int
+    episode_return: float
+
+
+def evaluate(config: EvalConfig) -> int:
+    """Run the episodes, print the verdict and write `eval.json` beside the policy."""
+    env = make_env(config.env)
+    console = Console()
+    try:
+        policy = _load(Path(config.run), env)
+        frames: list[np.ndarray] = []
+        scores = []
+        for i in track(range(config.episodes), "evaluating", console=console, transient=True):
+            film = frames if config.video is not None and i < config.video_episodes else None
+            scores.append(run_alone(env, policy, seed=config.seed + i, frames=film))
+    finally:
+        env.close()
+    facts = report(scores, env.wire_spec.rate_hz)
+    (Path(config.run) / "eval.json").write_text(json.dumps(facts, indent=2) + "\n")
+    low, high = facts["ci95"]
+    console.print(
+        f"success {facts['rate']:.1%} of {facts['episodes']} episodes (95 % interval {low:.1%} to {high:.1%}), "
+        f"{facts['mean_steps']:.1f} steps a success = {facts['cycle_s']:.2f} s",
+        highlight=False,
+    )
+    if config.video is not None:
+        write_video(Path(config.video), frames, env.wire_spec.rate_hz)
+        console.print(f"video: {config.video}", highlight=False)
+    return 0
+
+
+def run_alone(env: CellEnv, policy: PolicySlot, *, seed: int, frames: list[np.ndarray] | None = None) -> EpisodeScore:
+    """One episode of the deterministic policy; pictures for people are appended to `frames`."""
+    guard = Guard(env.limits)
+    observation, _ = env.reset(seed=seed)
+    steps, episode_return = 0, 0.0
+    while True:
+        if frames is not None and (picture := env.render()) is not None:
+            frames.append(picture)
+        action, _ = policy.act(observation, explore=False)
+        verdict = guard.apply(action, env.target_position())
+        observation, reward, terminated, truncated, info = env.step(verdict.action)
+        steps, episode_return = steps + 1, episode_return + float(reward)
+        if terminated or truncated:
+            return EpisodeScore(bool(info["success"]), steps, episode_return)
+
+
+def report(scores: list[EpisodeScore], rate_hz: float) -> dict:
+    """The facts of eval.json."""
+    successes = [score for score in scores if score.success]
+    mean_steps = float(np.mean([score.steps for score in successes])) if successes else float("nan")
+    return {
+        "episodes": len(scores),
+        "successes": len(successes),
+        "rate": len(successes) / len(scores),
+        "ci95": list(wilson_interval(len(successes), len(scores))),
+        "mean_steps": mean_steps if successes else None,
+        "cycle_s": mean_steps / rate_hz if successes else None,
+        "mean_return": float(np.mean([score.episode_return for score in scores])),
+    }
+
+
+def write_video(path: Path, frames: list[np.ndarray], rate_hz: float) -> None:
+    """Write pictures (height, width, 3) as H.264."""
+    import av
+
+    if not frames:
+        raise UserError("this environment shows no pictures for people, so there is no video; drop video=")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=round(rate_hz))
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        for picture in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def _load(run: Path, env: CellEnv) -> PolicySlot:
+    path = run / _POLICY_FILE
+    if not path.exists():
+        raise UserError(f"there is no policy in {run} ({_POLICY_FILE} is missing); check run=<folder>")
+    policy = PolicySlot(env.wire_spec)
+    try:
+        policy.load(path.read_bytes())
+    except (WeightsRefused, ArchitectureError) as error:
+        raise UserError(
+            f"the policy in {run} cannot run in this environment ({env.wire_spec.task}, "
+            f"{', '.join(env.wire_spec.observation)}): {error}; set task, obs and env as the run had them"
+        ) from error
+    return policy

@@ -1,0 +1,53 @@
+"""Intervention channels: whoever may take the robot over from the policy speaks through one protocol."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from envs.experts import Corrector
+from wire.types import Action, Source
+
+
+@dataclass(frozen=True)
+class Override:
+    """What somebody else wants the robot to do in this control period, in the action's own frame and units."""
+
+    action: Action
+    source: Source
+
+
+class Channel(Protocol):
+    """A way for somebody to take over. `poll` must return at once: it is called in the control loop."""
+
+    def begin_episode(self, episode: int) -> None:
+        """Start episode number `episode` of the stream."""
+        ...
+
+    def poll(self) -> Override | None:
+        """The override for the coming control period, or None: the policy keeps control."""
+        ...
+
+
+class Nobody:
+    """Nobody at the robot: the policy is always in control."""
+
+    def begin_episode(self, episode: int) -> None:
+        """Do nothing."""
+
+    def poll(self) -> None:
+        """None."""
+
+
+class ScriptedCorrector:
+    """A task's scripted corrector at the place of a person."""
+
+    def __init__(self, corrector: Corrector) -> None:
+        self._corrector = corrector
+
+    def begin_episode(self, episode: int) -> None:
+        """Tell the corrector, whose help fades with the number of the episode."""
+        self._corrector.begin_episode(episode)
+
+    def poll(self) -> Override | None:
+        """The corrector's action while it drives."""
+        action = self._corrector.propose()
+        return None if action is None else Override(action, Source.SCRIPT)

@@ -1,0 +1,97 @@
+"""The policy that acts: whole, verified weight sets are swapped in between steps, else the last good one stays."""
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from networks import parameters, policy
+from networks.architecture import Architecture, ArchitectureError
+from wire.codec import Weights, WeightsRefused, decode_weights
+from wire.specs import EnvSpec
+from wire.types import Action, Observation
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    version: int
+    arch: Architecture
+    params: Any
+
+
+class PolicySlot:
+    """Holds the newest policy. `offer` verifies and prepares off the loop's thread, `act` only swaps a reference."""
+
+    def __init__(self, spec: EnvSpec, *, seed: int = 0) -> None:
+        self._spec = spec
+        self._key = jax.random.key(seed)
+        self._loaded: _Loaded | None = None
+        self._functions: dict[str, Any] = {}
+        self._arrived = threading.Event()
+        self.refused = 0
+        """Weight sets that were torn, foreign or not finite."""
+        self.loaded_s = 0.0
+        """Monotonic time at which the newest set was taken."""
+
+    @property
+    def version(self) -> int:
+        """Version of the weights in use; 0 before the first."""
+        return 0 if self._loaded is None else self._loaded.version
+
+    def offer(self, data: bytes) -> bool:
+        """Verify encoded weights and take them; False, and the last good set stays, where they are not acceptable."""
+        try:
+            self.load(data)
+        except (WeightsRefused, ArchitectureError) as error:
+            self.refused += 1
+            log.warning("weights refused: %s", error)
+            return False
+        return True
+
+    def load(self, data: bytes) -> None:
+        """Like `offer`, but raises WeightsRefused or ArchitectureError."""
+        weights: Weights = decode_weights(data, fingerprint=self._spec.fingerprint())
+        arch = Architecture.from_json(weights.architecture)
+        params = jax.device_put(parameters.unflatten(weights.tensors, arch))
+        loaded = _Loaded(weights.version, arch, params)
+        if weights.architecture not in self._functions:
+            # Compile here, in the uplink's thread: the control loop must never wait for a compiler.
+            self._functions = {weights.architecture: _compiled(arch, params, self._spec)}
+        self._function = self._functions[weights.architecture]
+        self._loaded = loaded
+        self.loaded_s = time.monotonic()
+        self._arrived.set()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for the first weights; whether there are any."""
+        return self._arrived.wait(timeout_s)
+
+    def act(self, observation: Observation, *, explore: bool = True) -> tuple[Action, int]:
+        """The action for one observation, float32 (n,), and the version of the weights that chose it."""
+        loaded = self._loaded
+        if loaded is None:
+            raise RuntimeError("no weights yet; call wait() before the first act()")
+        self._key, key = jax.random.split(self._key)
+        action = self._function[explore](loaded.params, {name: observation[name] for name in observation}, key)
+        return np.asarray(action), loaded.version
+
+
+def _compiled(arch: Architecture, params: Any, spec: EnvSpec) -> dict[bool, Any]:
+    """Jitted action functions, exploring and not, already run once."""
+
+    def act(params: Any, observation: Any, key: Any, *, explore: bool) -> Any:
+        batch = {name: value[None] for name, value in observation.items()}
+        return policy.act(params, batch, key if explore else None, arch)[0]
+
+    functions = {explore: jax.jit(partial(act, explore=explore)) for explore in (True, False)}
+    blank = {name: np.zeros(array.shape, array.dtype) for name, array in spec.observation.items()}
+    for function in functions.values():
+        function(params, blank, jax.random.key(0)).block_until_ready()
+    return functions

@@ -1,0 +1,115 @@
+"""`handrail <verb> [key=value ...]`: the command line."""
+
+import sys
+
+from handrail import verbs
+from handrail.compose import GROUPS, compose_verb, keys_of
+from handrail.conf.schema import VERBS
+from handrail.local import stop_on_sigterm
+from wire.errors import UserError, run_main
+
+_USAGE = """usage: handrail <verb> [key=value ...]
+
+  sim            learner, actor and a scripted human here, in simulation, to success
+  learner        learn from the steps that actors send: handrail learner bind=tcp://127.0.0.1:5555
+  actor          drive the robot: handrail actor learner=tcp://127.0.0.1:5555
+  eval           judge a trained policy: handrail eval run=runs/<run> episodes=100
+  demos record   record demonstrations: handrail demos record --script out=demos.sqlite
+  doctor         what of this machine can be used
+
+handrail <verb> --help lists the keys with their defaults; --cfg job prints the resolved configuration.
+"""
+
+_EXAMPLES = {
+    "sim": (
+        "handrail sim",
+        "handrail sim task=reach obs=state steps=1000",
+        "handrail sim env=gym env.id=Pendulum-v1 demos=none human=none agent=sac",
+        "handrail sim run=runs/<run> resume=true",
+    ),
+    "learner": ("handrail learner bind=tcp://127.0.0.1:5555 demos=demos.sqlite steps=20000",),
+    "actor": ("handrail actor learner=tcp://127.0.0.1:5555 task=pick_cube obs=pixels human=script",),
+    "eval": ("handrail eval run=runs/<run> episodes=100", "handrail eval run=runs/<run> video=eval.mp4"),
+    "demos": ("handrail demos record --script task=pick_cube obs=pixels episodes=20 out=demos.sqlite",),
+}
+
+
+def main() -> None:
+    """Entry point; exits 0 done, 2 the user's input was wrong, 1 anything else."""
+    sys.exit(run_main(lambda: run(sys.argv[1:])))
+
+
+def run(words: list[str]) -> int:
+    """Carry out one command line; returns the exit code."""
+    stop_on_sigterm()
+    if not words or words[0] in ("--help", "-h", "help"):
+        sys.stdout.write(_USAGE)
+        return 0
+    verb, rest = words[0], words[1:]
+    if verb == "doctor":
+        return _doctor(rest)
+    if verb not in VERBS:
+        raise UserError(f"handrail has no verb {verb}{_near(verb)}\n\n{_USAGE}")
+    if "--help" in rest or "-h" in rest:
+        sys.stdout.write(_help(verb))
+        return 0
+    rest = _subverb(rest) if verb == "demos" else rest
+    rest, show = _take_show(rest)
+    config = compose_verb(verb, verbs.with_defaults(verb, rest))
+    if show:
+        from omegaconf import OmegaConf
+
+        sys.stdout.write(OmegaConf.to_yaml(config))
+        return 0
+    return verbs.RUN[verb](config, rest)
+
+
+def _doctor(words: list[str]) -> int:
+    from handrail.doctor import run_doctor
+
+    unknown = [word for word in words if word != "--json"]
+    if unknown:
+        raise UserError(f"handrail doctor takes --json only, got {unknown[0]}")
+    return run_doctor("--json" in words)
+
+
+def _subverb(words: list[str]) -> list[str]:
+    if not words or words[0] != "record":
+        raise UserError(f"handrail demos takes the sub-verb record, got {words[0] if words else 'nothing'}")
+    return ["human=script" if word == "--script" else word for word in words[1:]]
+
+
+def _take_show(words: list[str]) -> tuple[list[str], bool]:
+    if "--cfg" not in words:
+        return words, False
+    at = words.index("--cfg")
+    if words[at + 1 : at + 2] != ["job"]:
+        raise UserError("--cfg takes job, as in handrail sim --cfg job")
+    return words[:at] + words[at + 2 :], True
+
+
+def _help(verb: str) -> str:
+    lines = [f"  {key}={'' if value is None else value}" for key, value in sorted(keys_of(verb).items())]
+    options = [
+        f"  {key}={'|'.join(names)}" for key, names in GROUPS.items() if key != "agent" or "agent" in verb_keys(verb)
+    ]
+    examples = [f"  {example}" for example in _EXAMPLES[verb]]
+    return "\n".join(
+        [f"{VERBS[verb].__doc__}", "", "examples:", *examples, "", "choices:", *options, "", "keys:", *lines, ""]
+    )
+
+
+def verb_keys(verb: str) -> set[str]:
+    """The top-level keys of a verb."""
+    return {key.partition(".")[0] for key in keys_of(verb)}
+
+
+def _near(verb: str) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(verb, [*VERBS, "doctor"], n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+if __name__ == "__main__":
+    main()

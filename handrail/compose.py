@@ -1,0 +1,93 @@
+"""From the words on the command line to a checked configuration, with Hydra."""
+
+import difflib
+import re
+from collections.abc import Sequence
+
+from hydra import compose, initialize_config_module
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException, ValidationError
+
+from handrail.conf import schema
+from wire.errors import UserError
+
+GROUPS = {"env": ("sim", "gym"), "agent": ("rlpd", "sac", "bc"), "obs": ("state", "pixels")}
+
+
+def compose_verb(verb: str, overrides: Sequence[str]) -> DictConfig:
+    """The configuration of a verb.
+
+    Args:
+        verb: One of handrail.conf.schema.VERBS.
+        overrides: Words of the form key=value, in Hydra's grammar.
+
+    Raises:
+        UserError: Naming the key, what was got, what is wanted, and the near miss.
+    """
+    schema.register()
+    for word in overrides:
+        _check_word(verb, word)
+    try:
+        with initialize_config_module("handrail.conf", version_base="1.3"):
+            config = compose(verb, overrides=list(overrides))
+            OmegaConf.resolve(config)
+            missing = OmegaConf.missing_keys(config)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(_explain(verb, error)) from error
+    if missing:
+        key = sorted(missing)[0]
+        raise UserError(f"{key} must be given: handrail {verb} {key}=...; see handrail {verb} --help")
+    return config
+
+
+def keys_of(verb: str) -> dict[str, object]:
+    """Every key of a verb with its default, flat: {"agent.utd": 8, ...}."""
+    schema.register()
+    with initialize_config_module("handrail.conf", version_base="1.3"):
+        return _flat(OmegaConf.to_container(compose(verb)))
+
+
+def _check_word(verb: str, word: str) -> None:
+    key, equals, value = word.partition("=")
+    if not equals:
+        raise UserError(f"arguments are written key=value, got {word}; see handrail {verb} --help")
+    options = GROUPS.get(key)
+    if options is not None and value not in options:
+        raise UserError(f"{key} must be one of {', '.join(options)}, got {value}{_near(value, options)}")
+
+
+def _explain(verb: str, error: Exception) -> str:
+    cause = error.__cause__
+    found = re.search(r"Could not override '([^']+)'", str(error))
+    if isinstance(error, ConfigCompositionException) and found:
+        return _unknown_key(verb, found[1], cause)
+    if isinstance(cause, ValidationError) or isinstance(error, ValidationError):
+        detail = str(cause or error).splitlines()[0]
+        override = re.search(r"override (\S+)", str(error))
+        return f"{override[1] if override else 'a key'}: {detail}; see handrail {verb} --help"
+    if isinstance(error, OverrideParseException | MissingConfigException):
+        return f"{str(error).splitlines()[0]}; put quotes around values with special characters"
+    return str(error).splitlines()[0]
+
+
+def _unknown_key(verb: str, key: str, cause: BaseException | None) -> str:
+    if isinstance(cause, ValidationError):
+        return f"{key}: {str(cause).splitlines()[0]}"
+    keys = keys_of(verb)
+    groups = {name.partition(".")[0] for name in keys}
+    return f"handrail {verb} has no key {key}{_near(key, [*keys, *groups])}; see handrail {verb} --help"
+
+
+def _near(got: str, wanted: Sequence[str]) -> str:
+    close = difflib.get_close_matches(got, wanted, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _flat(values: object, prefix: str = "") -> dict[str, object]:
+    if not isinstance(values, dict):
+        return {prefix: values}
+    found: dict[str, object] = {}
+    for name, value in values.items():
+        found |= _flat(value, f"{prefix}.{name}" if prefix else str(name))
+    return found

@@ -1,0 +1,123 @@
+"""Rooms as processes on this machine: start them, wait for them, end them."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from handrail.rendering import rendering_env
+
+STOP_S = 5.0
+"""How long rooms have to put everything on disk after they were asked to stop."""
+_POLL_S = 0.05
+
+
+class Rooms:
+    """Child processes that end together."""
+
+    def __init__(self) -> None:
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, name: str, arguments: list[str], *, log: Path | None = None) -> None:
+        """Start `python -m <arguments>`; its output goes to `log`, or to this terminal."""
+        with contextlib.ExitStack() as stack:
+            output = None if log is None else stack.enter_context(log.open("ab"))
+            self._processes[name] = _start(arguments, output)
+
+    def wait(self) -> tuple[str, int]:
+        """Wait until one room ends; its name and exit code."""
+        while True:
+            for name, process in self._processes.items():
+                code = process.poll()
+                if code is not None:
+                    return name, code
+            time.sleep(_POLL_S)
+
+    def finish(self, name: str, timeout_s: float = STOP_S) -> int | None:
+        """Wait for a room that is about to end by itself; its exit code, or None where it did not end in time."""
+        try:
+            return self._processes[name].wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def stop(self) -> None:
+        """Ask every room to stop and wait; whoever is not done in time is killed, which loses nothing acknowledged."""
+        for process in self._processes.values():
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+        deadline_s = time.monotonic() + STOP_S
+        for process in self._processes.values():
+            try:
+                process.wait(max(0.0, deadline_s - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@contextlib.contextmanager
+def rooms() -> Iterator[Rooms]:
+    """Rooms that are stopped when the block ends, however it ends."""
+    started = Rooms()
+    try:
+        yield started
+    finally:
+        started.stop()
+
+
+def run_room(arguments: list[str]) -> int:
+    """Run one room in the foreground; Ctrl-C reaches it, and its exit code is ours."""
+    process = _start(arguments, None)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.send_signal(signal.SIGINT)
+        try:
+            return process.wait(STOP_S) or 130
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return 130
+
+
+def _start(arguments: list[str], output: IO[bytes] | None) -> "subprocess.Popen[bytes]":
+    # A session of its own, so that Ctrl-C reaches the front door alone and rooms are stopped in order.
+    return subprocess.Popen(
+        [sys.executable, "-m", *arguments],
+        stdout=output,
+        stderr=output,
+        start_new_session=True,
+        env={**os.environ, **rendering_env()},
+    )
+
+
+def free_port() -> int:
+    """A TCP port on loopback that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def write_json(path: Path, values: Any) -> Path:
+    """Write a configuration where a room will read it; returns the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(values, indent=2) + "\n")
+    return path
+
+
+def last_error(log: Path) -> str:
+    """The last error block in a room's log, or its last line."""
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    errors = [line for line in lines if line.startswith("error: ")]
+    return (errors or lines or ["it left no message"])[-1].removeprefix("error: ")
+
+
+def stop_on_sigterm() -> None:
+    """A SIGTERM ends this process like Ctrl-C does: orderly."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")

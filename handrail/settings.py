@@ -1,0 +1,119 @@
+"""From a verb's configuration to what each room is told, checked by the rooms' own config classes."""
+
+import dataclasses
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any, TypeVar
+
+from omegaconf import DictConfig, OmegaConf
+
+from actor.config import ActorConfig, DemosConfig, EvalConfig
+from envs.config import EnvConfig
+from learner.config import LearnerConfig, learner_config
+from wire.errors import UserError
+
+Made = TypeVar("Made")
+
+
+def env_config(config: DictConfig) -> EnvConfig:
+    """The environment that the common keys describe."""
+    kind = config.env.kind
+    chosen = {"id": config.env.id} if kind == "gym" else {"image_size": config.env.image_size}
+    return _checked(lambda: EnvConfig(env=kind, task=config.task, obs=config.obs, scene=config.scene, **chosen))
+
+
+def learner_settings(config: DictConfig, *, run: Path, bind: str, demos: Path | None, insecure: bool) -> LearnerConfig:
+    """What the learner is told."""
+    values: dict[str, Any] = {
+        "run": str(run),
+        "bind": bind,
+        "insecure": insecure,
+        "demos": None if demos is None else str(demos),
+        "agent": OmegaConf.to_container(config.agent),
+        **{key: config[key] for key in ("seed", "steps", "stop_at", "resume")},
+        **_plain(config.learner),
+    }
+    return _checked(lambda: learner_config(values))
+
+
+def actor_settings(config: DictConfig, *, learner: str, outbox: Path, insecure: bool) -> ActorConfig:
+    """What the actor is told."""
+    return _checked(
+        lambda: ActorConfig(
+            env=env_config(config),
+            learner=learner,
+            insecure=insecure,
+            outbox=str(outbox),
+            human=config.human,
+            seed=config.seed,
+            **_plain(config.actor),
+        )
+    )
+
+
+def eval_settings(config: DictConfig, env: EnvConfig) -> EvalConfig:
+    """What the evaluation is told."""
+    keys = ("run", "episodes", "seed", "video", "video_episodes")
+    return _checked(lambda: EvalConfig(env=env, **{key: config[key] for key in keys}))
+
+
+def demos_settings(env: EnvConfig, *, out: Path, episodes: int, noise: float, seed: int) -> DemosConfig:
+    """What the recorder is told."""
+    return _checked(lambda: DemosConfig(out=str(out), env=env, episodes=episodes, noise=noise, seed=seed))
+
+
+def plain(settings: Any) -> dict[str, Any]:
+    """A config class as plain values, for a JSON file."""
+    return dataclasses.asdict(settings)
+
+
+def scripted_episodes(demos: str) -> int | None:
+    """The n of `demos=script:n`, or None where demos is a path or none."""
+    kind, _, count = demos.partition(":")
+    if kind != "script":
+        return None
+    if not count.isdigit() or int(count) < 1:
+        raise UserError(f"demos=script:<n> needs a number of episodes >= 1, got {demos}; e.g. demos=script:20")
+    return int(count)
+
+
+def demos_path(demos: str) -> Path | None:
+    """The file of `demos=<path>`, checked to be there; None for demos=none."""
+    if demos == "none":
+        return None
+    path = Path(demos)
+    if not path.is_file():
+        raise UserError(
+            f"demos must be none, script:<n> or a file of demonstrations, and there is no file {path}; "
+            f"record one: handrail demos record --script out={path}"
+        )
+    return path
+
+
+def new_run(config: DictConfig) -> Path:
+    """The folder that `run=` names, or runs/<date>-<task>-<n>, the first n that is free."""
+    if config.run is not None:
+        return Path(config.run)
+    if config.resume:
+        raise UserError("resume=true needs run=<folder of the run to go on with>")
+    task = config.task if config.env.kind == "sim" else config.env.id.rpartition(":")[2].replace("/", "-")
+    taken = 1
+    # The day is for people, in their own time zone.
+    while (path := Path("runs") / f"{date.today():%Y-%m-%d}-{task}-{taken}").exists():  # noqa: DTZ011
+        taken += 1
+    return path
+
+
+def _plain(node: Any) -> dict[str, Any]:
+    values = OmegaConf.to_container(node)
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
+
+
+def _checked(make: Callable[[], Made]) -> Made:
+    """Make a config; what its class finds wrong is the user's input."""
+    try:
+        return make()
+    except (ValueError, TypeError) as error:
+        raise UserError(str(error)) from error

@@ -1,0 +1,184 @@
+"""What each verb does: prepare the rooms' configurations, start them, and tell the user what came of it."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from envs.config import EnvConfig
+from handrail import settings
+from handrail.local import Rooms, free_port, last_error, rooms, run_room, write_json
+from wire.errors import UserError
+from wire.store import StepStore
+
+CONFIG = "config.json"
+"""In a run's folder: the verb, the user's words and the environment, for resume and eval."""
+
+
+def with_defaults(verb: str, words: list[str]) -> list[str]:
+    """The user's words after those that a run or an environment implies; what the user says comes last and wins."""
+    implied: list[str] = []
+    if "env=gym" in words:
+        # A foreign environment has neither cameras that we know of nor scripts.
+        implied = ["obs=state", *(["human=none", "demos=none"] if verb == "sim" else [])]
+    keys = {key: value for key, _, value in (word.partition("=") for word in words)}
+    saved = Path(keys.get("run", "")) / CONFIG
+    if keys.get("resume") == "true" and saved.is_file():
+        implied = json.loads(saved.read_text())["words"] + implied
+    if verb == "eval" and "run" in keys and saved.is_file():
+        implied = [word for word in json.loads(saved.read_text())["words"] if _is_env(word)] + implied
+    return [*(word for word in implied if word.partition("=")[0] not in keys), *words]
+
+
+def sim(config: DictConfig, words: list[str]) -> int:
+    """Learner, actor and evaluation on this machine."""
+    run = settings.new_run(config)
+    address = f"tcp://127.0.0.1:{free_port()}"
+    demos = _demonstrations(config, run)
+    learner = settings.learner_settings(config, run=run, bind=address, demos=demos, insecure=False)
+    actor = settings.actor_settings(config, learner=address, outbox=run / "outbox.sqlite", insecure=False)
+    evaluation = settings.EvalConfig(run=str(run), env=actor.env, episodes=config.eval_episodes)
+    _check_run(run, resume=config.resume)
+    _remember(run, "sim", config, words)
+    if demos is not None and not demos.exists():
+        code = _record_script(config, actor.env, demos)
+        if code != 0:
+            return code
+    code = _learn_and_act(run, settings.plain(learner), settings.plain(actor))
+    if code == 0:
+        code = run_room(["actor", "eval", str(write_json(run / "eval_config.json", settings.plain(evaluation)))])
+    if code == 0:
+        _complete_summary(run, config)
+        sys.stdout.write(f"curve: {run / 'success.png'}\nsummary: {run / 'summary.json'}\n")
+    elif code == 130:
+        sys.stdout.write(f"Stopped. Go on with: handrail sim run={run} resume=true\n")
+    return code
+
+
+def learner(config: DictConfig, words: list[str]) -> int:
+    """The learner alone, for actors elsewhere."""
+    run = settings.new_run(config)
+    demos = _demonstrations(config, run)
+    told = settings.learner_settings(config, run=run, bind=config.bind, demos=demos, insecure=config.link.insecure)
+    _check_run(run, resume=config.resume)
+    _remember(run, "learner", config, words)
+    if demos is not None and not demos.exists():
+        code = _record_script(config, settings.env_config(config), demos)
+        if code != 0:
+            return code
+    return run_room(["learner", str(write_json(run / "learner_config.json", settings.plain(told)))])
+
+
+def actor(config: DictConfig, words: list[str]) -> int:
+    """The actor alone, for a learner elsewhere."""
+    outbox = Path(config.outbox)
+    told = settings.actor_settings(config, learner=config.learner, outbox=outbox, insecure=config.link.insecure)
+    return run_room(["actor", "act", str(write_json(outbox.with_suffix(".config.json"), settings.plain(told)))])
+
+
+def evaluate(config: DictConfig, words: list[str]) -> int:
+    """Judge a run's policy."""
+    run = Path(config.run)
+    if not run.is_dir():
+        raise UserError(f"there is no run in {run}; check run=<folder>")
+    told = settings.eval_settings(config, settings.env_config(config))
+    return run_room(["actor", "eval", str(write_json(run / "eval_config.json", settings.plain(told)))])
+
+
+def record(config: DictConfig, words: list[str]) -> int:
+    """Record demonstrations."""
+    if config.human != "script":
+        raise UserError("demonstrations are recorded by the task's scripted expert: handrail demos record --script ...")
+    out = Path(config.out)
+    told = settings.demos_settings(
+        settings.env_config(config), out=out, episodes=config.episodes, noise=config.noise, seed=config.seed
+    )
+    return run_room(["actor", "record", str(write_json(out.with_suffix(".config.json"), settings.plain(told)))])
+
+
+RUN: dict[str, Callable[[DictConfig, list[str]], int]] = {
+    "sim": sim,
+    "learner": learner,
+    "actor": actor,
+    "eval": evaluate,
+    "demos": record,
+}
+
+
+def _is_env(word: str) -> bool:
+    return word.partition("=")[0] in ("env", "env.id", "env.image_size", "task", "obs", "scene")
+
+
+def _check_run(run: Path, *, resume: bool) -> None:
+    begun = (run / "steps.sqlite").exists()
+    if begun and not resume:
+        raise UserError(f"{run} holds a run already; set resume=true to go on with it, or run=<another folder>")
+    if resume and not begun:
+        raise UserError(f"there is no run to resume in {run}; check run=<folder>, or drop resume=true")
+
+
+def _demonstrations(config: DictConfig, run: Path) -> Path | None:
+    """Where the demonstrations are, or will be once the script has recorded them."""
+    if settings.scripted_episodes(config.demos) is None:
+        return settings.demos_path(config.demos)
+    return run / "demos.sqlite"
+
+
+def _record_script(config: DictConfig, env: EnvConfig, out: Path) -> int:
+    episodes = settings.scripted_episodes(config.demos) or 0
+    told = settings.demos_settings(env, out=out, episodes=episodes, noise=0.3, seed=config.seed)
+    return run_room(["actor", "record", str(write_json(out.with_suffix(".config.json"), settings.plain(told)))])
+
+
+def _remember(run: Path, verb: str, config: DictConfig, words: list[str]) -> None:
+    """Keep the words that a resumed run or an evaluation needs, without those that are only about this process."""
+    if config.resume:
+        return
+    kept = [word for word in words if word.partition("=")[0] not in ("run", "resume", "bind")]
+    write_json(run / CONFIG, {"verb": verb, "words": kept})
+
+
+def _learn_and_act(run: Path, learner_told: dict[str, Any], actor_told: dict[str, Any]) -> int:
+    log = run / "actor.log"
+    with rooms() as started:
+        started.start("learner", ["learner", str(write_json(run / "learner_config.json", learner_told))])
+        started.start("actor", ["actor", "act", str(write_json(run / "actor_config.json", actor_told))], log=log)
+        try:
+            return _watch(started, log)
+        except KeyboardInterrupt:
+            return 130
+
+
+def _watch(started: Rooms, log: Path) -> int:
+    name, code = started.wait()
+    if name == "actor" and code == 0:
+        # The learner told it that the run is over, and is about to end itself.
+        return started.finish("learner", timeout_s=60.0) or 0
+    if name == "actor":
+        sys.stderr.write(f"error: the actor stopped: {last_error(log)}\nits log: {log}\n")
+    return code
+
+
+def _complete_summary(run: Path, config: DictConfig) -> None:
+    """Add to the learner's summary what only the other rooms know."""
+    summary, evaluated = _read(run / "summary.json"), _read(run / "eval.json")
+    produced = _read(run / "outbox.json")
+    with StepStore.read(run / "steps.sqlite") as store:
+        archived = store.count()
+    summary["human"] = config.human
+    summary["success"] = {"rate": evaluated["rate"], "n": evaluated["episodes"], "ci95": evaluated["ci95"]}
+    summary["mean_steps"] = evaluated["mean_steps"]
+    summary["link"] = {
+        "produced": produced["produced"],
+        "archived": archived,
+        "duplicates": summary["link"]["duplicates"],
+        "lost": produced["produced"] - archived - produced["unacked"],
+    }
+    write_json(run / "summary.json", summary)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text())

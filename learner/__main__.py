@@ -1,0 +1,106 @@
+"""`python -m learner <config.json>`: the learner process."""
+
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from learner.config import LearnerConfig, learner_config
+from wire.errors import UserError, run_main
+
+log = logging.getLogger(__name__)
+
+_SPEC_S = 0.2
+_FAREWELL_S = 5.0
+
+
+def main() -> int:
+    """Set up the run, learn, and leave everything on disk."""
+    try:
+        config = learner_config(json.loads(Path(sys.argv[1]).read_text()))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{sys.argv[1]} holds no configuration of a learner: {error}") from error
+    _prepare_jax()
+    return learn(config)
+
+
+def learn(config: LearnerConfig) -> int:
+    """Run the learner that a configuration describes, until it is done or interrupted."""
+    # After _prepare_jax: these import JAX.
+    from learner.console import LearnerConsole
+    from learner.inbox import Inbox
+    from learner.run import open_run
+    from learner.train import Trainer
+
+    run = open_run(config)
+    _log_to(run.path / "learner.log")
+    demos = _open_store(config.demos)
+    archived = _open_store(str(run.archive)) if config.resume else None
+    inbox = Inbox(
+        config.bind,
+        run.archive,
+        None if demos is None else demos.spec,
+        run=run.path.name,
+        info={"agent": config.agent.name, "seed": str(config.seed)},
+        insecure=config.insecure,
+    )
+    inbox.start()
+    try:
+        with LearnerConsole() as console:
+            spec = _wait_for_spec(inbox, console)
+            trainer = Trainer(config, run, spec, inbox, console)
+            trainer.recall(demos, archived)
+            ending = "interrupted; resume=true goes on from here"
+            try:
+                ending = trainer.train()
+            finally:
+                inbox.finish(ending)
+                inbox.close(_FAREWELL_S)
+                trainer.close()
+                console.say(f"Stopped: {ending}.")
+    finally:
+        inbox.close(0.0)
+    return 0
+
+
+def _wait_for_spec(inbox: Any, console: Any) -> Any:
+    """Learn what the steps are like from the archive, the demonstrations or the first actor."""
+    if inbox.spec is None:
+        console.say(f"listening on {inbox.address}; waiting for an actor")
+    while (spec := inbox.wait_for_spec(_SPEC_S)) is None:
+        pass
+    return spec
+
+
+def _open_store(path: str | None) -> Any:
+    from wire.store import StepStore
+
+    return None if path is None else StepStore.read(Path(path))
+
+
+def _prepare_jax() -> None:
+    """Keep compiled programs between runs, and the GPU's memory for whoever needs it."""
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "handrail" / "jax"
+    import jax
+
+    jax.config.update("jax_compilation_cache_dir", str(cache))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def _log_to(path: Path) -> None:
+    logging.basicConfig(
+        filename=path,
+        format="%(asctime)s %(levelname)s %(message)s (%(name)s:%(lineno)d)",
+        level=logging.INFO,
+        force=True,
+    )
+    # Orbax and JAX tell their life's story at INFO.
+    for noisy in ("absl", "jax", "orbax"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+if __name__ == "__main__":
+    sys.exit(run_main(main))
