@@ -17,7 +17,7 @@ from wire.actor_link import ActorLink
 from wire.codec import encode_spec
 from wire.database import StoreError
 from wire.errors import UserError
-from wire.sockets import ActorSocket
+from wire.sockets import ActorSocket, Bell
 from wire.specs import EnvSpec, SpecMismatch
 from wire.types import Step
 
@@ -120,6 +120,7 @@ class Uplink:
         except BaseException:
             self._outbox.close()
             raise
+        self._bell = Bell(self._socket.wake)
         self.stream = self._outbox.stream
         self.next_episode = self._outbox.next_episode
         """The first episode number that earlier processes of this stream have not used."""
@@ -147,7 +148,7 @@ class Uplink:
             raise UplinkError(f"{len(self._handoff)} steps wait for {self._path}: {reason}")
         self._handoff.append(step)
         self._taken += 1
-        self._socket.wake.set()
+        self._bell.ring()
 
     @property
     def status(self) -> LinkStatus:
@@ -173,7 +174,7 @@ class Uplink:
             return True
         flushed = self.flush(timeout_s)
         self._stop = True
-        self._socket.wake.set()
+        self._bell.ring()
         self._thread.join(timeout_s + 2 * _GOODBYE_S)
         return flushed
 
@@ -189,6 +190,7 @@ class Uplink:
             status = dataclasses.replace(self._look().status, state="failed", detail=f"the uplink has died: {error}")
             self._snapshot = dataclasses.replace(self._snapshot, status=status, live=False)
         finally:
+            self._bell.close()
             self._socket.close(_GOODBYE_S if self._stop else 0.0)
             self._outbox.close()
 

@@ -157,15 +157,12 @@ class LearnerLink:
 
     def _on_hello(self, peer: bytes, hello: link.Hello, now_s: float) -> None:
         try:
-            last_seq = self._admit(hello)
+            stream = self._admit(hello, now_s)
         except (DecodeError, SpecMismatch, StoreError) as error:
             self.refused += 1
             self._note(f"actor of stream {hello.stream[:8]} refused: {error}")
             self._send(peer, link.Refused(reason=str(error)))
             return
-        stream = self.streams.get(hello.stream)
-        if stream is None:
-            stream = self.streams[hello.stream] = Stream(hello.stream, peer, last_seq, last_seq, now_s)
         if self._peers.get(peer) is not stream:
             log.info("actor connected: stream=%s last_seq=%d", hello.stream[:8], stream.committed)
             self.gone(peer)
@@ -177,8 +174,8 @@ class LearnerLink:
         if self._finished is not None:
             self._send(peer, link.Finished(reason=self._finished))
 
-    def _admit(self, hello: link.Hello) -> int:
-        """The stream's newest seq on disk; raises where its steps cannot be taken, saying why."""
+    def _admit(self, hello: link.Hello, now_s: float) -> Stream:
+        """The stream that says hello; raises where its steps cannot be taken, saying why."""
         if hello.protocol != link.PROTOCOL:
             raise SpecMismatch(
                 f"the learner speaks link protocol {link.PROTOCOL}, the actor {hello.protocol} (Handrail "
@@ -188,14 +185,13 @@ class LearnerLink:
         if self.spec is not None:
             cure = "Start both with the same task and env"
             self.spec.require_same(spec, ours="the learner", theirs="the actor", cure=cure)
-        known = self.streams.get(hello.stream)
-        if known is not None:
-            return known.committed
-        if len(self.streams) >= link.STREAMS:
-            raise StoreError(f"the learner has taken {link.STREAMS} streams in this run; restart it to take more")
-        last_seq = self._resume(hello.stream, spec)
-        self.spec = spec
-        return last_seq
+        if hello.stream not in self.streams:
+            if len(self.streams) >= link.STREAMS:
+                raise StoreError(f"the learner has taken {link.STREAMS} streams in this run; restart it to take more")
+            last_seq = self._resume(hello.stream, spec)
+            self.spec = spec
+            self.streams[hello.stream] = Stream(hello.stream, b"", last_seq, last_seq, now_s)
+        return self.streams[hello.stream]
 
     def _welcome(self, stream: Stream) -> None:
         credit = {"credit_records": link.CREDIT_RECORDS, "credit_bytes": link.CREDIT_BYTES}

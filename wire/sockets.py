@@ -8,6 +8,7 @@ import contextlib
 import errno
 import ipaddress
 import socket
+import threading
 from collections.abc import Iterator
 from typing import Self
 
@@ -53,6 +54,39 @@ class Wake:
         """Give the two descriptors back."""
         self._ours.close()
         self._theirs.close()
+
+
+class Bell:
+    """Rings a Wake from a thread that must not wait, not even for the interpreter.
+
+    Writing to a descriptor releases the interpreter's lock, and getting it back can take milliseconds while other
+    threads compute. Releasing a lock of our own does not: a thread that waits for it does the writing.
+    """
+
+    def __init__(self, wake: Wake) -> None:
+        self._wake = wake
+        self._rung = threading.Lock()
+        self._rung.acquire()
+        self._closed = False
+        self._thread = threading.Thread(target=self._relay, name="bell", daemon=True)
+        self._thread.start()
+
+    def ring(self) -> None:
+        """Wake the waiter soon; a microsecond."""
+        # The lock is free where somebody has just rung and the relay has not answered yet.
+        with contextlib.suppress(RuntimeError):
+            self._rung.release()
+
+    def close(self) -> None:
+        """End the relay, before its Wake is closed."""
+        self._closed = True
+        self.ring()
+        self._thread.join()
+
+    def _relay(self) -> None:
+        while not self._closed:
+            self._rung.acquire()
+            self._wake.set()
 
 
 class _Socket:

@@ -216,9 +216,9 @@ class StepStore:
         rows = self._all("SELECT * FROM episodes ORDER BY rowid")
         return [msgspec.convert(row, EpisodeSummary, strict=False) for row in rows]
 
-    def rows(self, after: int = 0) -> Iterator[Row]:
-        """The steps after row `after`, in order of insertion; damaged ones are skipped, counted and named."""
-        newest = self.last_row()
+    def rows(self, after: int = 0, until: int | None = None) -> Iterator[Row]:
+        """The steps after row `after`, up to row `until` or the newest; damaged ones are skipped, counted and named."""
+        newest = self.last_row() if until is None else min(until, self.last_row())
         # Read in chunks: one long read would keep the writer of a live file from ever shortening its log.
         for first in range(after + 1, newest + 1, _CHUNK):
             yield from self._read(first, min(first + _CHUNK - 1, newest))

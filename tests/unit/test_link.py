@@ -134,10 +134,12 @@ class World:
             case 11:
                 self.clock.tick((0.05, 0.3, 1.5, 6.0)[where % 4])
             case 12:
-                (self.start_actor, self.start_learner, self.cut, self.fail_commit)[where % 4]()
+                (self.start_actor, self.start_learner, self.cut)[where % 3]()
+            case 13:
+                self.fail_commit()
 
 
-@given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 63)), max_size=150))
+@given(st.lists(st.tuples(st.integers(0, 13), st.integers(0, 63)), max_size=150))
 @settings(max_examples=150)
 def test_whatever_the_network_does_nothing_is_lost_or_doubled_and_the_order_is_kept(events: list[tuple[int, int]]):
     world = World()
@@ -170,6 +172,56 @@ def test_a_gap_is_answered_by_welcome_and_closed_at_once():
     world.up.pop(0)
     world.calm(0.2)
     assert world.archive == [1, 2, 3, 4]
+
+
+def test_a_whole_window_that_was_lost_is_sent_again_though_nothing_follows_it():
+    world = connected()
+    for _ in range(2 * link.CREDIT_RECORDS):
+        world.append()
+    world.turn_actor()
+    world.up.clear()
+    world.calm(link.STALL_S + 1)
+    assert world.archive == world.produced
+
+
+def test_records_whose_commit_failed_are_not_acknowledged_and_come_again():
+    world = connected()
+    world.append()
+    world.turn_actor()
+    for data in world.up:
+        world.arrive_up(data)
+    world.up.clear()
+    world.fail_commit()
+    world.append()
+    world.calm(1)
+    assert world.archive == [1, 2]
+
+
+def test_a_record_that_comes_twice_is_taken_once_and_acknowledged_again():
+    world = connected()
+    world.append()
+    world.turn_actor()
+    [record] = world.up
+    world.up.append(record)
+    world.calm(1)
+    world.arrive_up(record)
+    world.calm(1)
+    assert world.archive == [1]
+    assert world.learner.duplicates == 2
+
+
+def test_welcome_tells_only_what_is_committed():
+    world = connected()
+    world.append()
+    world.turn_actor()
+    for data in world.up:
+        world.arrive_up(data)
+    world.turn_learner()
+    world.down.clear()
+    world.arrive_up(link.encode(make_hello()))
+    world.turn_learner()
+    told = [message for data in world.down if isinstance(message := link.decode_from_learner(data), link.Welcome)]
+    assert [message.last_seq for message in told] == [0]
 
 
 def test_what_is_in_flight_never_exceeds_the_credit():

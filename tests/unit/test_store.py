@@ -49,6 +49,7 @@ def test_what_was_committed_is_read_again_in_order(path: Path):
         assert (store.count(), store.last_row(), store.last_seq(STREAM), store.last_seq("other")) == (12, 12, 12, 0)
         assert store.streams() == [STREAM]
         assert [row.row for row in store.rows(after=9)] == [10, 11, 12]
+        assert [row.row for row in store.rows(after=9, until=11)] == [10, 11]
         assert (store.damaged, store.damage) == (0, [])
 
 
@@ -265,6 +266,12 @@ def test_a_network_file_system_is_refused(path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(database, "_NETWORK_FILE_SYSTEMS", Everything())
     with pytest.raises(StoreError, match=r"network file system .* local disk"):
         StepStore.open(path, SPEC)
+
+
+def test_a_commit_waits_for_the_platter(path: Path):
+    with StepStore.open(path, SPEC) as store:
+        assert store._db.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert store._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def test_a_full_disk_loses_only_what_was_not_committed_and_goes_on_after(path: Path):
