@@ -3,6 +3,7 @@
 import itertools
 import json
 import logging
+import time
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,10 @@ from wire.errors import UserError
 log = logging.getLogger(__name__)
 
 _FIRST_WEIGHTS_S = 0.2
+_ROOM_S = 0.1
 _FLUSH_S = 3.0
+_OVER = ("finished", "refused", "failed")
+"""States of the link in which there is no point in going on."""
 
 
 def act(config: ActorConfig) -> int:
@@ -55,7 +59,7 @@ def _run(config: ActorConfig, env: CellEnv, policy: PolicySlot, uplink: Uplink) 
     human, guard = _human(config, env), Guard(env.limits)
 
     def stopped() -> bool:
-        return uplink.status.state in ("finished", "refused", "failed")
+        return uplink.status.state in _OVER
 
     _wait_for_weights(policy, uplink, config.learner)
     for episode in itertools.count(uplink.next_episode):
@@ -92,7 +96,7 @@ def _wait_for_weights(policy: PolicySlot, uplink: Uplink, learner: str) -> None:
     said = ""
     while not policy.wait(_FIRST_WEIGHTS_S):
         status = uplink.status
-        if status.state in ("finished", "refused", "failed"):
+        if status.state in _OVER:
             return
         text = f"waiting for weights from {learner}: {status.state}, {status.detail or 'no weights yet'}"
         if text != said:
@@ -104,8 +108,8 @@ def _wait_for_room(uplink: Uplink) -> None:
     """Pause between episodes while the outbox is nearly full: never a silent drop."""
     if uplink.status.nearly_full:
         log.error("the outbox is at 90 %% of its cap; paused until the learner takes steps")
-        while uplink.status.nearly_full and uplink.status.state != "finished":
-            uplink.flush(0.5)
+        while uplink.status.nearly_full and uplink.status.state not in _OVER:
+            time.sleep(_ROOM_S)
 
 
 def _note_production(config: ActorConfig, uplink: Uplink) -> None:

@@ -48,15 +48,10 @@ def evaluate(config: EvalConfig) -> int:
         env.close()
     facts = report(scores, env.wire_spec.rate_hz)
     (Path(config.run) / "eval.json").write_text(json.dumps(facts, indent=2) + "\n")
-    low, high = facts["ci95"]
-    console.print(
-        f"success {facts['rate']:.1%} of {facts['episodes']} episodes (95 % interval {low:.1%} to {high:.1%}), "
-        f"{facts['mean_steps']:.1f} steps a success = {facts['cycle_s']:.2f} s",
-        highlight=False,
-    )
+    console.print(headline(facts), highlight=False, markup=False, soft_wrap=True)
     if config.video is not None:
         write_video(Path(config.video), frames, env.wire_spec.rate_hz)
-        console.print(f"video: {config.video}", highlight=False)
+        console.print(f"video: {config.video}", highlight=False, markup=False, soft_wrap=True)
     return 0
 
 
@@ -89,6 +84,15 @@ def report(scores: list[EpisodeScore], rate_hz: float) -> dict:
         "cycle_s": mean_steps / rate_hz if successes else None,
         "mean_return": float(np.mean([score.episode_return for score in scores])),
     }
+
+
+def headline(facts: dict) -> str:
+    """The facts of eval.json in one line, for people."""
+    low, high = facts["ci95"]
+    text = f"success {facts['rate']:.1%} of {facts['episodes']} episodes (95 % interval {low:.1%} to {high:.1%})"
+    if not facts["successes"]:
+        return text
+    return f"{text}, {facts['mean_steps']:.1f} steps a success = {facts['cycle_s']:.2f} s"
 
 
 def write_video(path: Path, frames: list[np.ndarray], rate_hz: float) -> None:

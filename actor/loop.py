@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+import numpy as np
+
 from actor.human import Channel
 from actor.policy import PolicySlot
 from envs.guard import Guard
@@ -73,7 +75,8 @@ def run_episode(
             t=t,
             observation=observation,
             action=verdict.action,
-            policy_action=wanted,
+            # What is not finite was refused by the guard, and no archive takes it.
+            policy_action=wanted if np.isfinite(wanted).all() else None,
             source=Source.POLICY if override is None else override.source,
             reward=float(reward),
             terminated=terminated,

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from networks import parameters, policy
-from networks.architecture import Architecture, ArchitectureError
+from networks.architecture import Architecture, ArchitectureError, architecture_for
 from wire.codec import Weights, WeightsRefused, decode_weights
 from wire.specs import EnvSpec
 from wire.types import Action, Observation
@@ -22,8 +22,9 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class _Loaded:
     version: int
-    arch: Architecture
     params: Any
+    functions: dict[bool, Any]
+    """Exploring and not: they belong to the parameters, so that both are swapped at once."""
 
 
 class PolicySlot:
@@ -33,7 +34,7 @@ class PolicySlot:
         self._spec = spec
         self._key = jax.random.key(seed)
         self._loaded: _Loaded | None = None
-        self._functions: dict[str, Any] = {}
+        self._compiled: dict[str, dict[bool, Any]] = {}
         self._arrived = threading.Event()
         self.refused = 0
         """Weight sets that were torn, foreign or not finite."""
@@ -59,13 +60,14 @@ class PolicySlot:
         """Like `offer`, but raises WeightsRefused or ArchitectureError."""
         weights: Weights = decode_weights(data, fingerprint=self._spec.fingerprint())
         arch = Architecture.from_json(weights.architecture)
+        fitting = architecture_for(self._spec, hidden=arch.hidden, embedding=arch.embedding)
+        if (arch.frames, arch.vectors, arch.action_dim) != (fitting.frames, fitting.vectors, fitting.action_dim):
+            raise ArchitectureError(f"these weights are of a network for other observations or actions: {arch}")
         params = jax.device_put(parameters.unflatten(weights.tensors, arch))
-        loaded = _Loaded(weights.version, arch, params)
-        if weights.architecture not in self._functions:
+        if weights.architecture not in self._compiled:
             # Compile here, in the uplink's thread: the control loop must never wait for a compiler.
-            self._functions = {weights.architecture: _compiled(arch, params, self._spec)}
-        self._function = self._functions[weights.architecture]
-        self._loaded = loaded
+            self._compiled = {weights.architecture: _compiled(arch, params, self._spec)}
+        self._loaded = _Loaded(weights.version, params, self._compiled[weights.architecture])
         self.loaded_s = time.monotonic()
         self._arrived.set()
 
@@ -79,7 +81,7 @@ class PolicySlot:
         if loaded is None:
             raise RuntimeError("no weights yet; call wait() before the first act()")
         self._key, key = jax.random.split(self._key)
-        action = self._function[explore](loaded.params, {name: observation[name] for name in observation}, key)
+        action = loaded.functions[explore](loaded.params, observation, key)
         return np.asarray(action), loaded.version
 
 

@@ -29,20 +29,27 @@ def record(config: DemosConfig) -> int:
         raise UserError(f"{path} exists already; name another file, or move it away")
     env = make_env(config.env)
     console = Console()
+    # Half a set of demonstrations is not what was asked for: the file gets its name when it is whole.
+    part = path.with_name(path.name + ".part")
+    _remove(part)
     try:
         rng = np.random.default_rng([config.seed, 2])
         expert = env.expert(rng, config.noise)
-        with StepStore.open(path, env.wire_spec, {"kind": "demonstrations", "noise": str(config.noise)}) as store:
+        with StepStore.open(part, env.wire_spec, {"kind": "demonstrations", "noise": str(config.noise)}) as store:
             tries = _record_episodes(config, env, expert, store, console)
-    except BaseException:
-        # Half a set of demonstrations is not what was asked for; nothing of it cost anybody's time.
-        for leftover in path.parent.glob(path.name + "*"):
-            leftover.unlink()
-        raise
+        part.replace(path)
     finally:
+        _remove(part)
         env.close()
-    console.print(f"{config.episodes} demonstrations from {tries} tries in {path}", highlight=False)
+    text = f"{config.episodes} demonstrations from {tries} tries in {path}"
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
     return 0
+
+
+def _remove(part: Path) -> None:
+    """Remove an unfinished file and what SQLite and the writer's lock keep beside it."""
+    for suffix in ("", "-wal", "-shm", ".lock"):
+        part.with_name(part.name + suffix).unlink(missing_ok=True)
 
 
 def _record_episodes(config: DemosConfig, env: CellEnv, expert: Expert, store: StepStore, console: Console) -> int:

@@ -27,6 +27,7 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     def __post_init__(self) -> None:
         """Raise ArchitectureError for sizes that no network can have."""
         sizes = [self.action_dim, self.embedding, *self.hidden, *self.channels, *self.vectors.values()]
+        sizes += [size for shape in self.frames.values() for size in shape]
         if not self.hidden or min(sizes) < 1 or max(sizes) > 65536 or (not self.frames and not self.vectors):
             raise ArchitectureError(f"no network has these sizes: {self}")
         for name, shape in self.frames.items():
