@@ -1,9 +1,13 @@
 """`python -m learner <config.json>`: the learner process."""
 
+import contextlib
 import json
 import logging
 import os
+import signal
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,8 @@ from wire.errors import UserError, run_main
 log = logging.getLogger(__name__)
 
 _SPEC_S = 0.2
-_FAREWELL_S = 5.0
+_FAREWELL_S = 3.0
+"""For the actors to hand over what they have; less than the front door grants us after a Ctrl-C."""
 
 
 def main() -> int:
@@ -33,36 +38,49 @@ def learn(config: LearnerConfig) -> int:
     from learner.inbox import Inbox
     from learner.run import open_run
     from learner.train import Trainer
+    from wire.store import StepStore
 
     run = open_run(config)
     _log_to(run.path / "learner.log")
-    demos = _open_store(config.demos)
-    archived = _open_store(str(run.archive)) if config.resume else None
-    inbox = Inbox(
-        config.bind,
-        run.archive,
-        None if demos is None else demos.spec,
-        run=run.path.name,
-        info={"agent": config.agent.name, "seed": str(config.seed)},
-        insecure=config.insecure,
-    )
-    inbox.start()
-    try:
-        with LearnerConsole() as console:
-            spec = _wait_for_spec(inbox, console)
-            trainer = Trainer(config, run, spec, inbox, console)
-            trainer.recall(demos, archived)
-            ending = "interrupted; resume=true goes on from here"
-            try:
-                ending = trainer.train()
-            finally:
-                inbox.finish(ending)
-                inbox.close(_FAREWELL_S)
-                trainer.close()
-                console.say(f"Stopped: {ending}.")
-    finally:
-        inbox.close(0.0)
+    with contextlib.ExitStack() as stack:
+        demos = None if config.demos is None else stack.enter_context(StepStore.read(Path(config.demos)))
+        inbox = Inbox(
+            config.bind,
+            run.archive,
+            None if demos is None else demos.spec,
+            run=run.path.name,
+            info={"agent": config.agent.name, "seed": str(config.seed)},
+            insecure=config.insecure,
+        )
+        stack.callback(inbox.close, 0.0)
+        inbox.start()
+        console = stack.enter_context(LearnerConsole())
+        spec = _wait_for_spec(inbox, console)
+        trainer = Trainer(config, run, spec, inbox, console)
+        with StepStore.read(run.archive) as archived:
+            trainer.recall(demos, archived if config.resume else None)
+        ending = trainer.train(_interruption())
+        # First what takes no one else: whoever waits for us may not wait long.
+        trainer.save()
+        inbox.finish(ending)
+        inbox.close(_FAREWELL_S)
+        trainer.close()
+        console.say(f"Stopped: {ending}.")
     return 0
+
+
+def _interruption() -> Callable[[], bool]:
+    """From now on Ctrl-C only leaves a note: an exception in mid-update would lose the state that the update holds."""
+    came = threading.Event()
+
+    def note(number: int, frame: Any) -> None:
+        if came.is_set():
+            signal.default_int_handler(number, frame)
+        came.set()
+
+    signal.signal(signal.SIGINT, note)
+    signal.signal(signal.SIGTERM, note)
+    return came.is_set
 
 
 def _wait_for_spec(inbox: Any, console: Any) -> Any:
@@ -70,14 +88,8 @@ def _wait_for_spec(inbox: Any, console: Any) -> Any:
     if inbox.spec is None:
         console.say(f"listening on {inbox.address}; waiting for an actor")
     while (spec := inbox.wait_for_spec(_SPEC_S)) is None:
-        pass
+        inbox.drain(1)  # Raises where the inbox has died.
     return spec
-
-
-def _open_store(path: str | None) -> Any:
-    from wire.store import StepStore
-
-    return None if path is None else StepStore.read(Path(path))
 
 
 def _prepare_jax() -> None:

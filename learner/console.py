@@ -63,7 +63,7 @@ class LearnerConsole:
 
     def say(self, text: str) -> None:
         """Print a line that stays."""
-        self._console.print(text, highlight=False, soft_wrap=True)
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
         sys.stdout.flush()
 
 

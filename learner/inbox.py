@@ -146,6 +146,11 @@ class Inbox:
         """The state now, from any thread."""
         return self._status
 
+    @property
+    def drained_row(self) -> int:
+        """The archive's row up to which `drain` has come, damaged ones, which it never hands out, included."""
+        return self._drained_row
+
     def wait_for_spec(self, timeout_s: float) -> EnvSpec | None:
         """The spec once it is known, None if it is not in time."""
         self._spec_known.wait(timeout_s)
@@ -186,7 +191,7 @@ class Inbox:
         self._ask("publish", lambda: self._link.publish(version, data))
 
     def set_trained(self, n: int) -> None:
-        """Say that training has consumed `n` steps of the run: the actors hear at once how far it is behind."""
+        """Say that training has consumed `n` rows of the archive: the actors hear at once how far it is behind."""
         if n != self._trained:
             self._trained = n
             self._socket.wake.set()

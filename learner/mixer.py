@@ -10,7 +10,7 @@ class Mixer:
     """Symmetric sampling (RLPD): every minibatch holds its own draw from both sources.
 
     Until the actors have brought `min_online` transitions, batches are all prior data; with no prior data at all they
-    are all online.
+    are all online, unless prior data alone was asked for (a share of 1): then there is no batch before there is some.
     """
 
     def __init__(self, replay: Replay, *, batch_size: int, prior_share: float, min_online: int, seed: int) -> None:
@@ -23,7 +23,9 @@ class Mixer:
     @property
     def ready(self) -> bool:
         """Whether there is enough to draw a batch from."""
-        return (self._prior_share > 0 and len(self._replay.prior) > 0) or len(self._replay.online) >= self._min_online
+        if self._prior_share > 0 and len(self._replay.prior):
+            return True
+        return self._prior_share < 1 and len(self._replay.online) >= self._min_online
 
     def prior_rows(self) -> int:
         """How many rows of the next minibatch come from prior data."""

@@ -9,11 +9,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wire.errors import UserError
 from wire.specs import EnvSpec
 from wire.types import Observation, Source, Step
 
 _SPARE_SLOTS = 256
 """Room for the newest observation of every stream, which belongs to no transition yet."""
+
+
+class ReplayFullError(UserError, MemoryError):
+    """There is no room for another transition, and nothing that may be forgotten."""
 
 
 class IndexRing:
@@ -158,15 +163,14 @@ class Replay:
 
     def _evict(self) -> None:
         """Forget the oldest online transition; an intervention leaves the online list only, for it is prior too."""
-        if not len(self.online):
-            raise MemoryError(
-                f"the replay's {len(self._here)} transitions are all demonstrations and interventions; "
-                "raise learner.capacity"
-            )
-        row = self.online.pop()
-        if self._is_prior[row]:
-            self._evict()
-            return
-        for slot in (self._here[row], self._next[row]):
-            self._release(int(slot))
-        self._free_rows.append(row)
+        while len(self.online):
+            row = self.online.pop()
+            if not self._is_prior[row]:
+                for slot in (self._here[row], self._next[row]):
+                    self._release(int(slot))
+                self._free_rows.append(row)
+                return
+        raise ReplayFullError(
+            f"the replay's {len(self._here)} transitions are all demonstrations and interventions; "
+            "raise learner.capacity"
+        )

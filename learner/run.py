@@ -6,6 +6,7 @@ from pathlib import Path
 
 from learner.config import LearnerConfig
 from wire.errors import UserError
+from wire.store import StepStore
 
 ARCHIVE = "steps.sqlite"
 
@@ -15,8 +16,8 @@ class Run:
     """Where a run lives, and how far earlier processes brought it."""
 
     path: Path
-    earlier_steps: int = 0
     earlier_wall_s: float = 0.0
+    earlier_duplicates: int = 0
 
     @property
     def archive(self) -> Path:
@@ -25,18 +26,24 @@ class Run:
 
 
 def open_run(config: LearnerConfig) -> Run:
-    """Create the folder of a new run, or find the one to resume.
+    """Create the folder of a new run, or find the one to resume; one that never got a step is resumed as new.
 
     Raises:
-        UserError: A run is there and `resume` was not asked for, or it was and none is there.
+        UserError: A run is there and `resume` was not asked for.
     """
-    path = Path(config.run)
-    begun = (path / ARCHIVE).exists()
-    if begun and not config.resume:
-        raise UserError(f"{path} holds a run already; set resume=true to go on with it, or run=<another folder>")
-    if config.resume and not begun:
-        raise UserError(f"there is no run to resume in {path}; check run=<folder>, or drop resume=true")
-    path.mkdir(parents=True, exist_ok=True)
-    summary = path / "summary.json"
-    earlier = json.loads(summary.read_text()) if begun and summary.exists() else {}
-    return Run(path, int(earlier.get("env_steps", 0)), float(earlier.get("wall_s", 0.0)))
+    run = Run(Path(config.run))
+    if not config.resume and _holds_steps(run.archive):
+        raise UserError(f"{run.path} holds a run already; set resume=true to go on with it, or run=<another folder>")
+    run.path.mkdir(parents=True, exist_ok=True)
+    summary = run.path / "summary.json"
+    if not config.resume or not summary.exists():
+        return run
+    earlier = json.loads(summary.read_text())
+    return Run(run.path, float(earlier["wall_s"]), int(earlier["link"]["duplicates"]))
+
+
+def _holds_steps(archive: Path) -> bool:
+    if not archive.exists():
+        return False
+    with StepStore.read(archive) as store:
+        return store.count() > 0

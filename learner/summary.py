@@ -7,17 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from learner.progress import Progress
+from learner.publisher import write_atomically
 from wire.specs import EnvSpec
 
 
 def write_summary(path: Path, facts: dict[str, Any]) -> None:
     """Write the facts as indented JSON; a summary that is there keeps the facts that are not given again."""
-    kept = json.loads(path.read_text()) if path.exists() else {}
-    path.write_text(json.dumps(kept | facts, indent=2) + "\n")
+    kept = json.loads(path.read_text()) if path.exists() else {"human": None}
+    write_atomically(path, (json.dumps(kept | facts, indent=2) + "\n").encode())
 
 
 def summarise(progress: Progress, spec: EnvSpec, *, agent: str, seed: int) -> dict[str, Any]:
-    """The facts of a run that its steps tell; gradient steps, time and link are the trainer's to add."""
+    """The facts of a run that its steps tell; gradient steps, time and link are the trainer's to add.
+
+    What only the front door knows is null: who helped, how the final policy does alone, what the actors produced.
+    """
     return {
         "task": spec.task,
         "env": spec.env,
@@ -28,6 +32,8 @@ def summarise(progress: Progress, spec: EnvSpec, *, agent: str, seed: int) -> di
         "episodes": len(progress.episodes),
         "steps_to_80": progress.steps_to(0.80),
         "steps_to_95": progress.steps_to(0.95),
+        "success": None,
+        "mean_steps": None,
         "success_in_training": progress.success_rate,
         "intervention_rate_at_end": progress.intervention_rate,
         "versions": versions(),

@@ -1,7 +1,9 @@
 """The story of learning: steps arrive, each is owed one block of updates, the policy goes back to the robot."""
 
+import itertools
 import logging
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -17,13 +19,13 @@ from learner.limiter import RateLimiter
 from learner.metrics import MetricsWriter
 from learner.mixer import Mixer
 from learner.plots import plot_run
-from learner.progress import Progress
+from learner.progress import EpisodeResult, Progress
 from learner.publisher import POLICY_FILE, encode_policy, write_atomically
 from learner.replay import Replay
 from learner.run import Run
 from learner.summary import summarise, write_summary
 from wire.specs import EnvSpec
-from wire.store import StepStore
+from wire.store import Row, StepStore
 
 log = logging.getLogger(__name__)
 
@@ -56,66 +58,78 @@ class Trainer:
         self._checkpoints = Checkpointer(run.path)
         self._started_s = self._checkpointed_s = time.monotonic()
         self._pace = (self._started_s, 0)
+        self._settled_before = 0
         self._gradient_rate = 0.0
         self._warning = ""
 
     def recall(self, demos: StepStore | None, archived: StepStore | None) -> None:
         """Fill the replay from demonstrations and from this run's own archive, and restore the newest checkpoint."""
-        for row in demos.rows() if demos is not None else ():
+        for row in self._intact_rows(demos, demos.last_row()) if demos is not None else ():
             self.replay.add(row.stream, row.step)
-        for row in archived.rows() if archived is not None else ():
-            self._take(row.stream, row.step)
-        self._fitted = demos is not None and len(self.replay) > 0
+        self._fitted = len(self.replay) > 0
+        # Actors may be sending already: what came after the inbox opened the archive will come out of the inbox.
+        for row in self._intact_rows(archived, self.inbox.resumed_row) if archived is not None else ():
+            self._take(row)
         self._state = self.agent.init(self.config.seed, self._normaliser())
         restored = self._checkpoints.restore(self._state, fingerprint=self.spec.fingerprint())
         if restored is not None:
             self._state, limiter, self.version = restored
             self.limiter.done, self.limiter.waived = limiter.done, limiter.waived
-            self._fitted = True
+            self._fitted = self._fitted or limiter.done > 0
             log.info("resumed: env_steps=%d blocks=%d", self.limiter.arrived, self.limiter.done)
+        self._settled_before = self.limiter.settled
+        self._pace = (time.monotonic(), self.limiter.done)
         self._publish()
 
-    def train(self) -> str:
-        """Learn until the budget is spent or the goal is reached; returns why it ended."""
+    def train(self, interrupted: Callable[[], bool] = lambda: False) -> str:
+        """Learn until the budget is spent, the goal is reached or somebody interrupts; returns why it ended."""
         while (ending := self._ending()) is None:
+            if interrupted():
+                return "interrupted; resume=true goes on from here"
             arrived = self.inbox.drain(256)
             for row in arrived:
-                self._take(row.stream, row.step)
+                self._take_new(row)
             if self.limiter.debt > 0 and self.mixer.ready:
                 self._update()
             elif self.limiter.debt > 0:
                 self.limiter.waive()
             elif not arrived:
                 time.sleep(_IDLE_S)
-            self.inbox.set_trained(self.limiter.settled)
+            self.inbox.set_trained(self.inbox.drained_row - self.limiter.debt)
             self.console.show(self._snapshot())
             if time.monotonic() - self._checkpointed_s > self.config.checkpoint_period_s:
                 self.save()
         return ending
 
     def save(self) -> None:
-        """Checkpoint the learner and put the policy on disk."""
+        """Checkpoint the learner; put the policy and the summary on disk."""
         self._checkpointed_s = time.monotonic()
         self._publish()
         self._checkpoints.save(self._state, self.limiter, fingerprint=self.spec.fingerprint(), version=self.version)
         write_atomically(self.run.path / POLICY_FILE, self._policy_bytes)
+        self._summarise()
 
     def close(self) -> None:
-        """Save, draw the curve, write the summary."""
-        self.save()
+        """Count what the actors handed over last, write the summary and draw the curve; call `save` first."""
+        while rows := self.inbox.drain(256):
+            for row in rows:
+                self._take_new(row)
+        self._summarise()
         self._checkpoints.close()
         self._writer.close()
         title = f"{self.spec.task}, {self.config.agent.name}, seed {self.config.seed}"
         plot_run(self.progress, self.run.path / "success.png", title)
+
+    def _summarise(self) -> None:
         status = self.inbox.status
         facts = summarise(self.progress, self.spec, agent=self.config.agent.name, seed=self.config.seed) | {
             "gradient_steps": self.gradient_steps,
             "wall_s": round(self.run.earlier_wall_s + time.monotonic() - self._started_s, 1),
             "link": {
-                "produced": status.archived,
-                "archived": status.archived,
-                "duplicates": status.duplicates,
-                "lost": 0,
+                "produced": None,
+                "archived": self.inbox.resumed_row + status.archived,
+                "duplicates": self.run.earlier_duplicates + status.duplicates,
+                "lost": None,
             },
         }
         write_summary(self.run.path / "summary.json", facts)
@@ -125,21 +139,30 @@ class Trainer:
         """Gradient steps of the whole run."""
         return self.limiter.done * self.config.agent.utd
 
-    def _take(self, stream: str, step: Any) -> None:
-        self.replay.add(stream, step)
+    def _intact_rows(self, store: StepStore, last: int) -> Iterator[Row]:
+        yield from itertools.takewhile(lambda row: row.row <= last, store.rows())
+        for line in store.damage:
+            log.error("damaged: %s", line)
+        if store.damaged:
+            self.console.say(f"warning: {store.damaged} steps in {store.path} are damaged and were left out")
+
+    def _take(self, row: Row) -> EpisodeResult | None:
+        self.replay.add(row.stream, row.step)
         self.limiter.arrived += 1
-        result = self.progress.add(stream, step)
-        if result is not None:
-            self._writer.write(
-                self.progress.env_steps,
-                {
-                    "episode/success": float(result.success),
-                    "episode/success_alone": self.progress.success_rate,
-                    "episode/length": float(result.length),
-                    "episode/return": result.episode_return,
-                    "human/intervention_rate": self.progress.intervention_rate,
-                },
-            )
+        return self.progress.add(row.stream, row.step)
+
+    def _take_new(self, row: Row) -> None:
+        result = self._take(row)
+        if result is None:
+            return
+        numbers = {
+            "episode/success": float(result.success),
+            "episode/success_alone": self.progress.success_rate,
+            "episode/length": float(result.length),
+            "episode/return": result.episode_return,
+            "human/intervention_rate": self.progress.intervention_rate,
+        }
+        self._writer.write(self.progress.env_steps, numbers)
 
     def _update(self) -> None:
         if not self._fitted:
@@ -202,7 +225,7 @@ class Trainer:
     def _snapshot(self) -> Snapshot:
         settled = self.limiter.settled
         elapsed_s = time.monotonic() - self._started_s
-        rate = max(settled - self.run.earlier_steps, 0) / elapsed_s
+        rate = (settled - self._settled_before) / elapsed_s
         return Snapshot(
             title=f"{self.spec.task}  {self.config.agent.name}  {self.run.path}",
             env_steps=self.progress.env_steps,
