@@ -49,7 +49,7 @@ def run(words: list[str]) -> int:
     if verb == "doctor":
         return _doctor(rest)
     if verb not in VERBS:
-        raise UserError(f"handrail has no verb {verb}{_near(verb)}\n\n{_USAGE}")
+        raise UserError(f"handrail has no verb {verb}{_near(verb)}\n\n{_USAGE.rstrip()}")
     if "--help" in rest or "-h" in rest:
         sys.stdout.write(_help(verb))
         return 0

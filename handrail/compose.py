@@ -13,6 +13,8 @@ from handrail.conf import schema
 from wire.errors import UserError
 
 GROUPS = {"env": ("sim", "gym"), "agent": ("rlpd", "sac", "bc"), "obs": ("state", "pixels")}
+_CHOSEN = {"env.kind": "env=sim|gym", "agent.name": "agent=rlpd|sac|bc"}
+"""Keys that only say which option of a group was chosen."""
 
 
 def compose_verb(verb: str, overrides: Sequence[str]) -> DictConfig:
@@ -27,7 +29,7 @@ def compose_verb(verb: str, overrides: Sequence[str]) -> DictConfig:
     """
     schema.register()
     for word in overrides:
-        _check_word(verb, word)
+        _check_word(verb, word, overrides)
     try:
         with initialize_config_module("handrail.conf", version_base="1.3"):
             config = compose(verb, overrides=list(overrides))
@@ -45,13 +47,18 @@ def keys_of(verb: str) -> dict[str, object]:
     """Every key of a verb with its default, flat: {"agent.utd": 8, ...}."""
     schema.register()
     with initialize_config_module("handrail.conf", version_base="1.3"):
-        return _flat(OmegaConf.to_container(compose(verb)))
+        flat = _flat(OmegaConf.to_container(compose(verb)))
+    return {key: value for key, value in flat.items() if key not in _CHOSEN}
 
 
-def _check_word(verb: str, word: str) -> None:
+def _check_word(verb: str, word: str, words: Sequence[str]) -> None:
     key, equals, value = word.partition("=")
-    if not equals:
+    if not equals or not re.fullmatch(r"[A-Za-z_][\w.]*", key):
         raise UserError(f"arguments are written key=value, got {word}; see handrail {verb} --help")
+    if key in _CHOSEN:
+        raise UserError(f"{key} follows from {_CHOSEN[key]}; see handrail {verb} --help")
+    if key == "env.id" and "env=gym" not in words:
+        raise UserError(f"env.id goes with env=gym; add env=gym, or drop {word}")
     options = GROUPS.get(key)
     if options is not None and value not in options:
         raise UserError(f"{key} must be one of {', '.join(options)}, got {value}{_near(value, options)}")

@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from handrail.rendering import rendering_env
+from wire.errors import UserError
 
 STOP_S = 5.0
 """How long rooms have to put everything on disk after they were asked to stop."""
+INTERRUPTED = 130
+"""Exit code after a Ctrl-C, as shells have it."""
 _POLL_S = 0.05
 
 
@@ -32,12 +35,12 @@ class Rooms:
             self._processes[name] = _start(arguments, output)
 
     def wait(self) -> tuple[str, int]:
-        """Wait until one room ends; its name and exit code."""
+        """Wait until one room ends; its name and exit code, which is 1 where a signal killed it."""
         while True:
             for name, process in self._processes.items():
                 code = process.poll()
                 if code is not None:
-                    return name, code
+                    return name, max(code, 1) if code < 0 else code
             time.sleep(_POLL_S)
 
     def finish(self, name: str, timeout_s: float = STOP_S) -> int | None:
@@ -48,15 +51,20 @@ class Rooms:
             return None
 
     def stop(self) -> None:
-        """Ask every room to stop and wait; whoever is not done in time is killed, which loses nothing acknowledged."""
+        """Ask every room to stop and wait; whoever is not done in time is killed, which loses nothing acknowledged.
+
+        A second Ctrl-C kills at once: no room outlives its front door.
+        """
         for process in self._processes.values():
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)
         deadline_s = time.monotonic() + STOP_S
-        for process in self._processes.values():
-            try:
-                process.wait(max(0.0, deadline_s - time.monotonic()))
-            except subprocess.TimeoutExpired:
+        try:
+            for process in self._processes.values():
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(max(0.0, deadline_s - time.monotonic()))
+        finally:
+            for process in self._processes.values():
                 process.kill()
                 process.wait()
 
@@ -73,16 +81,12 @@ def rooms() -> Iterator[Rooms]:
 
 def run_room(arguments: list[str]) -> int:
     """Run one room in the foreground; Ctrl-C reaches it, and its exit code is ours."""
-    process = _start(arguments, None)
-    try:
-        return process.wait()
-    except KeyboardInterrupt:
-        process.send_signal(signal.SIGINT)
+    with rooms() as started:
         try:
-            return process.wait(STOP_S) or 130
-        except subprocess.TimeoutExpired:
-            process.kill()
-            return 130
+            started.start(arguments[0], arguments)
+            return started.wait()[1]
+        except KeyboardInterrupt:
+            return INTERRUPTED
 
 
 def _start(arguments: list[str], output: IO[bytes] | None) -> "subprocess.Popen[bytes]":
@@ -105,8 +109,11 @@ def free_port() -> int:
 
 def write_json(path: Path, values: Any) -> Path:
     """Write a configuration where a room will read it; returns the path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(values, indent=2) + "\n")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(values, indent=2) + "\n")
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}; name another folder") from error
     return path
 
 
@@ -118,6 +125,8 @@ def last_error(log: Path) -> str:
 
 
 def stop_on_sigterm() -> None:
-    """A SIGTERM ends this process like Ctrl-C does: orderly."""
+    """A SIGTERM, and a terminal that is closed, end this process like Ctrl-C does: orderly, and its rooms with it."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # Under nohup it is ignored, and stays so.
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
     os.environ.setdefault("PYTHONUNBUFFERED", "1")

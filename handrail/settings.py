@@ -1,6 +1,7 @@
 """From a verb's configuration to what each room is told, checked by the rooms' own config classes."""
 
 import dataclasses
+import re
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -12,6 +13,8 @@ from actor.config import ActorConfig, DemosConfig, EvalConfig
 from envs.config import EnvConfig
 from learner.config import LearnerConfig, learner_config
 from wire.errors import UserError
+from wire.sockets import require_secure
+from wire.store import StepStore
 
 Made = TypeVar("Made")
 
@@ -27,7 +30,7 @@ def learner_settings(config: DictConfig, *, run: Path, bind: str, demos: Path | 
     """What the learner is told."""
     values: dict[str, Any] = {
         "run": str(run),
-        "bind": bind,
+        "bind": checked_address("bind", bind, insecure=insecure),
         "insecure": insecure,
         "demos": None if demos is None else str(demos),
         "agent": OmegaConf.to_container(config.agent),
@@ -42,7 +45,7 @@ def actor_settings(config: DictConfig, *, learner: str, outbox: Path, insecure: 
     return _checked(
         lambda: ActorConfig(
             env=env_config(config),
-            learner=learner,
+            learner=checked_address("learner", learner, insecure=insecure),
             insecure=insecure,
             outbox=str(outbox),
             human=config.human,
@@ -89,6 +92,31 @@ def demos_path(demos: str) -> Path | None:
             f"record one: handrail demos record --script out={path}"
         )
     return path
+
+
+def require_fitting(demos: Path, env: EnvConfig) -> None:
+    """Raise UserError where demonstrations are of another environment; what else they differ in the link will say."""
+    with StepStore.read(demos) as store:
+        spec = store.spec
+    sizes = {array.shape[0] for array in spec.observation.values() if array.is_frame}
+    there = f"env={spec.env} task={spec.task}"
+    here = f"env={env.env} task={env.id if env.env == 'gym' else env.task}"
+    if env.env == "sim":
+        there += f" obs=pixels env.image_size={max(sizes)}" if sizes else " obs=state"
+        here += f" obs=pixels env.image_size={env.image_size}" if env.obs == "pixels" else " obs=state"
+    if there != here:
+        raise UserError(
+            f"the demonstrations in {demos} are of {there}, this run is of {here}; "
+            "set the keys as they are there, or record others: handrail demos record --script ..."
+        )
+
+
+def checked_address(key: str, address: str, *, insecure: bool) -> str:
+    """The address, well-formed and not open to others unless that was asked for; raises UserError."""
+    if not re.fullmatch(r"tcp://(\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):(\d{1,5}|\*)|ipc://\S+", address):
+        raise UserError(f"{key} must be tcp://<host>:<port>, got {address}")
+    require_secure(address, insecure=insecure)
+    return address
 
 
 def new_run(config: DictConfig) -> Path:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,27 +11,33 @@ from omegaconf import DictConfig
 
 from envs.config import EnvConfig
 from handrail import settings
-from handrail.local import Rooms, free_port, last_error, rooms, run_room, write_json
+from handrail.local import INTERRUPTED, Rooms, free_port, last_error, rooms, run_room, write_json
 from wire.errors import UserError
 from wire.store import StepStore
 
+ARCHIVE = "steps.sqlite"
 CONFIG = "config.json"
 """In a run's folder: the verb, the user's words and the environment, for resume and eval."""
 
 
 def with_defaults(verb: str, words: list[str]) -> list[str]:
     """The user's words after those that a run or an environment implies; what the user says comes last and wins."""
-    implied: list[str] = []
-    if "env=gym" in words:
-        # A foreign environment has neither cameras that we know of nor scripts.
-        implied = ["obs=state", *(["human=none", "demos=none"] if verb == "sim" else [])]
-    keys = {key: value for key, _, value in (word.partition("=") for word in words)}
+    keys = _by_key(words)
     saved = Path(keys.get("run", "")) / CONFIG
-    if keys.get("resume") == "true" and saved.is_file():
-        implied = json.loads(saved.read_text())["words"] + implied
-    if verb == "eval" and "run" in keys and saved.is_file():
-        implied = [word for word in json.loads(saved.read_text())["words"] if _is_env(word)] + implied
-    return [*(word for word in implied if word.partition("=")[0] not in keys), *words]
+    implied: list[str] = []
+    if "run" in keys and saved.is_file():
+        earlier = json.loads(saved.read_text())["words"]
+        if keys.get("resume", "").lower() == "true":
+            implied = earlier
+        elif verb == "eval":
+            implied = [word for word in earlier if _is_env(word)]
+    keys = _by_key(implied) | keys
+    if keys.get("env") == "gym":
+        # A foreign environment has neither cameras that we know of nor scripts.
+        foreign = {"obs": "state"} | ({"human": "none", "demos": "none"} if verb == "sim" else {})
+        keys = foreign | keys
+    # What is no key=value is left for the check of the words to name.
+    return [*(f"{key}={value}" for key, value in keys.items()), *(word for word in words if "=" not in word)]
 
 
 def sim(config: DictConfig, words: list[str]) -> int:
@@ -53,7 +60,7 @@ def sim(config: DictConfig, words: list[str]) -> int:
     if code == 0:
         _complete_summary(run, config)
         sys.stdout.write(f"curve: {run / 'success.png'}\nsummary: {run / 'summary.json'}\n")
-    elif code == 130:
+    elif code == INTERRUPTED:
         sys.stdout.write(f"Stopped. Go on with: handrail sim run={run} resume=true\n")
     return code
 
@@ -74,9 +81,10 @@ def learner(config: DictConfig, words: list[str]) -> int:
 
 def actor(config: DictConfig, words: list[str]) -> int:
     """The actor alone, for a learner elsewhere."""
-    outbox = Path(config.outbox)
-    told = settings.actor_settings(config, learner=config.learner, outbox=outbox, insecure=config.link.insecure)
-    return run_room(["actor", "act", str(write_json(outbox.with_suffix(".config.json"), settings.plain(told)))])
+    told = settings.actor_settings(
+        config, learner=config.learner, outbox=Path(config.outbox), insecure=config.link.insecure
+    )
+    return _run_told("act", told)
 
 
 def evaluate(config: DictConfig, words: list[str]) -> int:
@@ -96,7 +104,7 @@ def record(config: DictConfig, words: list[str]) -> int:
     told = settings.demos_settings(
         settings.env_config(config), out=out, episodes=config.episodes, noise=config.noise, seed=config.seed
     )
-    return run_room(["actor", "record", str(write_json(out.with_suffix(".config.json"), settings.plain(told)))])
+    return _run_told("record", told)
 
 
 RUN: dict[str, Callable[[DictConfig, list[str]], int]] = {
@@ -112,25 +120,44 @@ def _is_env(word: str) -> bool:
     return word.partition("=")[0] in ("env", "env.id", "env.image_size", "task", "obs", "scene")
 
 
+def _by_key(words: list[str]) -> dict[str, str]:
+    return {key: value for key, equals, value in (word.partition("=") for word in words) if equals}
+
+
 def _check_run(run: Path, *, resume: bool) -> None:
-    begun = (run / "steps.sqlite").exists()
-    if begun and not resume:
+    """Refuse to mix two runs. One that was stopped before its first step may be started again or resumed."""
+    if not resume and _count(run / ARCHIVE):
         raise UserError(f"{run} holds a run already; set resume=true to go on with it, or run=<another folder>")
-    if resume and not begun:
+    if resume and not ((run / ARCHIVE).exists() or (run / CONFIG).exists()):
         raise UserError(f"there is no run to resume in {run}; check run=<folder>, or drop resume=true")
+
+
+def _count(archive: Path) -> int:
+    if not archive.exists():
+        return 0
+    with StepStore.read(archive) as store:
+        return store.count()
 
 
 def _demonstrations(config: DictConfig, run: Path) -> Path | None:
     """Where the demonstrations are, or will be once the script has recorded them."""
-    if settings.scripted_episodes(config.demos) is None:
-        return settings.demos_path(config.demos)
-    return run / "demos.sqlite"
+    scripted = settings.scripted_episodes(config.demos) is not None
+    path = run / "demos.sqlite" if scripted else settings.demos_path(config.demos)
+    if path is not None and path.exists():
+        settings.require_fitting(path, settings.env_config(config))
+    return path
 
 
 def _record_script(config: DictConfig, env: EnvConfig, out: Path) -> int:
     episodes = settings.scripted_episodes(config.demos) or 0
     told = settings.demos_settings(env, out=out, episodes=episodes, noise=0.3, seed=config.seed)
-    return run_room(["actor", "record", str(write_json(out.with_suffix(".config.json"), settings.plain(told)))])
+    return _run_told("record", told)
+
+
+def _run_told(what: str, told: Any) -> int:
+    """Let the actor's room do something outside a run's folder, where nothing shall be left behind."""
+    with tempfile.TemporaryDirectory() as folder:
+        return run_room(["actor", what, str(write_json(Path(folder) / "config.json", settings.plain(told)))])
 
 
 def _remember(run: Path, verb: str, config: DictConfig, words: list[str]) -> None:
@@ -143,20 +170,25 @@ def _remember(run: Path, verb: str, config: DictConfig, words: list[str]) -> Non
 
 def _learn_and_act(run: Path, learner_told: dict[str, Any], actor_told: dict[str, Any]) -> int:
     log = run / "actor.log"
+    learner_file = write_json(run / "learner_config.json", learner_told)
+    actor_file = write_json(run / "actor_config.json", actor_told)
     with rooms() as started:
-        started.start("learner", ["learner", str(write_json(run / "learner_config.json", learner_told))])
-        started.start("actor", ["actor", "act", str(write_json(run / "actor_config.json", actor_told))], log=log)
         try:
+            started.start("learner", ["learner", str(learner_file)])
+            started.start("actor", ["actor", "act", str(actor_file)], log=log)
             return _watch(started, log)
         except KeyboardInterrupt:
-            return 130
+            return INTERRUPTED
 
 
 def _watch(started: Rooms, log: Path) -> int:
     name, code = started.wait()
     if name == "actor" and code == 0:
         # The learner told it that the run is over, and is about to end itself.
-        return started.finish("learner", timeout_s=60.0) or 0
+        code = started.finish("learner", timeout_s=60.0)
+        if code is None:
+            sys.stderr.write("error: the learner does not end although the run is over; stopping it\n")
+        return 1 if code is None or code < 0 else code
     if name == "actor":
         sys.stderr.write(f"error: the actor stopped: {last_error(log)}\nits log: {log}\n")
     return code
@@ -165,17 +197,16 @@ def _watch(started: Rooms, log: Path) -> int:
 def _complete_summary(run: Path, config: DictConfig) -> None:
     """Add to the learner's summary what only the other rooms know."""
     summary, evaluated = _read(run / "summary.json"), _read(run / "eval.json")
-    produced = _read(run / "outbox.json")
-    with StepStore.read(run / "steps.sqlite") as store:
-        archived = store.count()
+    actor = _read(run / "outbox.json")
+    archived = _count(run / ARCHIVE)
     summary["human"] = config.human
     summary["success"] = {"rate": evaluated["rate"], "n": evaluated["episodes"], "ci95": evaluated["ci95"]}
     summary["mean_steps"] = evaluated["mean_steps"]
     summary["link"] = {
-        "produced": produced["produced"],
+        "produced": actor["produced"],
         "archived": archived,
         "duplicates": summary["link"]["duplicates"],
-        "lost": produced["produced"] - archived - produced["unacked"],
+        "lost": actor["produced"] - archived - actor["unacked"],
     }
     write_json(run / "summary.json", summary)
 
