@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 ENVS = ("sim", "gym")
 TASKS = ("pick_cube", "reach")
-OBSERVATIONS = ("state", "pixels")
+OBSERVATIONS = ("state", "pixels", "proprio")
 SCENES = ("plain", "varied")
 
 
@@ -19,7 +19,8 @@ class EnvConfig:
     task: str = "pick_cube"
     """Of the simulated cell: pick_cube or reach."""
     obs: str = "state"
-    """Of the simulated cell: state (object poses, needs no GL library) or pixels (two cameras, no object pose)."""
+    """Of the simulated cell: pixels (two cameras, no object poses), state (object poses instead, so no GL library is
+    needed), or proprio (neither: a control that must fail)."""
     scene: str = "plain"
     """Of the simulated cell: plain, or varied (shades, light, camera shift and distractors anew in every episode)."""
     image_size: int = 64

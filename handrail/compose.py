@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException, ValidationError
 from handrail.conf import schema
 from wire.errors import UserError
 
-GROUPS = {"env": ("sim", "gym"), "agent": ("rlpd", "sac", "bc"), "obs": ("state", "pixels")}
+GROUPS = {"env": ("sim", "gym"), "agent": ("rlpd", "sac", "bc")}
 _CHOSEN = {"env.kind": "env=sim|gym", "agent.name": "agent=rlpd|sac|bc"}
 """Keys that only say which option of a group was chosen."""
 

@@ -102,8 +102,9 @@ def require_fitting(demos: Path, env: EnvConfig) -> None:
     there = f"env={spec.env} task={spec.task}"
     here = f"env={env.env} task={env.id if env.env == 'gym' else env.task}"
     if env.env == "sim":
-        there += f" obs=pixels env.image_size={max(sizes)}" if sizes else " obs=state"
-        here += f" obs=pixels env.image_size={env.image_size}" if env.obs == "pixels" else " obs=state"
+        there += f" obs=pixels env.image_size={max(sizes)}" if sizes else ""
+        there += "" if sizes else f" obs={'state' if 'object' in spec.observation else 'proprio'}"
+        here += f" obs=pixels env.image_size={env.image_size}" if env.obs == "pixels" else f" obs={env.obs}"
     if there != here:
         raise UserError(
             f"the demonstrations in {demos} are of {there}, this run is of {here}; "

@@ -32,10 +32,9 @@ def with_defaults(verb: str, words: list[str]) -> list[str]:
         elif verb == "eval":
             implied = [word for word in earlier if _is_env(word)]
     keys = _by_key(implied) | keys
-    if keys.get("env") == "gym":
-        # A foreign environment has neither cameras that we know of nor scripts.
-        foreign = {"obs": "state"} | ({"human": "none", "demos": "none"} if verb == "sim" else {})
-        keys = foreign | keys
+    if keys.get("env") == "gym" and verb == "sim":
+        # A foreign environment need not have scripts.
+        keys = {"human": "none", "demos": "none"} | keys
     # What is no key=value is left for the check of the words to name.
     return [*(f"{key}={value}" for key, value in keys.items()), *(word for word in words if "=" not in word)]
 

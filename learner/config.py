@@ -42,9 +42,9 @@ class SacConfig:
     clip_targets: bool = True
     """Clip targets to the returns that the task's reward makes possible, where it states them."""
     bc_weight: float = 0.0
-    """Pull of the policy towards prior actions that the critics hold for better than its own; 0 is off."""
-    bc_filter: bool = True
-    bc_fade_steps: int = 1000000
+    """Pull of the policy towards prior actions: first all, then those that the critics hold for better; 0 is off."""
+    bc_fade_steps: int = 2000
+    """Environment steps until only the better ones are left."""
     shift_pixels: int = 4
     """Random shift of images (DrQ), in pixels; 0 is off."""
     colour_jitter: bool = True
@@ -52,13 +52,14 @@ class SacConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError naming the key, what was got and what is wanted."""
-        for key in ("utd", "actor_period", "batch_size", "critics", "subset", "embedding"):
+        for key in ("utd", "actor_period", "batch_size", "critics", "subset", "embedding", "bc_fade_steps"):
             _require(getattr(self, key) >= 1, f"agent.{key} must be >= 1, got {getattr(self, key)}")
         for key in ("learning_rate", "encoder_learning_rate", "initial_temperature"):
             _require(getattr(self, key) > 0, f"agent.{key} must be > 0, got {getattr(self, key)}")
         for key in ("prior_share", "discount", "polyak", "policy_polyak"):
             _require(0 <= getattr(self, key) <= 1, f"agent.{key} must be in 0..1, got {getattr(self, key)}")
-        _require(self.shift_pixels >= 0, f"agent.shift_pixels must be >= 0, got {self.shift_pixels}")
+        for key in ("bc_weight", "shift_pixels"):
+            _require(getattr(self, key) >= 0, f"agent.{key} must be >= 0, got {getattr(self, key)}")
         _require(len(self.hidden) > 0, "agent.hidden must name at least one layer, got []")
         _require(
             self.subset <= self.critics,
@@ -75,11 +76,14 @@ class RlpdConfig(SacConfig):
     """RLPD (Ball et al. 2023, arXiv 2302.02948): SAC with prior data in every minibatch, LayerNorm, high UTD."""
 
     name: str = "rlpd"
-    utd: int = 8
+    utd: int = 2
     actor_period: int = 2
     prior_share: float = 0.5
+    critics: int = 10
     layer_norm: bool = True
-    hidden: list[int] = field(default_factory=lambda: [128, 128])
+    polyak: float = 0.01
+    initial_temperature: float = 0.002
+    bc_weight: float = 3.0
 
 
 @dataclass(frozen=True)

@@ -43,16 +43,16 @@ LIMITS = GuardLimits(
 )
 ACTION = ArraySpec(shape=(4,), dtype="float32", unit="0.025 m, 0.025 m, 0.025 m, 0.04 m", low=-1.0, high=1.0)
 ACTION_NAMES: tuple[str, ...] = ("x", "y", "z", "gripper")
-PROPRIO = ArraySpec(
-    shape=(19,), dtype="float32", unit="joints rad [7], joints rad/s [7], fingers m, tool m [3], gripper command"
-)
+PROPRIO = ArraySpec(shape=(12,), dtype="float32", unit="joints rad [7], fingers m, tool m [3], gripper command")
 """Layout of `proprio`: what a real arm reports at every control period, raw; the learner normalises.
 
-    0:7    joint positions, radians
-    7:14   joint velocities, radians per second
-    14     distance between the finger pads, metres (0 to 0.08)
-    15:18  tool centre point x, y, z, metres, base frame
-    18     last commanded gripper action, in [-1, 1]; the fingers need some 0.3 s to follow it
+    0:7   joint positions, radians
+    7     distance between the finger pads, metres (0 to 0.08)
+    8:11  tool centre point x, y, z, metres, base frame
+    11    last commanded gripper action, in [-1, 1]; the fingers need some 0.3 s to follow it
+
+There are no velocities: under this controller they repeat the last action, with noise, and learning was far slower with
+them (docs/experiments.md).
 """
 
 
@@ -91,7 +91,7 @@ class SimCell:
 
         Args:
             task: Whose things stand on the table.
-            obs: state or pixels.
+            obs: pixels, state or proprio (see envs.config).
             scene_name: plain, or varied: new shades, light, camera shift and distractors in every episode.
             image_size: Width and height of the camera images, pixels.
 
@@ -110,8 +110,9 @@ class SimCell:
         self._pictures = Pictures(self.model, width=image_size, height=image_size) if obs == "pixels" else None
         self._people: tuple[Pictures, mujoco.MjModel, mujoco.MjData] | None = None
         frame = ArraySpec(shape=(image_size, image_size, 3), dtype="uint8", unit="sRGB")
-        senses = dict.fromkeys(scene.CAMERAS, frame) if self._pictures else {"object": task.object}
-        self.observation: dict[str, ArraySpec] = {**senses, "proprio": PROPRIO}
+        seen = {"state": {"object": task.object}, "pixels": dict.fromkeys(scene.CAMERAS, frame), "proprio": {}}
+        self._obs = obs
+        self.observation: dict[str, ArraySpec] = {**seen[obs], "proprio": PROPRIO}
         self.restart({}, {}, np.random.default_rng(0))
 
     def _compile(self, *, detailed: bool = False) -> mujoco.MjModel:
@@ -145,10 +146,12 @@ class SimCell:
     def observe(self) -> Observation:
         """The latest senses, as fresh arrays that the caller may keep."""
         data = self.data
-        proprio = [*data.qpos[:7], *data.qvel[:7], self.finger_width(), *self.tool_position(), self._gripper]
+        proprio = [*data.qpos[:7], self.finger_width(), *self.tool_position(), self._gripper]
         senses = {"proprio": np.array(proprio, np.float32)}
-        if self._pictures is None:
+        if self._obs == "state":
             return {"object": self._task.object_state(self).astype(np.float32), **senses}
+        if self._pictures is None:
+            return senses
         return {name: self._pictures.take(data, camera) for name, camera in scene.CAMERAS.items()} | senses
 
     def command(self, action: Action) -> None:

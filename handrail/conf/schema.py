@@ -59,7 +59,7 @@ class EnvKeys:
 
     env: Any = MISSING
     task: str = "pick_cube"
-    obs: str = "state"
+    obs: str = "pixels"
     scene: str = "plain"
     seed: int = 0
 
@@ -68,9 +68,7 @@ class EnvKeys:
 class LearnerVerb(EnvKeys):
     """`handrail learner`."""
 
-    defaults: list[Any] = field(
-        default_factory=lambda: ["_self_", {"env": "sim"}, {"agent": "rlpd"}, {"obs": "pixels"}]
-    )
+    defaults: list[Any] = field(default_factory=lambda: ["_self_", {"env": "sim"}, {"agent": "rlpd"}])
     agent: Any = MISSING
     bind: str = "tcp://127.0.0.1:5555"
     run: str | None = None
@@ -86,9 +84,7 @@ class LearnerVerb(EnvKeys):
 class SimVerb(EnvKeys):
     """`handrail sim`: a learner and an actor on this machine."""
 
-    defaults: list[Any] = field(
-        default_factory=lambda: ["_self_", {"env": "sim"}, {"agent": "rlpd"}, {"obs": "pixels"}]
-    )
+    defaults: list[Any] = field(default_factory=lambda: ["_self_", {"env": "sim"}, {"agent": "rlpd"}])
     agent: Any = MISSING
     human: str = "script"
     run: str | None = None
@@ -105,38 +101,35 @@ class SimVerb(EnvKeys):
 class ActorVerb(EnvKeys):
     """`handrail actor`."""
 
-    defaults: list[Any] = field(default_factory=lambda: ["_self_", {"env": "sim"}, {"obs": "pixels"}])
+    defaults: list[Any] = field(default_factory=lambda: ["_self_", {"env": "sim"}])
     learner: str = "tcp://127.0.0.1:5555"
     human: str = "none"
     outbox: str = "outbox.sqlite"
     actor: ActorKeys = field(default_factory=ActorKeys)
     link: LinkKeys = field(default_factory=LinkKeys)
-    agent: Any = field(default_factory=dict)
 
 
 @dataclass
 class EvalVerb(EnvKeys):
     """`handrail eval`: environment keys default to what the run was trained in."""
 
-    defaults: list[Any] = field(default_factory=lambda: ["_self_", {"env": "sim"}, {"obs": "pixels"}])
+    defaults: list[Any] = field(default_factory=lambda: ["_self_", {"env": "sim"}])
     run: str = MISSING
     episodes: int = 100
     seed: int = 1_000_000
     video: str | None = None
     video_episodes: int = 5
-    agent: Any = field(default_factory=dict)
 
 
 @dataclass
 class DemosVerb(EnvKeys):
     """`handrail demos record`."""
 
-    defaults: list[Any] = field(default_factory=lambda: ["_self_", {"env": "sim"}, {"obs": "pixels"}])
+    defaults: list[Any] = field(default_factory=lambda: ["_self_", {"env": "sim"}])
     out: str = "demos.sqlite"
     episodes: int = 20
     noise: float = 0.3
     human: str = "none"
-    agent: Any = field(default_factory=dict)
 
 
 VERBS: dict[str, type[EnvKeys]] = {

@@ -1,8 +1,9 @@
 """Soft actor-critic, and with prior data in every minibatch, LayerNorm and a high update ratio: RLPD.
 
 Ball et al. 2023, "Efficient Online Reinforcement Learning with Offline Data" (arXiv 2302.02948); Haarnoja et al. 2018.
-Departures: the targets are clipped to the returns that are possible; the cameras' encoder is trained by the critics'
-loss only and the next observation passes through the online encoder, so there is no target encoder.
+Departures: the targets are clipped to the returns that are possible; the policy is drawn to prior actions
+(`bc_weight`) and acts by its Polyak average; the cameras' encoder is trained by the critics' loss only and the next
+observation passes through the online encoder, so there is no target encoder.
 """
 
 from functools import partial
@@ -19,6 +20,9 @@ from learner.config import SacConfig
 from networks import critic, encoder, policy
 from networks.architecture import Architecture
 from networks.layers import Params
+
+CriticView = tuple[jax.Array, jax.Array]
+"""What the critics made of a minibatch: features (batch, n) and mean value of its actions (batch,); no gradients."""
 
 
 class State(NamedTuple):
@@ -101,25 +105,30 @@ class Sac:
         return batch["reward"] + config.discount * batch["mask"] * value
 
     def policy_loss(
-        self, params: Params, state: State, batch: Batch, features: jax.Array, key: jax.Array
+        self, params: Params, state: State, batch: Batch, critic_view: CriticView, key: jax.Array
     ) -> tuple[jax.Array, Metrics]:
-        """Temperature * log-probability - mean over all critics, plus the pull to prior actions that are better."""
+        """Temperature * log-probability - mean over all critics, plus the pull to prior actions."""
+        features, batch_value = critic_view
         gaussian = policy.distribution(params, features)
         action, log_probability = policy.sample(gaussian, key)
         value = jnp.mean(critic.apply(state.critics, features, action), axis=0)
         loss = jnp.mean(jnp.exp(state.log_temperature) * log_probability - value)
         metrics = {"actor/entropy": -jnp.mean(log_probability)}
         if self.config.bc_weight > 0:
-            # Q-filter (Nair et al. 2018): imitate only where the critics hold the prior action for the better one.
-            prior_value = jnp.mean(critic.apply(state.critics, features, batch["action"]), axis=0)
-            imitated = batch["prior"] * (prior_value > jax.lax.stop_gradient(value))
-            if not self.config.bc_filter:
-                imitated = batch["prior"]
-            fade = jnp.maximum(0.0, 1.0 - state.step / (self.config.bc_fade_steps * self.config.utd))
+            weight = self.imitation_weight(state, batch, batch_value > jax.lax.stop_gradient(value))
             distance = jnp.mean((policy.mode(gaussian) - batch["action"]) ** 2, axis=-1)
-            loss += self.config.bc_weight * fade * jnp.mean(imitated * distance)
-            metrics["actor/imitated"] = jnp.sum(imitated) / jnp.maximum(jnp.sum(batch["prior"]), 1.0)
+            loss += self.config.bc_weight * jnp.mean(weight * distance)
+            metrics["actor/imitated"] = jnp.sum(weight) / jnp.maximum(jnp.sum(batch["prior"]), 1.0)
         return loss, metrics
+
+    def imitation_weight(self, state: State, batch: Batch, better: jax.Array) -> jax.Array:
+        """How far the policy is drawn to each action of the batch, in 0..1, shape (batch,).
+
+        Early critics know nothing, so at first every prior action counts; as that fades, those stay that the critics
+        hold for `better` than the policy's own (the Q-filter of Nair et al. 2018, "Overcoming Exploration in RL").
+        """
+        fade = 1.0 - state.step / (self.config.bc_fade_steps * self.config.utd)
+        return batch["prior"] * jnp.maximum(better, jnp.maximum(fade, 0.0))
 
     def temperature_loss(self, log_temperature: jax.Array, entropy: jax.Array) -> jax.Array:
         """Lagrangian of the constraint entropy >= target entropy."""
@@ -175,13 +184,14 @@ class Sac:
         state = state._replace(target_critics=mixed, step=state.step + 1)
         metrics = {"critic/loss": loss, "critic/q_mean": values.mean(), "critic/target_mean": target.mean()}
         if with_actor:
-            state, actor_metrics = self._actor_step(state, batch, jax.lax.stop_gradient(features), key_actor)
+            critic_view = jax.lax.stop_gradient((features, values.mean(axis=0)))
+            state, actor_metrics = self._actor_step(state, batch, critic_view, key_actor)
             metrics |= actor_metrics
         return state, metrics
 
-    def _actor_step(self, state: State, batch: Batch, features: jax.Array, key: jax.Array) -> tuple[State, Metrics]:
+    def _actor_step(self, state: State, batch: Batch, critic_view: CriticView, key: jax.Array) -> tuple[State, Metrics]:
         gradient_of = jax.value_and_grad(self.policy_loss, has_aux=True)
-        (loss, metrics), gradient = gradient_of(state.policy, state, batch, features, key)
+        (loss, metrics), gradient = gradient_of(state.policy, state, batch, critic_view, key)
         temperature_gradient = jax.grad(self.temperature_loss)(state.log_temperature, metrics["actor/entropy"])
         state = self._apply(state, {"policy": gradient, "log_temperature": temperature_gradient})
         mixed = optax.incremental_update(state.policy, state.average_policy, self.config.policy_polyak)
