@@ -22,7 +22,8 @@ class SacConfig:
     batch_size: int = 128
     prior_share: float = 0.0
     """Share of every minibatch that comes from demonstrations and interventions."""
-    critics: int = 2
+    critics: int | None = 2
+    """Members of the ensemble; None is ten, or two where convolutions make every update dear."""
     subset: int = 2
     """Critics, drawn without replacement, whose minimum is the target."""
     layer_norm: bool = False
@@ -52,7 +53,7 @@ class SacConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError naming the key, what was got and what is wanted."""
-        for key in ("utd", "actor_period", "batch_size", "critics", "subset", "embedding", "bc_fade_steps"):
+        for key in ("utd", "actor_period", "batch_size", "subset", "embedding", "bc_fade_steps"):
             _require(getattr(self, key) >= 1, f"agent.{key} must be >= 1, got {getattr(self, key)}")
         for key in ("learning_rate", "encoder_learning_rate", "initial_temperature"):
             _require(getattr(self, key) > 0, f"agent.{key} must be > 0, got {getattr(self, key)}")
@@ -62,7 +63,7 @@ class SacConfig:
             _require(getattr(self, key) >= 0, f"agent.{key} must be >= 0, got {getattr(self, key)}")
         _require(len(self.hidden) > 0, "agent.hidden must name at least one layer, got []")
         _require(
-            self.subset <= self.critics,
+            self.critics is None or self.critics >= self.subset,
             f"agent.subset must be <= agent.critics ({self.critics}), got {self.subset}",
         )
         _require(
@@ -79,11 +80,12 @@ class RlpdConfig(SacConfig):
     utd: int = 2
     actor_period: int = 2
     prior_share: float = 0.5
-    critics: int = 10
+    critics: int | None = None
     layer_norm: bool = True
     polyak: float = 0.01
     initial_temperature: float = 0.002
     bc_weight: float = 3.0
+    bc_fade_steps: int = 3000
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class BcConfig:
     """Behaviour cloning of demonstrations and, while a person intervenes, of the corrections (HG-DAgger)."""
 
     name: str = "bc"
-    utd: int = 8
+    utd: int = 2
     batch_size: int = 128
     hidden: list[int] = field(default_factory=lambda: [256, 256])
     embedding: int = 64

@@ -13,5 +13,5 @@ def make_agent(config: AgentConfig, spec: EnvSpec) -> Agent:
     arch = architecture_for(spec, hidden=tuple(config.hidden), embedding=config.embedding)
     if isinstance(config, BcConfig):
         return Bc(config, arch)
-    # RLPD is SAC with other settings: prior data in every minibatch, LayerNorm, more updates.
+    # RLPD is SAC with other settings: prior data in every minibatch, LayerNorm, more critics.
     return Sac(config, arch, return_bounds=spec.return_bounds)

@@ -49,6 +49,7 @@ class Sac:
         self.config = config
         self.arch = arch
         self._bounds = return_bounds
+        self._members = (2 if arch.frames else 10) if config.critics is None else config.critics
         self._target_entropy = config.target_entropy_per_dim * arch.action_dim
         adam = optax.adam(config.learning_rate)
         self._optimisers = {"critics": adam, "policy": adam, "log_temperature": adam}
@@ -64,9 +65,7 @@ class Sac:
         key_encoder, key_critics, key_policy = jax.random.split(jax.random.key(seed), 3)
         trained = {
             "encoder": encoder.init(key_encoder, self.arch),
-            "critics": critic.init(
-                key_critics, self.arch, members=self.config.critics, normalise=self.config.layer_norm
-            ),
+            "critics": critic.init(key_critics, self.arch, members=self._members, normalise=self.config.layer_norm),
             "policy": policy.init(key_policy, self.arch),
             "log_temperature": jnp.asarray(np.log(self.config.initial_temperature), jnp.float32),
         }
@@ -95,9 +94,9 @@ class Sac:
         features = encoder.apply(state.encoder, state.normaliser, batch["next_observation"], self.arch)
         action, log_probability = policy.sample(policy.distribution(state.policy, features), key_action)
         members = state.target_critics
-        if config.subset < config.critics:
+        if config.subset < self._members:
             # Drawn without replacement: with replacement a pair is now and then one critic twice.
-            chosen = jax.random.choice(key_subset, config.critics, (config.subset,), replace=False)
+            chosen = jax.random.choice(key_subset, self._members, (config.subset,), replace=False)
             members = jax.tree.map(lambda leaf: leaf[chosen], members)
         value = jnp.min(critic.apply(members, features, action), axis=0)
         if config.backup_entropy:
