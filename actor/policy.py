@@ -80,20 +80,21 @@ class PolicySlot:
         loaded = self._loaded
         if loaded is None:
             raise RuntimeError("no weights yet; call wait() before the first act()")
-        self._key, key = jax.random.split(self._key)
-        action = loaded.functions[explore](loaded.params, observation, key)
+        action, self._key = loaded.functions[explore](loaded.params, observation, self._key)
         return np.asarray(action), loaded.version
 
 
 def _compiled(arch: Architecture, params: Any, spec: EnvSpec) -> dict[bool, Any]:
-    """Jitted action functions, exploring and not, already run once."""
+    """Jitted functions to an action and the next key, exploring and not, already run once."""
 
     def act(params: Any, observation: Any, key: Any, *, explore: bool) -> Any:
+        # Inside, so that one call does it all: the loop neither waits for a second one nor for its compilation.
+        following, key = jax.random.split(key)
         batch = {name: value[None] for name, value in observation.items()}
-        return policy.act(params, batch, key if explore else None, arch)[0]
+        return policy.act(params, batch, key if explore else None, arch)[0], following
 
     functions = {explore: jax.jit(partial(act, explore=explore)) for explore in (True, False)}
     blank = {name: np.zeros(array.shape, array.dtype) for name, array in spec.observation.items()}
     for function in functions.values():
-        function(params, blank, jax.random.key(0)).block_until_ready()
+        jax.block_until_ready(function(params, blank, jax.random.key(0)))
     return functions

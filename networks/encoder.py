@@ -78,9 +78,8 @@ def _camera(params: Params, image: jax.Array) -> jax.Array:
 
 
 def _fold(image: jax.Array) -> jax.Array:
-    n, height, width, channels = image.shape
-    blocks = image.reshape(n, height // _FOLD, _FOLD, width // _FOLD, _FOLD, channels)
-    return blocks.transpose(0, 1, 3, 2, 4, 5).reshape(n, height // _FOLD, width // _FOLD, channels * _FOLD**2)
+    # Strided slices: as a transposition of six axes it takes a CPU several times as long.
+    return jnp.concatenate([image[:, i::_FOLD, j::_FOLD] for i in range(_FOLD) for j in range(_FOLD)], axis=-1)
 
 
 def _conv(params: Params, x: jax.Array, stride: int) -> jax.Array:
