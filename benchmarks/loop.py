@@ -15,7 +15,7 @@ from typing import Any
 
 import report
 
-from handrail.local import Rooms, free_port, last_error, rooms, write_json
+from handrail.local import Rooms, free_port, last_error, rooms, stop_on_sigterm, write_json
 
 _ROOT = Path(__file__).resolve().parents[1]
 _STAGES = ("act_s", "guard_s")
@@ -90,6 +90,7 @@ def main() -> None:
     arguments = parser.parse_args()
     json_path = None if arguments.json is None else arguments.json.resolve()
     os.chdir(_ROOT)
+    stop_on_sigterm()
     rows = []
     for obs in arguments.obs.split(","):
         with tempfile.TemporaryDirectory() as folder:

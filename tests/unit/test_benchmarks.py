@@ -1,0 +1,51 @@
+"""Every benchmark runs at a tiny size and writes the document that people script against."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.process
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(script: str, *options: str, out: Path) -> dict:
+    command = [sys.executable, str(ROOT / "benchmarks" / script), "--json", str(out), *options]
+    done = subprocess.run(command, cwd=out.parent, capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 0, done.stderr
+    return json.loads(out.read_text())
+
+
+def check_document(document: dict, name: str) -> None:
+    assert document.keys() == {"name", "machine", "rows", "ratios"}
+    assert document["name"] == name
+    assert {"cpu", "cores", "date", "versions"} <= document["machine"].keys()
+    assert document["rows"]
+    assert document["ratios"]
+    assert all(isinstance(value, float) for value in document["ratios"].values())
+
+
+def test_the_update_is_timed_and_what_is_not_installed_is_reported_absent(tmp_path):
+    # An interpreter that has neither torch nor Stable-Baselines3, whatever is installed here.
+    bare = tmp_path / "bare"
+    bare.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n')
+    bare.chmod(0o755)
+    options = ("--tiny", "--repetitions", "2", "--blocks", "small", "--torch-python", str(bare))
+    document = run("learner.py", *options, out=tmp_path / "learner.json")
+    check_document(document, "learner")
+    rows = {row["contender"]: row for row in document["rows"]}
+    assert rows["handrail"]["cpu_ms"].keys() == {"median", "p25", "p75", "min", "n"}
+    assert rows["peak jax"]["gflop_per_s"]["median"] > 0
+    assert all("absent" in rows[name] for name in rows if name.startswith(("torch", "stable")))
+
+
+def test_the_loop_is_timed_beside_a_learner_at_work(tmp_path):
+    document = run("loop.py", "--obs", "state", "--task", "reach", "--steps", "12", out=tmp_path / "loop.json")
+    check_document(document, "loop")
+    (row,) = document["rows"]
+    assert row["periods"] >= 12  # The actor goes on until the learner has told it to stop.
+    assert row["period_ms"]["p50"] <= row["period_ms"]["p99"] <= row["period_ms"]["p100"]
+    assert row["added_ms"]["p50"] < row["period_ms"]["p50"]
