@@ -57,7 +57,7 @@ class Rooms:
         """
         for process in self._processes.values():
             if process.poll() is None:
-                process.send_signal(signal.SIGINT)
+                process.terminate()
         deadline_s = time.monotonic() + STOP_S
         try:
             for process in self._processes.values():

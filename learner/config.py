@@ -82,10 +82,9 @@ class RlpdConfig(SacConfig):
     prior_share: float = 0.5
     critics: int | None = None
     layer_norm: bool = True
-    polyak: float = 0.01
     initial_temperature: float = 0.002
     bc_weight: float = 3.0
-    bc_fade_steps: int = 3000
+    bc_fade_steps: int = 5000
 
 
 @dataclass(frozen=True)
