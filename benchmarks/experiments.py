@@ -7,6 +7,7 @@ or in several processes at once.
 """
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -14,6 +15,9 @@ import statistics
 import subprocess
 import sys
 from pathlib import Path
+
+from learner.progress import WINDOW
+from wire.store import StepStore
 
 ROWS = {
     # What `make sim` runs: it stops once the last 20 episodes succeeded without help.
@@ -46,6 +50,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--runs", type=Path, default=Path("runs/experiments"))
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--plot", type=Path, help="draw success and human share over steps, a panel per row")
     options = parser.parse_args()
     rows = []
     for name in options.rows:
@@ -55,6 +60,8 @@ def main() -> None:
     if options.json is not None:
         document = {"name": "experiments", "machine": _machine(), "rows": rows, "ratios": {}}
         options.json.write_text(json.dumps(document, indent=2) + "\n")
+    if options.plot is not None:
+        _plot(options.rows, options.seeds, options.runs, options.plot)
 
 
 def _result(name: str, seed: int, run: Path) -> dict:
@@ -86,6 +93,41 @@ def _line(name: str, results: list[dict]) -> str:
     minutes = " ".join(f"{result['wall_s'] / 60:.1f}" for result in results)
     keys = ("env_steps", "human_steps", "steps_to_80", "steps_to_95", "mean_steps")
     return f"| {name} | {success} | {' | '.join(median(key) for key in keys)} | {minutes} |"
+
+
+def _plot(names: list[str], seeds: list[int], runs: Path, path: Path) -> None:
+    """Success without help (solid) and share of human steps (dotted) over the last 20 episodes, a colour per seed."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    columns = min(3, len(names))
+    lines = -(-len(names) // columns)
+    figure, grid = pyplot.subplots(lines, columns, figsize=(4 * columns, 2.6 * lines), squeeze=False, sharey=True)
+    for axes, name in zip(grid.flat, names, strict=False):
+        for seed, colour in zip(seeds, ("#1b7837", "#2166ac", "#d95f02", "#762a83"), strict=False):
+            steps, success, human = _curve(runs / f"{name}-{seed}" / "steps.sqlite")
+            axes.plot(steps, success, color=colour, label=f"seed {seed}")
+            axes.plot(steps, human, color=colour, linestyle=":", linewidth=1)
+        axes.set(title=name, ylim=(-0.03, 1.03), xlim=(0, None))
+        axes.grid(alpha=0.25)
+    for axes in grid.flat[len(names) :]:
+        axes.set_visible(False)
+    grid[0][0].legend(frameon=False, loc="center right")
+    figure.supxlabel("environment steps")
+    figure.tight_layout()
+    figure.savefig(path, dpi=100)
+
+
+def _curve(archive: Path) -> tuple[list[int], list[float], list[float]]:
+    with StepStore.read(archive) as store:
+        episodes = store.episodes()
+    steps = list(itertools.accumulate(episode.length for episode in episodes))
+    windows = [episodes[max(0, end - WINDOW) : end] for end in range(1, len(episodes) + 1)]
+    success = [sum(e.success and not e.human_steps for e in window) / len(window) for window in windows]
+    human = [sum(e.human_steps for e in window) / sum(e.length for e in window) for window in windows]
+    return steps, success, human
 
 
 def _machine() -> dict:
