@@ -32,7 +32,8 @@ class SacConfig:
     embedding: int = 64
     """Length of a camera's embedding."""
     discount: float = 0.97
-    polyak: float = 0.005
+    polyak: float | None = 0.005
+    """Weight of each update in the target critics; None is 0.005, or 0.01 where convolutions leave few updates."""
     policy_polyak: float = 0.01
     """Weight of each update in the average policy, which is the one that acts; 1 is no average."""
     learning_rate: float = 1e-3
@@ -58,7 +59,10 @@ class SacConfig:
         for key in ("learning_rate", "encoder_learning_rate", "initial_temperature"):
             _require(getattr(self, key) > 0, f"agent.{key} must be > 0, got {getattr(self, key)}")
         for key in ("prior_share", "discount", "polyak", "policy_polyak"):
-            _require(0 <= getattr(self, key) <= 1, f"agent.{key} must be in 0..1, got {getattr(self, key)}")
+            _require(
+                getattr(self, key) is None or 0 <= getattr(self, key) <= 1,
+                f"agent.{key} must be in 0..1, got {getattr(self, key)}",
+            )
         for key in ("bc_weight", "shift_pixels"):
             _require(getattr(self, key) >= 0, f"agent.{key} must be >= 0, got {getattr(self, key)}")
         _require(len(self.hidden) > 0, "agent.hidden must name at least one layer, got []")
@@ -81,6 +85,7 @@ class RlpdConfig(SacConfig):
     actor_period: int = 2
     prior_share: float = 0.5
     critics: int | None = None
+    polyak: float | None = None
     layer_norm: bool = True
     initial_temperature: float = 0.002
     bc_weight: float = 3.0

@@ -50,6 +50,7 @@ class Sac:
         self.arch = arch
         self._bounds = return_bounds
         self._members = (2 if arch.frames else 10) if config.critics is None else config.critics
+        self._polyak = (0.01 if arch.frames else 0.005) if config.polyak is None else config.polyak
         self._target_entropy = config.target_entropy_per_dim * arch.action_dim
         adam = optax.adam(config.learning_rate)
         self._optimisers = {"critics": adam, "policy": adam, "log_temperature": adam}
@@ -179,7 +180,7 @@ class Sac:
         gradient_of = jax.value_and_grad(self.critic_loss, has_aux=True)
         (loss, (features, values)), gradients = gradient_of(trained, state.normaliser, batch, clipped)
         state = self._apply(state, gradients)
-        mixed = optax.incremental_update(state.critics, state.target_critics, self.config.polyak)
+        mixed = optax.incremental_update(state.critics, state.target_critics, self._polyak)
         state = state._replace(target_critics=mixed, step=state.step + 1)
         metrics = {"critic/loss": loss, "critic/q_mean": values.mean(), "critic/target_mean": target.mean()}
         if with_actor:
