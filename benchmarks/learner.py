@@ -71,8 +71,11 @@ class Contender:
 
     def stop(self) -> None:
         """Let it go."""
-        with contextlib.suppress(ValueError, OSError):
-            self._process.communicate(timeout=10)
+        if self._process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+        self._process.kill()
+        self._process.wait()
 
 
 def measure(block: Block, arguments: argparse.Namespace) -> list[Contender]:
