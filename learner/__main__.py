@@ -16,6 +16,7 @@ from wire.errors import UserError, run_main
 
 log = logging.getLogger(__name__)
 
+_NICENESS = 5
 _SPEC_S = 0.2
 _FAREWELL_S = 3.0
 """For the actors to hand over what they have; less than the front door grants us after a Ctrl-C."""
@@ -27,6 +28,8 @@ def main() -> int:
         config = learner_config(json.loads(Path(sys.argv[1]).read_text()))
     except (OSError, ValueError) as error:
         raise UserError(f"{sys.argv[1]} holds no configuration of a learner: {error}") from error
+    # Where both share a machine the control loop goes first: it has deadlines, the learner has a backlog.
+    os.nice(_NICENESS)
     _prepare_jax()
     return learn(config)
 
