@@ -90,8 +90,8 @@ def run_room(arguments: list[str]) -> int:
 
 
 def _start(arguments: list[str], output: IO[bytes] | None) -> "subprocess.Popen[bytes]":
-    # A group of its own, so that Ctrl-C reaches the front door alone and rooms are stopped in order. Not a session: Linux
-    # gives each session an equal share of the processor, and then the learner's niceness would count for nothing.
+    # A group of its own, so that Ctrl-C reaches the front door alone and rooms are stopped in order. Not a session:
+    # Linux gives each session an equal share of the processor, and the learner's niceness would count for nothing.
     return subprocess.Popen(
         [sys.executable, "-m", *arguments],
         stdout=output,

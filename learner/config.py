@@ -80,7 +80,7 @@ class SacConfig:
 class RlpdConfig(SacConfig):
     """RLPD (Ball et al. 2023, arXiv 2302.02948): SAC with prior data in every minibatch, LayerNorm and many critics.
 
-    Two updates a step are enough with the pull to prior actions; the paper's block is utd=20, actor_period=20, critics=10.
+    Two updates a step are enough with the pull to prior actions; the paper's block is utd=20, actor_period=20.
     """
 
     name: str = "rlpd"
