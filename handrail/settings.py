@@ -61,6 +61,11 @@ def eval_settings(config: DictConfig, env: EnvConfig) -> EvalConfig:
     return _checked(lambda: EvalConfig(env=env, **{key: config[key] for key in keys}))
 
 
+def final_evaluation(config: DictConfig, env: EnvConfig, run: Path) -> EvalConfig:
+    """What the evaluation at the end of a run is told."""
+    return _checked(lambda: EvalConfig(run=str(run), env=env, episodes=config.eval_episodes))
+
+
 def demos_settings(env: EnvConfig, *, out: Path, episodes: int, noise: float, seed: int) -> DemosConfig:
     """What the recorder is told."""
     return _checked(lambda: DemosConfig(out=str(out), env=env, episodes=episodes, noise=noise, seed=seed))

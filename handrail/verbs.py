@@ -46,7 +46,7 @@ def sim(config: DictConfig, words: list[str]) -> int:
     demos = _demonstrations(config, run)
     learner = settings.learner_settings(config, run=run, bind=address, demos=demos, insecure=False)
     actor = settings.actor_settings(config, learner=address, outbox=run / "outbox.sqlite", insecure=False)
-    evaluation = settings.EvalConfig(run=str(run), env=actor.env, episodes=config.eval_episodes)
+    evaluation = settings.final_evaluation(config, actor.env, run)
     _check_run(run, resume=config.resume)
     _remember(run, "sim", config, words)
     if demos is not None and not demos.exists():

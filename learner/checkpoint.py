@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import jax
 import orbax.checkpoint as ocp
 
 from learner.limiter import RateLimiter
@@ -22,6 +23,7 @@ class Checkpointer:
         if limiter.settled in self._manager.all_steps():
             return
         counters = dataclasses.asdict(limiter) | {"fingerprint": fingerprint, "version": version}
+        counters["shapes"] = _shapes(state)
         self._manager.save(
             limiter.settled,
             args=ocp.args.Composite(state=ocp.args.StandardSave(state), counters=ocp.args.JsonSave(counters)),
@@ -46,13 +48,16 @@ class Checkpointer:
                 f"the checkpoint in {self._manager.directory} is of environment {counters['fingerprint']}, this run "
                 f"is of {fingerprint}; resume with the task, observations and rate that the run began with"
             )
-        try:
-            restored = self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(template)))
-        except (ValueError, KeyError, TypeError) as error:
+        saved, wanted = counters["shapes"], _shapes(template)
+        differing = sorted(name for name in saved.keys() | wanted.keys() if saved.get(name) != wanted.get(name))
+        if differing:
+            name = differing[0]
             raise UserError(
-                f"the checkpoint in {self._manager.directory} is of another network than agent.* describes ({error}); "
+                f"the checkpoint in {self._manager.directory} is of another network than agent.* describes: "
+                f"{name} is {saved.get(name, 'absent')} there, {wanted.get(name, 'absent')} here; "
                 "resume with the settings that the run began with (they are in its config.json)"
-            ) from error
+            )
+        restored = self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(template)))
         limiter = RateLimiter(counters["arrived"], counters["done"], counters["waived"])
         return restored["state"], limiter, int(counters["version"])
 
@@ -60,3 +65,8 @@ class Checkpointer:
         """Wait until everything is on disk."""
         self._manager.wait_until_finished()
         self._manager.close()
+
+
+def _shapes(state: Any) -> dict[str, list[int]]:
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    return {jax.tree_util.keystr(path): list(leaf.shape) for path, leaf in leaves}

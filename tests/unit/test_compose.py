@@ -1,0 +1,223 @@
+"""Every wrong word gets one exact answer, before anything starts."""
+
+from pathlib import Path
+
+import pytest
+from experience import make_spec
+
+from envs.config import OBSERVATIONS
+from handrail import cli, verbs
+from handrail.compose import compose_verb, keys_of
+from wire.errors import UserError
+from wire.store import StepStore
+
+HELP = "; see handrail sim --help"
+WRONG = {
+    "smi": "handrail has no verb smi; did you mean sim?\n\n" + cli._USAGE.rstrip(),
+    "sim stepz=5": "handrail sim has no key stepz; did you mean steps?" + HELP,
+    "sim agent.bacth_size=3": "handrail sim has no key agent.bacth_size; did you mean agent.batch_size?" + HELP,
+    "sim quux=1": "handrail sim has no key quux" + HELP,
+    "sim task=raech": "task must be one of pick_cube, reach, got raech; did you mean reach?",
+    "sim agent=rlpf": "agent must be one of rlpd, sac, bc, got rlpf; did you mean rlpd?",
+    "sim scene=plan": "scene must be one of plain, varied, got plan; did you mean plain?",
+    "sim obs=pixel": f"obs must be one of {', '.join(OBSERVATIONS)}, got pixel; did you mean pixels?",
+    "sim env=gmy": "env must be one of sim, gym, got gmy; did you mean gym?",
+    "sim human=scirpt": "human must be one of none, script, got scirpt; did you mean script?",
+    "sim steps=many": "steps=many: Value 'many' of type 'str' could not be converted to Integer" + HELP,
+    "sim steps=": "steps=: Value '' of type 'str' could not be converted to Integer" + HELP,
+    "sim resume=perhaps": "resume=perhaps: Value 'perhaps' is not a valid bool (type str)" + HELP,
+    "sim agent.hidden=5": "agent.hidden=5: Invalid value assigned: int is not a ListConfig, list or tuple." + HELP,
+    "sim agent.hidden=[]": "agent.hidden must name at least one layer, got []",
+    "sim agent.learning_rate=-1": "agent.learning_rate must be > 0, got -1.0",
+    "sim agent.discount=1.5": "agent.discount must be in 0..1, got 1.5",
+    "sim agent.critics=1": "agent.subset must be <= agent.critics (1), got 2",
+    "sim learner.publish_period=0": "learner.publish_period must be >= 1, got 0",
+    "sim learner.checkpoint_period_s=-1": "checkpoint_period_s must be > 0, got -1.0",
+    "sim actor.max_lead_steps=0": "actor.max_lead_steps must be >= 1, got 0",
+    "sim actor.pace=fast": "pace must be one of learner, clock, got fast",
+    "sim eval_episodes=0": "episodes must be >= 1, got 0",
+    "sim stop_at=2": "stop_at is a success rate in 0..1 (0 excluded), got 2.0",
+    "sim seed=-1": "seed must be >= 0, got -1",
+    "sim steps": "arguments are written key=value, got steps" + HELP,
+    "sim =5": "arguments are written key=value, got =5" + HELP,
+    "sim +foo=1": "arguments are written key=value, got +foo=1" + HELP,
+    "sim ~agent": "arguments are written key=value, got ~agent" + HELP,
+    "sim run=a(b": "no viable alternative at input 'a(b'; put quotes around values with special characters",
+    "sim agent.name=sac": "agent.name follows from agent=rlpd|sac|bc" + HELP,
+    "sim env.id=Foo-v0": "env.id goes with env=gym; add env=gym, or drop env.id=Foo-v0",
+    "sim env=gym": "env.id must be given: handrail sim env.id=...; see handrail sim --help",
+    "sim env.image_size=8": "image_size must be 16 to 512 pixels, got 8",
+    "sim demos=script:0": "demos=script:<n> needs a number of episodes >= 1, got script:0; e.g. demos=script:20",
+    "sim demos=script:x": "demos=script:<n> needs a number of episodes >= 1, got script:x; e.g. demos=script:20",
+    "sim demos=gone.sqlite": "demos must be none, script:<n> or a file of demonstrations, and there is no file "
+    "gone.sqlite; record one: handrail demos record --script out=gone.sqlite",
+    "sim resume=true": "resume=true needs run=<folder of the run to go on with>",
+    "sim run=gone resume=true": "there is no run to resume in gone; check run=<folder>, or drop resume=true",
+    "sim run=/proc/none": "cannot write /proc/none/config.json: No such file or directory; name another folder",
+    "sim --cfg": "--cfg takes job, as in handrail sim --cfg job",
+    "sim --cfg hydra": "--cfg takes job, as in handrail sim --cfg job",
+    "eval": "run must be given: handrail eval run=...; see handrail eval --help",
+    "eval run=gone": "there is no run in gone; check run=<folder>",
+    "eval run=. episodes=0": "episodes must be >= 1, got 0",
+    "actor learner=gpu-box": "learner must be tcp://<host>:<port>, got gpu-box",
+    "actor learner=tcp://gpu-box": "learner must be tcp://<host>:<port>, got tcp://gpu-box",
+    "actor learner=tcp://10.0.0.1:5555": "tcp://10.0.0.1:5555 leaves this machine and the link is neither encrypted "
+    "nor authenticated: set link.insecure=true on a network you trust, or bind tcp://127.0.0.1 and forward the port "
+    "with ssh",
+    "learner bind=tcp://0.0.0.0:5555": "tcp://0.0.0.0:5555 leaves this machine and the link is neither encrypted nor "
+    "authenticated: set link.insecure=true on a network you trust, or bind tcp://127.0.0.1 and forward the port "
+    "with ssh",
+    "demos": "handrail demos takes the sub-verb record, got nothing",
+    "demos recrod": "handrail demos takes the sub-verb record, got recrod",
+    "demos record": "demonstrations are recorded by the task's scripted expert: handrail demos record --script ...",
+    "demos record --script episodes=0": "episodes must be >= 1, got 0",
+    "demos record --script noise=-1": "noise must be >= 0, got -1.0",
+    "doctor --jsno": "handrail doctor takes --json only, got --jsno",
+}
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "stop_on_sigterm", lambda: None)
+
+
+@pytest.mark.parametrize("words", WRONG)
+def test_a_wrong_word_is_answered_exactly(words: str, tmp_path: Path):
+    with pytest.raises(UserError) as refused:
+        cli.run(words.split())
+    assert str(refused.value) == WRONG[words]
+    assert not any(tmp_path.iterdir()), "nothing may be left behind"
+
+
+def test_negative_steps_are_refused():
+    with pytest.raises(UserError, match=r"steps must be >= 1, got -1$"):
+        cli.run(["sim", "steps=-1"])
+
+
+def archive(path: Path, task: str = "reach", steps: int = 0) -> None:
+    from experience import STREAM, make_step
+
+    spec = make_spec(size=64, task=task)
+    with StepStore.open(path, spec) as store:
+        for number in range(steps):
+            store.insert(STREAM, number + 1, make_step(spec, number))
+        store.commit()
+
+
+def test_a_folder_that_holds_a_run_is_not_written_to(tmp_path: Path):
+    archive(tmp_path / "old" / "steps.sqlite", steps=1)
+    with pytest.raises(UserError) as refused:
+        cli.run(["sim", "run=old"])
+    assert str(refused.value) == "old holds a run already; set resume=true to go on with it, or run=<another folder>"
+    assert not (tmp_path / "old" / "config.json").exists()
+
+
+def test_a_folder_that_never_got_a_step_is_no_run(tmp_path: Path):
+    archive(tmp_path / "old" / "steps.sqlite")
+    verbs._check_run(tmp_path / "old", resume=False)
+
+
+def test_demonstrations_of_another_task_are_refused_with_both_sides(tmp_path: Path):
+    archive(tmp_path / "demos.sqlite")
+    for verb in ("sim", "learner"):
+        with pytest.raises(UserError) as refused:
+            cli.run([verb, "demos=demos.sqlite", "task=pick_cube", "obs=state"])
+        assert str(refused.value) == (
+            "the demonstrations in demos.sqlite are of env=sim task=reach obs=pixels env.image_size=64, this run is of "
+            "env=sim task=pick_cube obs=state; set the keys as they are there, or record others: handrail demos record "
+            "--script ..."
+        )
+    assert [path.name for path in tmp_path.iterdir() if not path.name.startswith("demos.sqlite")] == []
+
+
+def test_a_file_that_is_no_demonstrations_is_refused(tmp_path: Path):
+    (tmp_path / "notes").write_text("these are my notes" * 100)
+    with pytest.raises(UserError, match="no SQLite file"):
+        cli.run(["sim", "demos=notes"])
+
+
+def test_a_policy_that_is_not_there_is_named_by_the_room(tmp_path: Path):
+    from actor.config import EvalConfig
+    from actor.evaluate import _load
+    from envs.config import EnvConfig
+
+    with pytest.raises(UserError, match=r"there is no policy in .* \(policy.weights is missing\)"):
+        _load(Path(EvalConfig(run=str(tmp_path), env=EnvConfig()).run), None)  # type: ignore[arg-type]
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    assert cli.run(list(words)) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    return out
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["-h"], ["help"]])
+def test_without_a_verb_the_usage_names_every_verb(words: list[str], capsys: pytest.CaptureFixture[str]):
+    text = said(capsys, *words)
+    assert text == cli._USAGE
+    for verb in (*verbs.RUN, "doctor"):
+        assert f"\n  {verb} " in text
+
+
+@pytest.mark.parametrize("verb", verbs.RUN)
+def test_help_gives_examples_and_every_key_and_its_examples_work(verb: str, capsys: pytest.CaptureFixture[str]):
+    text = said(capsys, verb, "--help")
+    for key in keys_of(verb):
+        assert f"\n  {key}=" in text
+    assert "env.kind" not in text
+    assert max(map(len, text.splitlines())) <= 120
+    for example in cli._EXAMPLES[verb]:
+        name, *words = example.replace("<run>", "a-run").split()[1:]
+        if name == "demos":
+            words = ["human=script", *words[2:]]
+        compose_verb(name, verbs.with_defaults(name, words))
+
+
+def test_cfg_job_prints_the_resolved_configuration_and_starts_nothing(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    import yaml
+
+    config = yaml.safe_load(said(capsys, "sim", "steps=7", "--cfg", "job", "obs=state"))
+    assert (config["steps"], config["obs"], config["env"]["kind"]) == (7, "state", "sim")
+    assert not any(tmp_path.iterdir())
+
+
+def remember(run: Path, *words: str) -> None:
+    verbs.write_json(run / verbs.CONFIG, {"verb": "sim", "words": list(words)})
+
+
+def test_a_resumed_run_has_its_words_again_and_new_ones_win(tmp_path: Path):
+    remember(tmp_path / "r", "task=reach", "obs=state", "steps=50")
+    for yes in ("true", "True"):
+        config = compose_verb("sim", verbs.with_defaults("sim", ["run=r", f"resume={yes}", "steps=90"]))
+        assert (config.task, config.obs, config.steps, config.resume) == ("reach", "state", 90, True)
+
+
+def test_an_evaluation_takes_the_environment_of_the_run_and_nothing_else(tmp_path: Path):
+    remember(tmp_path / "r", "task=reach", "obs=state", "steps=50", "seed=3", "agent=sac")
+    config = compose_verb("eval", verbs.with_defaults("eval", ["run=r"]))
+    assert (config.task, config.obs, config.seed) == ("reach", "state", 1_000_000)
+
+
+def test_a_foreign_environment_has_no_scripts_also_when_its_run_is_resumed(tmp_path: Path):
+    words = ["env=gym", "env.id=Pendulum-v1"]
+    config = compose_verb("sim", verbs.with_defaults("sim", words))
+    assert (config.human, config.demos) == ("none", "none")
+    remember(tmp_path / "r", *words)
+    config = compose_verb("sim", verbs.with_defaults("sim", ["run=r", "resume=true"]))
+    assert (config.human, config.demos, config.env.id) == ("none", "none", "Pendulum-v1")
+
+
+def test_new_runs_are_numbered_and_never_share_a_folder(tmp_path: Path):
+    from handrail.settings import new_run
+
+    config = compose_verb("sim", ["task=reach"])
+    first = new_run(config)
+    first.mkdir(parents=True)
+    second = new_run(config)
+    assert first != second
+    assert first.name.endswith("-reach-1")
+    assert second.name.endswith("-reach-2")

@@ -1,0 +1,171 @@
+"""One episode: what is executed, what is recorded, and who has the last word."""
+
+import numpy as np
+import pytest
+from acting import ToyCell, toy_env, toy_weights
+
+from actor.human import Nobody, Override
+from actor.loop import run_episode
+from actor.policy import PolicySlot
+from envs.guard import Guard
+from envs.workcell import WorkcellEnv
+from wire.types import Action, Observation, Source, Step
+
+
+class NoPace:
+    def begin(self) -> None:
+        pass
+
+    def wait(self) -> None:
+        pass
+
+
+class Helper:
+    """Takes over in the control periods that it is told."""
+
+    def __init__(self, action: list[float], during: range) -> None:
+        self.action, self.during, self.t, self.episodes = np.array(action, np.float32), during, 0, []
+
+    def begin_episode(self, episode: int) -> None:
+        self.episodes.append(episode)
+        self.t = 0
+
+    def poll(self) -> Override | None:
+        self.t += 1
+        return Override(self.action, Source.HUMAN) if self.t - 1 in self.during else None
+
+
+class Broken:
+    """A policy that answers nonsense."""
+
+    def __init__(self, action: list[float]) -> None:
+        self.action = np.array(action, np.float32)
+
+    def act(self, observation: Observation) -> tuple[Action, int]:
+        return self.action, 5
+
+
+def slot(env: WorkcellEnv, action: float = 0.25) -> PolicySlot:
+    policy = PolicySlot(env.wire_spec)
+    policy.load(toy_weights(env.wire_spec, action, version=4))
+    return policy
+
+
+def play(
+    env: WorkcellEnv[ToyCell], policy: object = None, human: object = None, **changes: object
+) -> tuple[list[Step], bool]:
+    steps: list[Step] = []
+    fields: dict = {"episode": 7, "seed": 1, "stopped": lambda: False} | changes
+    success = run_episode(
+        env, policy or slot(env), human or Nobody(), Guard(env.limits), NoPace(), steps.append, **fields
+    )
+    for step in steps:
+        assert env.wire_spec.step_problem(step) is None
+    return steps, success
+
+
+def test_every_step_holds_what_was_seen_done_and_came_of_it():
+    env = toy_env(limit=3)
+    steps, success = play(env)
+    assert [(step.episode, step.t, step.weights_version, step.source) for step in steps] == [
+        (7, t, 4, Source.POLICY) for t in range(3)
+    ]
+    for t, step in enumerate(steps):
+        np.testing.assert_array_equal(step.action, env.cell.commands[t])
+        np.testing.assert_allclose(step.action, np.tanh([0.25, 0.25]), atol=0.05)
+        after = step.final_observation if t == 2 else steps[t + 1].observation
+        assert after["state"][0] == pytest.approx(step.observation["state"][0] + float(step.action[0]))
+        assert set(step.stamps) == {"monotonic", "act_s", "guard_s", "env_s"}
+    assert not success
+
+
+def test_a_time_limit_is_truncation_and_a_success_is_termination_each_with_a_final_observation():
+    steps, success = play(toy_env(limit=3))
+    assert [(step.terminated, step.truncated) for step in steps] == [(False, False), (False, False), (False, True)]
+    assert [step.final_observation is None for step in steps] == [True, True, False]
+    steps, success = play(toy_env(goal=0.4))
+    assert (success, steps[-1].success, steps[-1].terminated, steps[-1].truncated) == (True, True, True, False)
+    assert steps[-1].final_observation["state"][0] > 0.4
+    assert steps[-1].reward == 1.0
+
+
+def test_an_override_replaces_the_action_from_the_very_step_it_comes_and_both_are_recorded():
+    env = toy_env(limit=5)
+    helper = Helper([-1.0, 1.0], range(1, 3))
+    steps, _ = play(env, human=helper)
+    assert helper.episodes == [7]
+    assert [step.source for step in steps] == [Source.POLICY, Source.HUMAN, Source.HUMAN, Source.POLICY, Source.POLICY]
+    for t, step in enumerate(steps):
+        np.testing.assert_allclose(step.policy_action, np.tanh([0.25, 0.25]), atol=0.05)
+        executed = [-1.0, 1.0] if t in (1, 2) else step.policy_action
+        np.testing.assert_array_equal(step.action, executed)
+        np.testing.assert_array_equal(env.cell.commands[t], executed)
+
+
+def test_what_a_person_wants_is_guarded_like_everything_else():
+    steps, _ = play(toy_env(limit=2), human=Helper([9.0, np.nan], range(1)))
+    assert steps[0].held
+    np.testing.assert_array_equal(steps[0].action, [0.0, 0.0])
+    steps, _ = play(toy_env(limit=2), human=Helper([9.0, 0.0], range(1)))
+    np.testing.assert_array_equal(steps[0].action, [1.0, 0.0])
+
+
+@pytest.mark.parametrize("nonsense", [[np.nan, 0.0], [np.inf, 0.0]])
+def test_an_action_that_is_not_finite_holds_the_robot_and_the_step_is_still_recorded(nonsense: list[float]):
+    env = toy_env(limit=2)
+    steps, _ = play(env, policy=Broken(nonsense))
+    assert len(steps) == 2
+    for step in steps:
+        assert step.held
+        assert step.policy_action is None
+        np.testing.assert_array_equal(step.action, [0.0, 0.0])
+    assert np.isfinite(env.cell.commands).all()
+
+
+def test_a_stop_in_mid_episode_holds_the_robot_and_keeps_what_was_done():
+    env = toy_env()
+    seen: list[int] = []
+
+    def stopped() -> bool:
+        seen.append(1)
+        return len(seen) > 3
+
+    steps, success = play(env, stopped=stopped)
+    assert (len(steps), env.cell.holds, success) == (3, 1, False)
+    assert not steps[-1].ended
+
+
+def test_new_weights_act_from_the_next_step_on():
+    env = toy_env(limit=4)
+    policy = slot(env)
+
+    class Swapping:
+        def __init__(self) -> None:
+            self.t = 0
+
+        def begin_episode(self, episode: int) -> None:
+            pass
+
+        def poll(self) -> None:
+            self.t += 1
+            if self.t == 2:
+                policy.load(toy_weights(env.wire_spec, -0.5, version=5))
+
+    steps, _ = play(env, policy=policy, human=Swapping())
+    assert [step.weights_version for step in steps] == [4, 4, 5, 5]
+    assert [bool(step.action[0] > 0) for step in steps] == [True, True, False, False]
+
+
+def test_the_seed_decides_the_reset():
+    first, again, other = (play(toy_env(), seed=seed)[0][0].observation["state"][0] for seed in (3, 3, 4))
+    assert first == again != other
+
+
+def test_the_guard_forgets_the_last_episode():
+    env = toy_env(limit=1)
+    guard = Guard(env.limits)
+    guard.apply([0.0, -1.0])
+    run_episode(
+        env, Broken([np.nan, 0.0]), Nobody(), guard, NoPace(), lambda _: None, episode=0, seed=0, stopped=lambda: False
+    )
+    np.testing.assert_array_equal(env.cell.commands[0], [0.0, 0.0])
