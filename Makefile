@@ -23,8 +23,8 @@ help:  ## this text
 sim: $(VENV)/.installed-sim $(VENV)/rendering.env  ## install, then watch a simulated arm learn to pick up a cube (no GPU needed)
 	@$(RENDERING) if [ "$${HANDRAIL_RENDERING:-}" = none ]; then \
 	    echo "Nothing renders on this machine (see '$(BIN)/handrail doctor'): learning from states, not from pixels."; \
-	    exec $(BIN)/handrail sim obs=state stop_at=1.0 $(ARGS); \
-	else exec $(BIN)/handrail sim stop_at=1.0 $(ARGS); fi
+	    exec $(BIN)/handrail sim obs=state $(ARGS); \
+	else exec $(BIN)/handrail sim $(ARGS); fi
 
 test: $(VENV)/.installed-dev $(VENV)/rendering.env  ## run the tests
 	@$(RENDERING) exec $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
