@@ -1,0 +1,26 @@
+"""The shortest proof that the whole thing learns: by itself, from states, through the front door."""
+
+from pathlib import Path
+
+import pytest
+from front_door import Command, read
+
+
+@pytest.mark.learn
+@pytest.mark.process
+@pytest.mark.timeout(900)
+def test_reach_is_learned_from_states(tmp_path: Path):
+    command = Command(
+        tmp_path,
+        tmp_path / "cache",
+        *("sim", "task=reach", "obs=state", "run=r", "steps=2000", "eval_episodes=50", "learner.tensorboard=false"),
+        *("agent.utd=8", "agent.critics=2", "agent.hidden=[128,128]"),
+    )
+    try:
+        assert command.ends(850) == 0, command.said
+    finally:
+        if command.process.poll() is None:
+            command.kill_rooms()
+    summary = read(tmp_path / "r" / "summary.json")
+    assert summary["success"]["rate"] >= 0.9, summary
+    assert summary["link"]["lost"] == 0

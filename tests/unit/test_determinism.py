@@ -1,0 +1,151 @@
+"""The same archive and seed give the same parameters, also through a checkpoint half-way."""
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from learning import digest
+from test_replay import SPEC, step
+
+from learner.config import LearnerConfig, RlpdConfig
+from learner.console import LearnerConsole
+from learner.inbox import Inbox
+from learner.run import open_run
+from learner.train import Trainer
+from wire.store import StepStore
+from wire.types import Source
+
+STREAM = "ab" * 16
+STEPS = 130
+
+
+def fill(path: Path) -> None:
+    with StepStore.open(path, SPEC) as store:
+        for number in range(STEPS):
+            episode, t = divmod(number, 10)
+            source = Source.HUMAN if t % 3 == 0 else Source.POLICY
+            final = number + 0.5 if t == 9 else None
+            store.insert(STREAM, number + 1, step(episode, t, number / 10, source=source, final=final))
+        store.commit()
+
+
+def learn(run: Path, steps: int, seed: int = 0) -> tuple[str, dict[str, int]]:
+    """Train on the archive until so many of its steps have had their update; digest of the state, and counters."""
+    agent = RlpdConfig(utd=2, actor_period=2, batch_size=16, critics=3, subset=2, hidden=[16])
+    config = LearnerConfig(
+        run=str(run), agent=agent, seed=seed, steps=steps, resume=True, min_online=20, tensorboard=False
+    )
+    opened = open_run(config)
+    inbox = Inbox("tcp://127.0.0.1:*", opened.archive, None, run="r")
+    inbox.start()
+    try:
+        with LearnerConsole() as console, StepStore.read(opened.archive) as archived:
+            trainer = Trainer(config, opened, SPEC, inbox, console)
+            trainer.recall(None, archived)
+            trainer.train()
+            found = digest(trainer._state)
+            trainer.save()
+            trainer.close()
+    finally:
+        inbox.close(0.0)
+    return found, {"blocks": trainer.limiter.done, "steps": trainer.progress.env_steps, "version": trainer.version}
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> list[Path]:
+    found = [tmp_path / name for name in "abc"]
+    for path in found:
+        fill(path / "steps.sqlite")
+    return found
+
+
+def test_a_hundred_updates_from_one_archive_and_seed_give_one_digest_also_when_resumed(runs: list[Path]):
+    whole, counted = learn(runs[0], 100)
+    assert (counted["blocks"], counted["steps"]) == (100, STEPS)
+    again, _ = learn(runs[1], 100)
+    assert whole == again
+    half, counted = learn(runs[2], 50)
+    assert half != whole
+    assert counted["blocks"] == 50
+    resumed, counted = learn(runs[2], 100)
+    assert counted["blocks"] == 100
+    assert resumed == whole
+
+
+def test_another_seed_gives_other_parameters(runs: list[Path]):
+    assert learn(runs[0], 10, seed=0)[0] != learn(runs[1], 10, seed=1)[0]
+
+
+def lines(run: Path, key: str) -> int:
+    return sum(key in line for line in (run / "metrics.jsonl").read_text().splitlines())
+
+
+def test_a_resumed_run_does_not_write_its_old_episodes_again(runs: list[Path]):
+    learn(runs[0], 10)
+    learn(runs[0], 20)
+    assert lines(runs[0], "episode/") == 0
+
+
+def test_steps_that_arrive_while_a_run_is_resumed_are_counted_once(tmp_path: Path):
+    fill(tmp_path / "steps.sqlite")
+    config = LearnerConfig(run=str(tmp_path), agent=RlpdConfig(hidden=[8]), resume=True, tensorboard=False)
+    run = open_run(config)
+    inbox = Inbox("tcp://127.0.0.1:*", run.archive, None, run="r")
+    inbox.start()
+    inbox.close(0.0)
+    inbox.resumed_row = 100  # As if the last thirty had come after the inbox opened the archive.
+    with LearnerConsole() as console, StepStore.read(run.archive) as archived:
+        trainer = Trainer(config, run, SPEC, inbox, console)
+        trainer.recall(None, archived)
+        trainer.close()
+    assert trainer.progress.env_steps == trainer.limiter.arrived == 100
+
+
+def test_damaged_steps_are_left_out_and_nobody_waits_for_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    fill(tmp_path / "steps.sqlite")
+    db = sqlite3.connect(tmp_path / "steps.sqlite")
+    with db:
+        db.execute("UPDATE steps SET body = zeroblob(length(body)) WHERE id BETWEEN 55 AND 84")
+    db.close()
+    backlogs: list[int] = []
+
+    class Watched(Inbox):
+        def set_trained(self, n: int) -> None:
+            backlogs.append(STEPS - n)
+
+    config = LearnerConfig(
+        run=str(tmp_path), agent=RlpdConfig(hidden=[8], batch_size=8), resume=True, tensorboard=False, steps=100
+    )
+    run = open_run(config)
+    inbox = Watched("tcp://127.0.0.1:*", run.archive, None, run="r")
+    inbox.start()
+    try:
+        with LearnerConsole() as console, StepStore.read(run.archive) as archived:
+            trainer = Trainer(config, run, SPEC, inbox, console)
+            trainer.recall(None, archived)
+            trainer.train()
+            trainer.close()
+    finally:
+        inbox.close(0.0)
+    assert trainer.progress.env_steps == 100
+    assert trainer.replay.orphans == 1
+    assert backlogs[-1] == 0
+    assert "warning: 30 steps in" in capsys.readouterr().out
+
+
+def facts(run: Path) -> dict[str, Any]:
+    return json.loads((run / "summary.json").read_text())
+
+
+def test_the_summary_counts_the_whole_archive_and_all_processes(runs: list[Path]):
+    learn(runs[0], 10)
+    first = facts(runs[0])
+    learn(runs[0], 20)
+    second = facts(runs[0])
+    assert first["env_steps"] == second["env_steps"] == first["link"]["archived"] == second["link"]["archived"] == STEPS
+    assert (first["gradient_steps"], second["gradient_steps"]) == (20, 40)
+    assert second["wall_s"] >= first["wall_s"] > 0
+    assert second["success"] is None
+    assert second["human"] is None
