@@ -92,7 +92,7 @@ class RlpdConfig(SacConfig):
     layer_norm: bool = True
     initial_temperature: float = 0.002
     bc_weight: float = 3.0
-    bc_fade_steps: int = 5000
+    bc_fade_steps: int = 3000
 
 
 @dataclass(frozen=True)
