@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from wire.store import StepStore
+from wire.store import StepStore, StoreError
 
 PATIENCE_S = 150.0
 SMALL = (
@@ -83,10 +83,12 @@ def alive(pid: int) -> bool:
 
 def archived(run: Path) -> list[tuple[str, int, int, int]]:
     """(stream, seq, episode, t) of every step in a run's archive."""
-    if not (run / "steps.sqlite").exists():
+    try:
+        with StepStore.read(run / "steps.sqlite") as store:
+            return [(row.stream, row.seq, row.step.episode, row.step.t) for row in store.rows()]
+    except StoreError:
+        # Not there yet, or its first transaction is still under way.
         return []
-    with StepStore.read(run / "steps.sqlite") as store:
-        return [(row.stream, row.seq, row.step.episode, row.step.t) for row in store.rows()]
 
 
 def read(path: Path) -> dict[str, Any]:

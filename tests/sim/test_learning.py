@@ -9,12 +9,11 @@ from front_door import Command, read
 @pytest.mark.learn
 @pytest.mark.process
 @pytest.mark.timeout(900)
-def test_reach_is_learned_from_states(tmp_path: Path):
+def test_picking_a_cube_is_learned_from_states_in_a_thousand_steps(tmp_path: Path):
     command = Command(
         tmp_path,
         tmp_path / "cache",
-        *("sim", "task=reach", "obs=state", "run=r", "steps=2000", "eval_episodes=50", "learner.tensorboard=false"),
-        *("agent.utd=8", "agent.critics=2", "agent.hidden=[128,128]"),
+        *("sim", "task=pick_cube", "obs=state", "run=r", "steps=1200", "eval_episodes=50", "learner.tensorboard=false"),
     )
     try:
         assert command.ends(850) == 0, command.said
@@ -22,5 +21,5 @@ def test_reach_is_learned_from_states(tmp_path: Path):
         if command.process.poll() is None:
             command.kill_rooms()
     summary = read(tmp_path / "r" / "summary.json")
-    assert summary["success"]["rate"] >= 0.9, summary
+    assert summary["success"]["rate"] >= 0.8, summary
     assert summary["link"]["lost"] == 0
