@@ -21,7 +21,7 @@ def plot_run(progress: Progress, path: Path, title: str) -> None:
     top.plot(steps, _running_mean(human), color="#d95f02", linewidth=2, label="steps driven by the human")
     top.scatter(steps, alone, s=8, color="#1b7837", alpha=0.25, linewidths=0)
     top.set(ylim=(-0.03, 1.03), ylabel=f"share, last {WINDOW} episodes", title=title)
-    top.legend(loc="center right", frameon=False)
+    top.legend(loc="upper left", frameon=False)
     bottom.plot(steps, _running_mean(length), color="#2166ac", linewidth=2)
     bottom.set(xlabel="environment steps", ylabel="steps per episode", ylim=(0, None), xlim=(0, None))
     for axes in (top, bottom):
