@@ -2,7 +2,9 @@
 
 import os
 import sys
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import settings
 
 from handrail.rendering import rendering_env
@@ -22,3 +24,13 @@ settings.load_profile("handrail")
 
 if sys.flags.optimize:
     raise SystemExit("python -O removes the asserts that the tests consist of")
+
+
+@pytest.fixture(scope="module")
+def quick_compiles() -> Iterator[None]:
+    """For modules that compile many small programs and run each a few times: they take a third of the time."""
+    import jax
+
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)

@@ -10,6 +10,8 @@ from learner.config import BcConfig
 from networks import policy
 from networks.architecture import Architecture
 
+pytestmark = pytest.mark.usefixtures("quick_compiles")
+
 
 def small(**changes: object) -> BcConfig:
     settings: dict = {"batch_size": 8, "hidden": [32], "learning_rate": 3e-3, "utd": 4}

@@ -11,6 +11,8 @@ from learner.limiter import RateLimiter
 from networks.architecture import Architecture
 from wire.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("quick_compiles")
+
 
 def trained(arch: Architecture = TINY, blocks: int = 2) -> tuple[Sac, object]:
     agent = make_sac(arch, utd=2)

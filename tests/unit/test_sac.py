@@ -13,6 +13,8 @@ from learner.agents.sac import Sac, State
 from networks import critic, encoder, policy
 from networks.architecture import Architecture
 
+pytestmark = pytest.mark.usefixtures("quick_compiles")
+
 
 def make(arch: Architecture = TINY, bounds: tuple[float, float] | None = None, **changes: Any) -> tuple[Sac, State]:
     agent = make_sac(arch, bounds, **changes)
