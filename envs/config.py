@@ -4,6 +4,8 @@ import difflib
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from wire.specs import EnvSpec, SpecMismatch
+
 ENVS = ("sim", "gym")
 TASKS = ("pick_cube", "reach")
 OBSERVATIONS = ("state", "pixels", "proprio")
@@ -40,6 +42,27 @@ class EnvConfig:
             raise ValueError("env=gym needs id=<Gymnasium id>, e.g. id=Pendulum-v1 or id=module:Id-v0")
         if self.env != "gym" and self.id is not None:
             raise ValueError(f"id={self.id} goes with env=gym only, got env={self.env}; set env=gym or drop id")
+
+    def require_fitting(self, spec: EnvSpec, whose: str) -> None:
+        """Raise SpecMismatch, naming both sides' keys, where `whose` steps are plainly of another environment.
+
+        What else differs, down to units and bounds, the handshake of the link will say.
+        """
+        here = f"env={self.env} task={self.id if self.env == 'gym' else self.task}"
+        there = f"env={spec.env} task={spec.task}"
+        if self.env == spec.env == "sim":
+            here += f" obs=pixels env.image_size={self.image_size}" if self.obs == "pixels" else f" obs={self.obs}"
+            there += f" {_observations(spec)}"
+        if there != here:
+            raise SpecMismatch(f"{whose} is of {there}, this run is of {here}; set the same keys for both")
+
+
+def _observations(spec: EnvSpec) -> str:
+    """The keys that give a simulated cell these observations."""
+    sizes = {array.shape[0] for array in spec.observation.values() if array.is_frame}
+    if sizes:
+        return f"obs=pixels env.image_size={max(sizes)}"
+    return f"obs={'state' if 'object' in spec.observation else 'proprio'}"
 
 
 def one_of(name: str, got: str, wanted: Collection[str]) -> None:

@@ -33,6 +33,7 @@ def learner_settings(config: DictConfig, *, run: Path, bind: str, demos: Path | 
         "bind": checked_address("bind", bind, insecure=insecure),
         "insecure": insecure,
         "demos": None if demos is None else str(demos),
+        "env": dataclasses.asdict(env_config(config)),
         "agent": OmegaConf.to_container(config.agent),
         **{key: config[key] for key in ("seed", "steps", "stop_at", "resume")},
         **_plain(config.learner),
@@ -100,20 +101,17 @@ def demos_path(demos: str) -> Path | None:
 
 
 def require_fitting(demos: Path, env: EnvConfig) -> None:
-    """Raise UserError where demonstrations are of another environment; what else they differ in the link will say."""
+    """Raise SpecMismatch where demonstrations are of another environment."""
     with StepStore.read(demos) as store:
-        spec = store.spec
-    sizes = {array.shape[0] for array in spec.observation.values() if array.is_frame}
-    there = f"env={spec.env} task={spec.task}"
-    here = f"env={env.env} task={env.id if env.env == 'gym' else env.task}"
-    if env.env == "sim":
-        there += f" obs=pixels env.image_size={max(sizes)}" if sizes else ""
-        there += "" if sizes else f" obs={'state' if 'object' in spec.observation else 'proprio'}"
-        here += f" obs=pixels env.image_size={env.image_size}" if env.obs == "pixels" else f" obs={env.obs}"
-    if there != here:
+        env.require_fitting(store.spec, whose=f"the file of demonstrations {demos}")
+
+
+def require_something_to_imitate(config: DictConfig) -> None:
+    """Raise UserError where behaviour cloning would wait for ever: it learns from prior data alone."""
+    if config.agent.name == "bc" and config.demos == "none" and config.human == "none":
         raise UserError(
-            f"the demonstrations in {demos} are of {there}, this run is of {here}; "
-            "set the keys as they are there, or record others: handrail demos record --script ..."
+            "agent=bc learns from demonstrations and corrections, and there are neither: got demos=none human=none; "
+            "set demos=script:20 or demos=<file>, or let somebody correct: human=script"
         )
 
 

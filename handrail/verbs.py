@@ -44,6 +44,7 @@ def sim(config: DictConfig, words: list[str]) -> int:
     run = settings.new_run(config)
     address = f"tcp://127.0.0.1:{free_port()}"
     demos = _demonstrations(config, run)
+    settings.require_something_to_imitate(config)
     learner = settings.learner_settings(config, run=run, bind=address, demos=demos, insecure=False)
     actor = settings.actor_settings(config, learner=address, outbox=run / "outbox.sqlite", insecure=False)
     evaluation = settings.final_evaluation(config, actor.env, run)

@@ -13,6 +13,7 @@ from typing import Any
 
 from learner.config import LearnerConfig, learner_config
 from wire.errors import UserError, run_main
+from wire.specs import EnvSpec
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ def learn(config: LearnerConfig) -> int:
             run=run.path.name,
             info={"agent": config.agent.name, "seed": str(config.seed)},
             insecure=config.insecure,
+            fits=_fitting(config),
         )
         stack.callback(inbox.close, 0.0)
         inbox.start()
@@ -70,6 +72,11 @@ def learn(config: LearnerConfig) -> int:
         trainer.close()
         console.say(f"Stopped: {ending}.")
     return 0
+
+
+def _fitting(config: LearnerConfig) -> Callable[[EnvSpec], None]:
+    env = config.env
+    return lambda spec: None if env is None else env.require_fitting(spec, whose="the actor")
 
 
 def _interruption() -> Callable[[], bool]:

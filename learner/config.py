@@ -4,6 +4,8 @@ import difflib
 from dataclasses import dataclass, field
 from typing import Any
 
+from envs.config import EnvConfig
+
 
 def _require(holds: bool, what: str) -> None:
     if not holds:
@@ -139,6 +141,8 @@ class LearnerConfig:
     resume: bool = False
     demos: str | None = None
     """Demonstrations file (a steps.sqlite) to learn from beside the run's own experience."""
+    env: EnvConfig | None = None
+    """Where given, actors of another environment are turned away; else the first actor decides."""
     interventions: str = "plain"
     capacity: int = 200_000
     """Transitions in memory; the oldest online ones make room."""
@@ -152,10 +156,12 @@ class LearnerConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError naming the key, what was got and what is wanted."""
-        for key in ("steps", "capacity", "min_online", "publish_period"):
-            _require(getattr(self, key) >= 1, f"learner.{key} must be >= 1, got {getattr(self, key)}")
+        for key in ("steps", "learner.capacity", "learner.min_online", "learner.publish_period"):
+            value = getattr(self, key.removeprefix("learner."))
+            _require(value >= 1, f"{key} must be >= 1, got {value}")
         _require(self.seed >= 0, f"seed must be >= 0, got {self.seed}")
-        _require(self.checkpoint_period_s > 0, f"checkpoint_period_s must be > 0, got {self.checkpoint_period_s}")
+        period_s = self.checkpoint_period_s
+        _require(period_s > 0, f"learner.checkpoint_period_s must be > 0, got {period_s}")
         _require(
             self.stop_at is None or 0 < self.stop_at <= 1,
             f"stop_at is a success rate in 0..1 (0 excluded), got {self.stop_at}",
@@ -179,4 +185,5 @@ def learner_config(values: dict[str, Any]) -> LearnerConfig:
         near = difflib.get_close_matches(str(agent.get("name")), AGENTS, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise ValueError(f"agent must be one of {', '.join(AGENTS)}, got {agent.get('name')}{hint}")
-    return LearnerConfig(**values, agent=kind(**agent))
+    env = values.pop("env", None)
+    return LearnerConfig(**values, agent=kind(**agent), env=None if env is None else EnvConfig(**env))

@@ -76,6 +76,7 @@ class Inbox:
         run: str,
         info: Mapping[str, str] = MappingProxyType({}),
         insecure: bool = False,
+        fits: Callable[[EnvSpec], None] = lambda spec: None,
     ) -> None:
         """Prepare only; `start` opens things.
 
@@ -86,12 +87,14 @@ class Inbox:
             run: Name of the run, told to the actors.
             info: Facts to keep in the archive.
             insecure: Allow listening off this machine without keys.
+            fits: Raises SpecMismatch on a first actor whose spec is not to be adopted.
         """
         self._bind = bind
         self._path = store_path
         self._run_name = run
         self._info = info
         self._insecure = insecure
+        self._fits = fits
         self._wanted = spec
         self._store: StepStore | None = None
         self._reader: StepStore | None = None
@@ -239,6 +242,7 @@ class Inbox:
 
     def _resume(self, stream: str, spec: EnvSpec) -> int:
         if self._store is None:
+            self._fits(spec)
             self._open(spec)
             log.info("spec adopted from the first actor: task=%s fingerprint=%s", spec.task, spec.fingerprint())
         assert self._store is not None

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from experience import STREAM, assert_same_step, make_spec, make_step
 
 from actor.uplink import Uplink, UplinkError
+from envs.config import EnvConfig
 from learner import inbox as inbox_module
 from learner.inbox import Inbox
 from wire.sockets import LinkError
@@ -32,8 +34,8 @@ class Cell:
         self.outbox = folder / "outbox.sqlite"
         self._stack = stack
 
-    def inbox(self, bind: str = ANY, spec: EnvSpec | None = SPEC) -> Inbox:
-        inbox = Inbox(bind, self.archive, spec, run="test")
+    def inbox(self, bind: str = ANY, spec: EnvSpec | None = SPEC, **options: Any) -> Inbox:
+        inbox = Inbox(bind, self.archive, spec, run="test", **options)
         inbox.start()
         self._stack.callback(inbox.close, 0.0)
         return inbox
@@ -232,6 +234,18 @@ def test_an_actor_of_another_spec_is_refused_and_both_sides_are_named(cell: Cell
         assert words in uplink.status.detail
     assert inbox.status.refused >= 1
     assert "task: reach here, pick there" in inbox.status.detail
+
+
+def test_a_first_actor_of_another_environment_leaves_the_archive_to_the_right_one(cell: Cell):
+    wanted = EnvConfig(task="reach", obs="pixels", image_size=SPEC.observation["front"].shape[0])
+    inbox = cell.inbox(spec=None, fits=lambda spec: wanted.require_fitting(spec, "the actor"))
+    stranger = cell.uplink(inbox.address, make_spec(task="pick_cube"))
+    until(lambda: stranger.status.state == "refused")
+    assert "the actor is of env=sim task=pick_cube" in stranger.status.detail
+    assert "this run is of env=sim task=reach" in stranger.status.detail
+    stranger.close(0.0)
+    assert inbox.spec is None
+    assert not cell.archive.exists()
 
 
 def test_a_step_that_does_not_fit_is_refused_where_it_is_appended(cell: Cell):

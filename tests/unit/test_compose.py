@@ -32,7 +32,10 @@ WRONG = {
     "sim agent.discount=1.5": "agent.discount must be in 0..1, got 1.5",
     "sim agent.critics=1": "agent.subset must be <= agent.critics (1), got 2",
     "sim learner.publish_period=0": "learner.publish_period must be >= 1, got 0",
-    "sim learner.checkpoint_period_s=-1": "checkpoint_period_s must be > 0, got -1.0",
+    "sim steps=-1": "steps must be >= 1, got -1",
+    "sim agent=bc demos=none human=none": "agent=bc learns from demonstrations and corrections, and there are neither: "
+    "got demos=none human=none; set demos=script:20 or demos=<file>, or let somebody correct: human=script",
+    "sim learner.checkpoint_period_s=-1": "learner.checkpoint_period_s must be > 0, got -1.0",
     "sim actor.max_lead_steps=0": "actor.max_lead_steps must be >= 1, got 0",
     "sim actor.pace=fast": "pace must be one of learner, clock, got fast",
     "sim eval_episodes=0": "episodes must be >= 1, got 0",
@@ -124,9 +127,8 @@ def test_demonstrations_of_another_task_are_refused_with_both_sides(tmp_path: Pa
         with pytest.raises(UserError) as refused:
             cli.run([verb, "demos=demos.sqlite", "task=pick_cube", "obs=state"])
         assert str(refused.value) == (
-            "the demonstrations in demos.sqlite are of env=sim task=reach obs=pixels env.image_size=64, this run is of "
-            "env=sim task=pick_cube obs=state; set the keys as they are there, or record others: handrail demos record "
-            "--script ..."
+            "the file of demonstrations demos.sqlite is of env=sim task=reach obs=pixels env.image_size=64, this run "
+            "is of env=sim task=pick_cube obs=state; set the same keys for both"
         )
     assert [path.name for path in tmp_path.iterdir() if not path.name.startswith("demos.sqlite")] == []
 

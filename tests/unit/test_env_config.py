@@ -2,12 +2,14 @@ import subprocess
 import sys
 
 import pytest
+from experience import make_spec
 
 from envs.config import TASKS, EnvConfig
+from wire.specs import SpecMismatch
 
 
 def test_the_command_line_reads_the_config_without_loading_a_simulator():
-    heavy = "{'mujoco', 'gymnasium', 'numpy'}"
+    heavy = "{'mujoco', 'gymnasium', 'jax'}"
     code = f"import sys, envs.config; sys.exit(', '.join({heavy} & sys.modules.keys()))"
     assert (
         subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True).stderr.strip() == ""
@@ -35,3 +37,14 @@ def test_every_task_of_the_config_exists_and_no_other():
     from envs.sim.tasks import TASKS as BUILT
 
     assert set(TASKS) == BUILT.keys()
+
+
+def test_steps_of_another_environment_are_refused_with_both_sides_keys():
+    spec = make_spec(task="reach")
+    EnvConfig(task="reach", obs="pixels", image_size=16).require_fitting(make_spec(size=16), whose="the actor")
+    with pytest.raises(SpecMismatch) as refused:
+        EnvConfig(task="pick_cube", obs="proprio").require_fitting(spec, whose="the actor")
+    assert str(refused.value) == (
+        "the actor is of env=sim task=reach obs=pixels env.image_size=8, this run is of env=sim task=pick_cube "
+        "obs=proprio; set the same keys for both"
+    )
