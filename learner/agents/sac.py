@@ -52,7 +52,8 @@ class Sac:
         self._members = (2 if arch.frames else 10) if config.critics is None else config.critics
         self._polyak = (0.01 if arch.frames else 0.005) if config.polyak is None else config.polyak
         self._target_entropy = config.target_entropy_per_dim * arch.action_dim
-        adam = optax.adam(config.learning_rate)
+        # As one vector each: thirty small arrays would be thirty times the handful of kernels that Adam takes.
+        adam = optax.flatten(optax.adam(config.learning_rate))
         self._optimisers = {"critics": adam, "policy": adam, "log_temperature": adam}
         self._optimisers["encoder"] = optax.adam(config.encoder_learning_rate)
         self._scanned_block = jax.jit(self._block, donate_argnums=0)
