@@ -174,7 +174,7 @@ class StepStore:
             return False
         for place, images in enumerate((frames, final_frames)):
             for name, image in images.items():
-                pixels = image.tobytes()
+                pixels = np.ascontiguousarray(image).data
                 crc = _frame_crc(row, place, name, pixels)
                 db.execute("INSERT INTO frames VALUES (?, ?, ?, ?, ?)", (row, place, name, pixels, crc))
         if step.ended:
@@ -316,5 +316,5 @@ def _step_crc(row: int, stream: str, seq: int, body: bytes) -> int:
     return zlib.crc32(body, zlib.crc32(f"{row}:{stream}:{seq}".encode()))
 
 
-def _frame_crc(row: int, final: int, name: str, pixels: bytes) -> int:
+def _frame_crc(row: int, final: int, name: str, pixels: bytes | memoryview) -> int:
     return zlib.crc32(pixels, zlib.crc32(f"{row}:{final}:{name}".encode()))
