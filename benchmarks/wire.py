@@ -19,10 +19,10 @@ from typing import Any
 
 import report
 
-_HERE = Path(__file__).resolve().parent
-sys.path.append(str(_HERE / "contenders"))
+sys.path.append(str(Path(__file__).parent / "contenders"))
 from traffic import STEP_BYTES
 
+_HERE = Path(__file__).resolve().parent
 _CONTENDERS = {
     "handrail": ("wire_ours.py", "null"),
     "handrail, CURVE": ("wire_ours.py", "curve"),

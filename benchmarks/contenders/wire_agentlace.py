@@ -8,6 +8,7 @@ as a reference, so the observation that two transitions of a message share cross
 message for a log line that is off by default; variant `quiet` leaves that out.
 """
 
+import logging
 import pickle  # noqa: TID251  # It is what is measured, between two processes of this benchmark.
 import queue
 import threading
@@ -79,7 +80,7 @@ def learner(variant: str, folder: str) -> tuple[Receiver, str]:
         while True:
             message = _unpack(socket.recv())
             if variant != "quiet":
-                f"Received new request: {message}"  # noqa: B018  # An argument of logging.debug, there.
+                logging.debug(f"Received new request: {message}")
             answer: dict[str, Any] = {"success": True}
             if message["type"] == "datastore":
                 store.extend(message["payload"]["data"])
