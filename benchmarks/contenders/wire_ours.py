@@ -38,7 +38,7 @@ class Actor:
     """Appends; a thread of its own notes when the learner's disk has which step."""
 
     def __init__(self, address: str, variant: str, folder: str) -> None:
-        self._uplink = Uplink(address, Path(folder) / "outbox.sqlite", _SPEC, **_keys(variant))
+        self._uplink = Uplink(address, Path(folder) / "outbox.sqlite", _SPEC, **_keys(variant, folder, "actor"))
         self._uplink.start()
         self._episode = 0
         self._acked_s: list[float] = []
@@ -89,7 +89,8 @@ class Actor:
 
 def learner(variant: str, folder: str) -> tuple[Receiver, str]:
     """An inbox, and what training does with it."""
-    inbox = Inbox("tcp://127.0.0.1:*", Path(folder) / "steps.sqlite", _SPEC, run="wire", **_keys(variant))
+    keys = _keys(variant, folder, "learner")
+    inbox = Inbox("tcp://127.0.0.1:*", Path(folder) / "steps.sqlite", _SPEC, run="wire", **keys)
     inbox.start()
 
     def receive() -> int:
@@ -101,10 +102,19 @@ def learner(variant: str, folder: str) -> tuple[Receiver, str]:
     return receive, inbox.address
 
 
-def _keys(variant: str) -> dict[str, Any]:
+def _keys(variant: str, folder: str, role: str) -> dict[str, Any]:
+    """The role's keys, where the variant has any; the learner, which is started first, makes them for both."""
     if variant == "null":
         return {}
-    raise ImportError("this version has no keys yet")
+    from wire.allowed import ALLOWED, AllowList, learner_keys
+    from wire.keys import LEARNER, actor_keys, make_pair
+
+    keys = Path(folder) / "keys"
+    if role == "actor":
+        return {"keys": actor_keys(keys)}
+    make_pair(keys, LEARNER)
+    AllowList(keys / ALLOWED).add("robot-1", make_pair(keys, "robot-1").public)
+    return {"keys": learner_keys(keys)}
 
 
 if __name__ == "__main__":
