@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -172,7 +173,7 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         return [contender.row() for contender in found]
 
 
-def ratios_of(rows: list[dict[str, Any]]) -> dict[str, float]:
+def ratios_of(rows: list[dict[str, Any]], rate_hz: float) -> dict[str, float]:
     """How many times as many steps go through ours, ours as a share of the limits, and what encryption costs."""
     timed = {row["contender"]: row for row in rows if "steps_per_s" in row}
     rate = {name: row["steps_per_s"]["median"] for name, row in timed.items()}
@@ -188,7 +189,8 @@ def ratios_of(rows: list[dict[str, Any]]) -> dict[str, float]:
     for plain in ("handrail", "limit: ZeroMQ"):
         if f"{plain}, CURVE" in timed:
             ratios[f"steps/s: {plain}, CURVE / plain"] = rate[f"{plain}, CURVE"] / rate[plain]
-            ratios[f"{plain}: CPU ms per step that CURVE adds"] = _cpu(timed[f"{plain}, CURVE"]) - _cpu(timed[plain])
+            added_ms = _cpu(timed[f"{plain}, CURVE"]) - _cpu(timed[plain])
+            ratios[f"{plain}: share of one core that CURVE takes at {rate_hz:g} Hz"] = added_ms * rate_hz / 1000
     return ratios
 
 
@@ -210,12 +212,14 @@ def main() -> None:
     parser.add_argument("--cores", default="", help="two cores, of the actors and the learners; default: any")
     parser.add_argument("--peers-python", default=sys.executable, help="interpreter that has lz4, grpcio and torch")
     arguments = parser.parse_args()
+    if shutil.which(arguments.peers_python) is None:
+        parser.error(f"--peers-python is {arguments.peers_python}, which does not run; see benchmarks/README.md")
     rows = measure(arguments)
     for row in rows:
         if "steps_per_s" in row:
             rate, speed = row["steps_per_s"]["median"], row["mb_per_s"]["median"]
             print(f"{rate:10.4g} steps/s {speed:8.4g} MB/s  {row['contender']}")
-    report.write(arguments.json, "wire", rows, ratios_of(rows), cores=arguments.cores)
+    report.write(arguments.json, "wire", rows, ratios_of(rows, arguments.rate_hz), cores=arguments.cores)
 
 
 if __name__ == "__main__":
