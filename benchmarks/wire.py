@@ -62,12 +62,15 @@ class Role:
         self._process.stdin.flush()
 
     def answer(self) -> dict[str, Any]:
-        """What it says next; ends the benchmark where it says nothing."""
+        """What it says next, or what it lacks; ends the benchmark where it ended of anything else."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
             _, errors = self._process.communicate()
-            raise SystemExit(f"{self._process.args} ended with {self._process.returncode}: {errors.strip()[-2000:]}")
+            last = (errors.strip().splitlines() or ["it left no message"])[-1]
+            if "ModuleNotFoundError" in last:
+                return {"absent": last}
+            raise SystemExit(f"{self._process.args} ended with {self._process.returncode}: {last}")
         return json.loads(line)
 
     def stop(self) -> None:
