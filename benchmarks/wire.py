@@ -222,7 +222,7 @@ def main() -> None:
         if "steps_per_s" in row:
             rate, speed = row["steps_per_s"]["median"], row["mb_per_s"]["median"]
             print(f"{rate:10.4g} steps/s {speed:8.4g} MB/s  {row['contender']}")
-    report.write(arguments.json, "wire", rows, ratios_of(rows, arguments.rate_hz), cores=arguments.cores)
+    report.write(arguments.json, "wire", rows, ratios_of(rows, arguments.rate_hz), pinned=arguments.cores)
 
 
 if __name__ == "__main__":
