@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib.metadata
-import itertools
 import logging
 import threading
 import time
@@ -223,7 +222,8 @@ class Uplink:
 
     def _accept(self, now_s: float) -> None:
         """Commit what the loop has handed over; now and then also what was forgotten, down to the platter."""
-        batch = list(itertools.islice(self._handoff, _BATCH))
+        # By index: the loop may append at any moment, and an iterator would not survive that.
+        batch = [self._handoff[i] for i in range(min(_BATCH, len(self._handoff)))]
         problems = []
         for step in batch:
             try:

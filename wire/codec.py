@@ -47,6 +47,7 @@ DTYPES = {name: code for code, name in enumerate(_ALLOWED, start=1)}
 """The dtypes that may travel, with their code in format 1. Add at the end; never renumber."""
 
 _NUMPY = {code: np.dtype(name).newbyteorder("<") for name, code in DTYPES.items()}
+_CODES = {dtype: code for code, dtype in _NUMPY.items()}
 _SAFETENSORS = {"BOOL" if d.kind == "b" else f"{d.kind.upper()}{8 * d.itemsize}": d for d in _NUMPY.values()}
 _STEP_FORMAT = b"\x01"
 _ARRAY_EXT = 1
@@ -109,13 +110,13 @@ def _pack(value: Any) -> Any:
         return value.item()
     if not isinstance(value, np.ndarray):
         raise ValueError(f"a {type(value).__name__} cannot travel in a step")
-    code = DTYPES.get(value.dtype.name)
+    code = _CODES.get(value.dtype.newbyteorder("<"))
     if code is None:
         raise ValueError(f"an array of dtype {value.dtype} cannot travel; the dtypes allowed are {', '.join(DTYPES)}")
     if value.ndim > LIMITS.rank or value.size == 0:
         raise ValueError(f"an array of shape {value.shape} cannot travel; wanted rank <= {LIMITS.rank} and not empty")
     header = b"".join(map(_DIMENSION.pack, value.shape)) + bytes((value.ndim, code))
-    return Ext(_ARRAY_EXT, value.astype(_NUMPY[code], copy=False).tobytes() + header)
+    return Ext(_ARRAY_EXT, b"".join((np.ascontiguousarray(value, _NUMPY[code]).data, header)))
 
 
 _ENCODER = msgspec.msgpack.Encoder(enc_hook=_pack)
@@ -160,8 +161,8 @@ def _step_record(payload: bytes | memoryview) -> _StepRecord:
 
 def seal(payload: bytes) -> bytes:
     """The payload with its format byte and its checksum."""
-    framed = _STEP_FORMAT + payload
-    return framed + zlib.crc32(framed).to_bytes(4, "little")
+    checksum = zlib.crc32(payload, zlib.crc32(_STEP_FORMAT))
+    return b"".join((_STEP_FORMAT, payload, checksum.to_bytes(4, "little")))
 
 
 def encode_step(step: Step) -> bytes:

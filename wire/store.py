@@ -90,6 +90,7 @@ class StepStore:
         """One line for each of them, the first hundred."""
         self._db = db
         self._writer = writer
+        # The row inserted last, while nothing can have been undone since: a query for every step would be a waste.
         self._newest: int | None = None
         with explained(path, "read"):
             stored = dict(db.execute("SELECT key, value FROM meta"))
@@ -157,7 +158,7 @@ class StepStore:
                 raise
 
     def _insert(self, db: sqlite3.Connection, stream: str, seq: int, step: Step) -> bool:
-        row = (self.last_row() if self._newest is None else self._newest) + 1
+        row = self.last_row() + 1
         vectors, frames = _split(step.observation, self.spec)
         final_vectors, final_frames = _split(step.final_observation or {}, self.spec)
         final = None if step.final_observation is None else final_vectors
@@ -174,7 +175,7 @@ class StepStore:
             return False
         for place, images in enumerate((frames, final_frames)):
             for name, image in images.items():
-                pixels = image.tobytes()
+                pixels = np.ascontiguousarray(image).data
                 crc = _frame_crc(row, place, name, pixels)
                 db.execute("INSERT INTO frames VALUES (?, ?, ?, ?, ?)", (row, place, name, pixels, crc))
         if step.ended:
@@ -201,6 +202,8 @@ class StepStore:
 
     def last_row(self) -> int:
         """The number of the newest row, 0 where there is none."""
+        if self._newest is not None:
+            return self._newest
         return self._one("SELECT coalesce(max(id), 0) FROM steps")
 
     def count(self) -> int:
@@ -316,5 +319,5 @@ def _step_crc(row: int, stream: str, seq: int, body: bytes) -> int:
     return zlib.crc32(body, zlib.crc32(f"{row}:{stream}:{seq}".encode()))
 
 
-def _frame_crc(row: int, final: int, name: str, pixels: bytes) -> int:
+def _frame_crc(row: int, final: int, name: str, pixels: bytes | memoryview) -> int:
     return zlib.crc32(pixels, zlib.crc32(f"{row}:{final}:{name}".encode()))

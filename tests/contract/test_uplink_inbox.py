@@ -1,11 +1,13 @@
 """The promises of the two threads over real sockets and real files."""
 
+import itertools
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import msgspec
@@ -88,6 +90,27 @@ def test_steps_are_archived_in_order_and_drained_as_they_were(cell: Cell):
     assert (status.state, status.unacked, status.appended, status.acked_seq) == ("connected", 0, 200, 200)
     assert inbox.status.archived == 200
     assert inbox.status.actors[0].last_seq == 200
+
+
+def test_a_loop_that_appends_at_any_moment_does_not_kill_the_uplink(cell: Cell):
+    uplinks: list[Uplink] = []
+    steps = iter(STEPS[:100])
+
+    def trace(frame: FrameType, event: str, _: object) -> object:
+        """Let the loop append between any two instructions of whatever takes the steps over."""
+        frame.f_trace_opcodes = True
+        if event == "opcode" and uplinks:
+            for step in itertools.islice(steps, 1):
+                uplinks[0].append(step)
+        return trace if frame.f_code.co_name in ("_accept", "<listcomp>") else None
+
+    threading.settrace(trace)
+    try:
+        uplinks.append(cell.uplink(ANY.replace("*", "9")))
+        until(lambda: uplinks[0].status.unacked == 100)
+    finally:
+        threading.settrace(None)  # type: ignore[arg-type]
+    assert uplinks[0].flush(10)
 
 
 def test_steps_wait_on_disk_while_there_is_no_learner(cell: Cell):

@@ -28,12 +28,17 @@ def check_document(document: dict, name: str) -> None:
     assert all(isinstance(value, float) for value in document["ratios"].values())
 
 
-def test_the_update_is_timed_and_what_is_not_installed_is_reported_absent(tmp_path):
-    # An interpreter that has neither torch nor Stable-Baselines3, whatever is installed here.
-    bare = tmp_path / "bare"
+def interpreter_without_packages(folder: Path) -> str:
+    """One that has no torch, Stable-Baselines3, lz4 or gRPC, whatever is installed here."""
+    bare = folder / "bare"
     bare.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n')
     bare.chmod(0o755)
-    options = ("--tiny", "--repetitions", "2", "--blocks", "small", "--torch-python", str(bare))
+    return str(bare)
+
+
+def test_the_update_is_timed_and_what_is_not_installed_is_reported_absent(tmp_path):
+    bare = interpreter_without_packages(tmp_path)
+    options = ("--tiny", "--repetitions", "2", "--blocks", "small", "--torch-python", bare)
     document = run("learner.py", *options, out=tmp_path / "learner.json")
     check_document(document, "learner")
     rows = {row["contender"]: row for row in document["rows"]}
@@ -49,3 +54,18 @@ def test_the_loop_is_timed_beside_a_learner_at_work(tmp_path):
     assert row["periods"] >= 12  # The actor goes on until the learner has told it to stop.
     assert row["period_ms"]["p50"] <= row["period_ms"]["p99"] <= row["period_ms"]["p100"]
     assert row["added_ms"]["p50"] < row["period_ms"]["p50"]
+
+
+def test_the_way_of_a_step_is_timed_end_to_end_beside_what_the_machine_allows(tmp_path):
+    counts = ("--repetitions", "1", "--steps", "120", "--paced", "1", "--paced-steps", "10", "--rate-hz", "50")
+    peers = ("--peers-python", interpreter_without_packages(tmp_path))
+    document = run("wire.py", *counts, *peers, out=tmp_path / "wire.json")
+    check_document(document, "wire")
+    rows = {row["contender"]: row for row in document["rows"]}
+    ours = rows["handrail"]
+    assert ours["steps_per_s"]["median"] > 0
+    assert ours["call_ms"]["p50"]["median"] <= ours["call_ms"]["p100"]["median"]
+    assert ours["acknowledged_ms"]["p50"]["median"] > 0
+    assert rows["limit: write and fdatasync"]["mb_per_s"]["median"] > 0
+    assert all("absent" in row for name, row in rows.items() if name.startswith(("agentlace", "lerobot")))
+    assert "steps/s: handrail / limit: ZeroMQ" in document["ratios"]
