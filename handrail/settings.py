@@ -13,7 +13,7 @@ from actor.config import ActorConfig, DemosConfig, EvalConfig
 from envs.config import EnvConfig
 from learner.config import LearnerConfig, learner_config
 from wire.errors import UserError
-from wire.sockets import require_secure
+from wire.addresses import require_secure
 from wire.store import StepStore
 
 Made = TypeVar("Made")

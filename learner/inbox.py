@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from wire.allowed import LearnerKeys
 from wire.codec import LIMITS, DecodeError, decode_step
 from wire.errors import UserError
 from wire.learner_link import Arrival, LearnerLink
@@ -75,6 +76,7 @@ class Inbox:
         *,
         run: str,
         info: Mapping[str, str] = MappingProxyType({}),
+        keys: LearnerKeys | None = None,
         insecure: bool = False,
     ) -> None:
         """Prepare only; `start` opens things.
@@ -85,12 +87,14 @@ class Inbox:
             spec: What the steps must be like; None: as the file says, or else as the first actor says.
             run: Name of the run, told to the actors.
             info: Facts to keep in the archive.
+            keys: Ours, and the list of the actors to let in.
             insecure: Allow listening off this machine without keys.
         """
         self._bind = bind
         self._path = store_path
         self._run_name = run
         self._info = info
+        self._keys = keys
         self._insecure = insecure
         self._wanted = spec
         self._store: StepStore | None = None
@@ -116,7 +120,7 @@ class Inbox:
         Raises:
             wire.specs.SpecMismatch: The archive holds steps of another spec.
             StoreError: The archive cannot be opened, or another learner is writing it.
-            LinkError: The address is malformed, in use, or leaves the machine and not `insecure`.
+            LinkError: The address is malformed, in use, or leaves the machine without keys and is not `insecure`.
         """
         spec = self._wanted
         if spec is None and self._path.exists():
@@ -125,14 +129,14 @@ class Inbox:
         if spec is not None:
             self._open(spec)
         try:
-            self._socket = LearnerSocket(self._bind, insecure=self._insecure)
+            self._socket = LearnerSocket(self._bind, keys=self._keys, insecure=self._insecure)
         except BaseException:
             if self._store is not None:
                 self._store.close()
             raise
         self.address = self._socket.address
         """Where actors connect to."""
-        self._link = LearnerLink(self._run_name, spec, self._resume)
+        self._link = LearnerLink(self._run_name, spec, self._resume, self._claim)
         self._thread = threading.Thread(target=self._run, name="inbox", daemon=True)
         self._thread.start()
 
@@ -244,6 +248,10 @@ class Inbox:
         assert self._store is not None
         return self._store.last_seq(stream)
 
+    def _claim(self, stream: str, name: str) -> str:
+        assert self._store is not None, "a stream is resumed before it is claimed"
+        return self._store.claim(stream, name)
+
     def _run(self) -> None:
         try:
             while True:
@@ -268,7 +276,7 @@ class Inbox:
             act()
         now_s = time.monotonic()
         while (message := self._socket.receive()) is not None:
-            arrival = self._link.receive(*message, now_s)
+            arrival = self._link.receive(message.peer, message.data, now_s, message.name)
             if arrival is not None:
                 self._archive(arrival)
             if time.monotonic() - now_s > _COMMIT_S:
@@ -333,5 +341,5 @@ class Inbox:
             duplicates=link.duplicates,
             refused=link.refused,
             damaged=link.dropped + self._damaged,
-            detail=link.detail,
+            detail=self._socket.trouble or link.detail,
         )
