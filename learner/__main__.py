@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from learner.config import LearnerConfig, learner_config
+from wire.allowed import learner_keys
 from wire.errors import UserError, run_main
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ def learn(config: LearnerConfig) -> int:
             None if demos is None else demos.spec,
             run=run.path.name,
             info={"agent": config.agent.name, "seed": str(config.seed)},
+            keys=None if config.keys is None else learner_keys(Path(config.keys)),
             insecure=config.insecure,
         )
         stack.callback(inbox.close, 0.0)

@@ -149,17 +149,20 @@ def actor_keys(folder: Path, name: str | None = None) -> ActorKeys:
             cure = "" if names else "run handrail keys new learner on the learner's machine, then here what it prints"
             raise KeyProblem(f"{folder} {found}{cure}")
         name = names[0]
-    own = load_pair(folder, name)
+    return ActorKeys(load_pair(folder, name), trusted_learner(folder))
+
+
+def trusted_learner(folder: Path) -> str:
+    """The public key of the learner that this machine's actors trust; raises KeyProblem, naming the cure."""
     path = folder / f"{LEARNER}.pub"
-    text = read_guarded(
-        path, "run handrail keys allow learner <public key>, which handrail keys show prints on its machine"
-    )
+    cure = "run handrail keys allow learner <public key> with the key that handrail keys show prints on its machine"
+    text = read_guarded(path, cure, forbidden=0o022, cure=f"chmod 644 {path}")
     public = (text.split() or [""])[-1]
     try:
         decode_key(public, PUBLIC)
     except KeyProblem as error:
         raise KeyProblem(f"{path} holds no public key: {error}") from None
-    return ActorKeys(own, public)
+    return public
 
 
 def trust_learner(folder: Path, public: str) -> None:
