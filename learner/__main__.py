@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import os
+import resource
 import signal
 import sys
 import threading
@@ -18,6 +19,7 @@ from wire.errors import UserError, run_main
 log = logging.getLogger(__name__)
 
 _NICENESS = 5
+_DESCRIPTORS = 65536
 _SPEC_S = 0.2
 _FAREWELL_S = 3.0
 """For the actors to hand over what they have; less than the front door grants us after a Ctrl-C."""
@@ -31,6 +33,7 @@ def main() -> int:
         raise UserError(f"{sys.argv[1]} holds no configuration of a learner: {error}") from error
     # Where both share a machine the control loop goes first: it has deadlines, the learner has a backlog.
     os.nice(_NICENESS)
+    allow_descriptors()
     _prepare_jax()
     return learn(config)
 
@@ -72,6 +75,14 @@ def learn(config: LearnerConfig) -> int:
         trainer.close()
         console.say(f"Stopped: {ending}.")
     return 0
+
+
+def allow_descriptors() -> None:
+    """Take as many descriptors as we may: strangers at the port cost one each until their handshake has failed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _interruption() -> Callable[[], bool]:

@@ -198,6 +198,21 @@ def test_a_dead_key_checker_shuts_the_door_and_the_learner_says_so(lab: Lab, mon
     print("S3: key checker killed: 0 of 2 let in, the learner ends and says so; restarted: 2 of 2")
 
 
+def test_where_no_checker_is_left_at_all_nobody_is_let_in(lab: Lab):
+    """ZeroMQ's own default here is to let everybody in who knows the learner's public key."""
+    keys = lab.keys("robot-1")
+    with (
+        LearnerSocket(ANY, keys=learner_keys(lab.folder / "gpu")) as learner,
+        ActorSocket(learner.address, keys=keys) as inside,
+    ):
+        until(lambda: inside.send(b"let in while there was one"))
+        assert learner._door is not None
+        learner._door.close()
+        with ActorSocket(learner.address, keys=keys) as outside:
+            until(lambda: outside.wait(0.05) or NO_HANDSHAKE in outside.trouble)
+            assert not outside.send(b"let me in")
+
+
 def test_a_dead_key_checker_ends_the_wait_and_closing_does_not_hang(lab: Lab):
     learner = LearnerSocket(ANY, keys=learner_keys(lab.folder / "gpu"))
     assert learner._door is not None
