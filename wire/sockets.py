@@ -260,7 +260,8 @@ class LearnerSocket(_Socket):
             revoked = self._door.revoked()
             self.trouble = self._door.trouble
             if revoked:
-                log.warning("put out, because their keys are not allowed any more: %s", ", ".join(revoked))
+                reason = self.trouble or "their keys are not allowed any more"
+                log.warning("put out: %s: %s", ", ".join(revoked), reason)
                 self._reopen()
 
     def _attach(self) -> None:
