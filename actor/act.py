@@ -17,6 +17,7 @@ from actor.uplink import Uplink
 from envs.guard import Guard
 from envs.make import make_env
 from wire.errors import UserError
+from wire.keys import actor_keys
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ def act(config: ActorConfig) -> int:
             config.learner,
             Path(config.outbox),
             env.wire_spec,
+            keys=None if config.keys is None else actor_keys(Path(config.keys), config.key),
             insecure=config.insecure,
             on_weights=lambda data, version: policy.offer(data),
         )

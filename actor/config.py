@@ -16,7 +16,11 @@ class ActorConfig:
     learner: str = "tcp://127.0.0.1:5555"
     """Address of the learner."""
     insecure: bool = False
-    """Permit an address off loopback although the link is neither encrypted nor authenticated."""
+    """Permit an address off loopback without keys: the link is then neither encrypted nor authenticated."""
+    keys: str | None = None
+    """Folder of the keys that the link uses; never the keys themselves, for configurations lie about in runs."""
+    key: str | None = None
+    """Which of them is ours; None: the only one."""
     outbox: str = "outbox.sqlite"
     """File in which steps wait until the learner has them on its disk."""
     human: str = "none"

@@ -16,9 +16,11 @@ from wire.actor_link import ActorLink
 from wire.codec import encode_spec
 from wire.database import StoreError
 from wire.errors import UserError
-from wire.sockets import ActorSocket, Bell
+from wire.keys import ActorKeys
+from wire.sockets import ActorSocket
 from wire.specs import EnvSpec, SpecMismatch
 from wire.types import Step
+from wire.wake import Bell
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +76,7 @@ class Uplink:
         outbox_path: Path,
         spec: EnvSpec,
         *,
+        keys: ActorKeys | None = None,
         insecure: bool = False,
         on_weights: Callable[[bytes, int], bool] | None = None,
         cap_bytes: int = CAP_BYTES,
@@ -84,6 +87,7 @@ class Uplink:
             address: Of the learner, tcp://host:port.
             outbox_path: The file in which steps wait; it is created.
             spec: What every step must be like.
+            keys: Ours and the learner's, for a link that is encrypted and knows who is who.
             insecure: Allow an address off this machine without keys.
             on_weights: Called in the uplink's thread with an encoded weight set and its version; says whether it took
                 it. Decoding there keeps the loop free; it should take well under a second.
@@ -92,6 +96,7 @@ class Uplink:
         self._address = address
         self._path = outbox_path
         self._spec = spec
+        self._keys = keys
         self._insecure = insecure
         self._on_weights = on_weights
         self._cap_bytes = cap_bytes
@@ -111,11 +116,11 @@ class Uplink:
 
         Raises:
             StoreError: The outbox cannot be opened, or holds undelivered steps of another spec.
-            LinkError: The address is malformed, or leaves the machine and not `insecure`.
+            LinkError: The address is malformed, or leaves the machine without keys and is not `insecure`.
         """
         self._outbox = Outbox(self._path, self._spec, cap_bytes=self._cap_bytes)
         try:
-            self._socket = ActorSocket(self._address, insecure=self._insecure)
+            self._socket = ActorSocket(self._address, keys=self._keys, insecure=self._insecure)
         except BaseException:
             self._outbox.close()
             raise
@@ -280,7 +285,7 @@ class Uplink:
             appended=self._appended_before + self._accepted - self._refused,
             refused=self._refused + state.rejected,
             nearly_full=outbox.nearly_full,
-            detail=next(iter(self._trouble.values()), state.detail),
+            detail=next(iter(self._trouble.values()), self._socket.trouble or state.detail),
         )
         return _Snapshot(status, state.live, self._accepted)
 

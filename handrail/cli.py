@@ -5,6 +5,7 @@ import sys
 from handrail import verbs
 from handrail.compose import GROUPS, compose_verb, keys_of
 from handrail.conf.schema import VERBS
+from handrail.keys import run_keys
 from handrail.local import stop_on_sigterm
 from wire.errors import UserError, run_main
 
@@ -15,6 +16,7 @@ _USAGE = """usage: handrail <verb> [key=value ...]
   actor          drive the robot: handrail actor learner=tcp://127.0.0.1:5555
   eval           judge a trained policy: handrail eval run=runs/<run> episodes=100
   demos record   record demonstrations: handrail demos record --script out=demos.sqlite
+  keys           who may speak on a link that leaves the machine: handrail keys new|allow|revoke|show
   doctor         what of this machine can be used
 
 handrail <verb> --help lists the keys with their defaults; --cfg job prints the resolved configuration.
@@ -27,8 +29,14 @@ _EXAMPLES = {
         "handrail sim env=gym env.id=Pendulum-v1 demos=none human=none agent=sac",
         "handrail sim run=runs/<run> resume=true",
     ),
-    "learner": ("handrail learner bind=tcp://127.0.0.1:5555 demos=demos.sqlite steps=20000",),
-    "actor": ("handrail actor learner=tcp://127.0.0.1:5555 task=pick_cube obs=pixels human=script",),
+    "learner": (
+        "handrail learner bind=tcp://127.0.0.1:5555 demos=demos.sqlite steps=20000",
+        "handrail learner bind=tcp://0.0.0.0:5555    # for robots elsewhere; once: handrail keys --help",
+    ),
+    "actor": (
+        "handrail actor learner=tcp://127.0.0.1:5555 task=pick_cube obs=pixels human=script",
+        "handrail actor learner=tcp://gpu:5555       # on another machine; once: handrail keys --help",
+    ),
     "eval": ("handrail eval run=runs/<run> episodes=100", "handrail eval run=runs/<run> video=eval.mp4"),
     "demos": ("handrail demos record --script task=pick_cube obs=pixels episodes=20 out=demos.sqlite",),
 }
@@ -48,6 +56,8 @@ def run(words: list[str]) -> int:
     verb, rest = words[0], words[1:]
     if verb == "doctor":
         return _doctor(rest)
+    if verb == "keys":
+        return run_keys(rest)
     if verb not in VERBS:
         raise UserError(f"handrail has no verb {verb}{_near(verb)}\n\n{_USAGE.rstrip()}")
     if "--help" in rest or "-h" in rest:
@@ -107,7 +117,7 @@ def verb_keys(verb: str) -> set[str]:
 def _near(verb: str) -> str:
     import difflib
 
-    close = difflib.get_close_matches(verb, [*VERBS, "doctor"], n=1)
+    close = difflib.get_close_matches(verb, [*VERBS, "doctor", "keys"], n=1)
     return f"; did you mean {close[0]}?" if close else ""
 
 

@@ -11,9 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from actor.config import ActorConfig, DemosConfig, EvalConfig
 from envs.config import EnvConfig
+from handrail.keys import link_folder, require_actor_keys, require_learner_keys
 from learner.config import LearnerConfig, learner_config
 from wire.errors import UserError
-from wire.sockets import require_secure
 from wire.store import StepStore
 
 Made = TypeVar("Made")
@@ -26,12 +26,11 @@ def env_config(config: DictConfig) -> EnvConfig:
     return _checked(lambda: EnvConfig(env=kind, task=config.task, obs=config.obs, scene=config.scene, **chosen))
 
 
-def learner_settings(config: DictConfig, *, run: Path, bind: str, demos: Path | None, insecure: bool) -> LearnerConfig:
+def learner_settings(config: DictConfig, *, run: Path, bind: str, demos: Path | None) -> LearnerConfig:
     """What the learner is told."""
     values: dict[str, Any] = {
         "run": str(run),
-        "bind": checked_address("bind", bind, insecure=insecure),
-        "insecure": insecure,
+        "bind": checked_address("bind", bind),
         "demos": None if demos is None else str(demos),
         "env": dataclasses.asdict(env_config(config)),
         "agent": OmegaConf.to_container(config.agent),
@@ -41,19 +40,36 @@ def learner_settings(config: DictConfig, *, run: Path, bind: str, demos: Path | 
     return _checked(lambda: learner_config(values))
 
 
-def actor_settings(config: DictConfig, *, learner: str, outbox: Path, insecure: bool) -> ActorConfig:
+def actor_settings(config: DictConfig, *, learner: str, outbox: Path) -> ActorConfig:
     """What the actor is told."""
     return _checked(
         lambda: ActorConfig(
             env=env_config(config),
-            learner=checked_address("learner", learner, insecure=insecure),
-            insecure=insecure,
+            learner=checked_address("learner", learner),
             outbox=str(outbox),
             human=config.human,
             seed=config.seed,
             **_plain(config.actor),
         )
     )
+
+
+def with_learner_keys(told: LearnerConfig, link: DictConfig) -> LearnerConfig:
+    """The learner's settings with the keys that its link needs; raises UserError, naming the commands to run."""
+    folder = link_folder(told.bind, link["keys"], insecure=link.insecure)
+    if folder is None:
+        return dataclasses.replace(told, insecure=link.insecure)
+    require_learner_keys(told.bind, folder)
+    return dataclasses.replace(told, keys=str(folder.absolute()))
+
+
+def with_actor_keys(told: ActorConfig, link: DictConfig) -> ActorConfig:
+    """The actor's settings with the keys that its link needs; raises UserError, naming the commands to run."""
+    folder = link_folder(told.learner, link["keys"], insecure=link.insecure)
+    if folder is None:
+        return dataclasses.replace(told, insecure=link.insecure)
+    name = require_actor_keys(told.learner, folder, link.name)
+    return dataclasses.replace(told, keys=str(folder.absolute()), key=name)
 
 
 def eval_settings(config: DictConfig, env: EnvConfig) -> EvalConfig:
@@ -115,11 +131,10 @@ def require_something_to_imitate(config: DictConfig) -> None:
         )
 
 
-def checked_address(key: str, address: str, *, insecure: bool) -> str:
-    """The address, well-formed and not open to others unless that was asked for; raises UserError."""
+def checked_address(key: str, address: str) -> str:
+    """The address, where it is well-formed; raises UserError."""
     if not re.fullmatch(r"tcp://(\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):(\d{1,5}|\*)|ipc://\S+", address):
         raise UserError(f"{key} must be tcp://<host>:<port>, got {address}")
-    require_secure(address, insecure=insecure)
     return address
 
 

@@ -45,8 +45,8 @@ def sim(config: DictConfig, words: list[str]) -> int:
     address = f"tcp://127.0.0.1:{free_port()}"
     demos = _demonstrations(config, run)
     settings.require_something_to_imitate(config)
-    learner = settings.learner_settings(config, run=run, bind=address, demos=demos, insecure=False)
-    actor = settings.actor_settings(config, learner=address, outbox=run / "outbox.sqlite", insecure=False)
+    learner = settings.learner_settings(config, run=run, bind=address, demos=demos)
+    actor = settings.actor_settings(config, learner=address, outbox=run / "outbox.sqlite")
     evaluation = settings.final_evaluation(config, actor.env, run)
     _check_run(run, resume=config.resume)
     _remember(run, "sim", config, words)
@@ -69,7 +69,8 @@ def learner(config: DictConfig, words: list[str]) -> int:
     """The learner alone, for actors elsewhere."""
     run = settings.new_run(config)
     demos = _demonstrations(config, run)
-    told = settings.learner_settings(config, run=run, bind=config.bind, demos=demos, insecure=config.link.insecure)
+    told = settings.learner_settings(config, run=run, bind=config.bind, demos=demos)
+    told = settings.with_learner_keys(told, config.link)
     _check_run(run, resume=config.resume)
     _remember(run, "learner", config, words)
     if demos is not None and not demos.exists():
@@ -81,10 +82,8 @@ def learner(config: DictConfig, words: list[str]) -> int:
 
 def actor(config: DictConfig, words: list[str]) -> int:
     """The actor alone, for a learner elsewhere."""
-    told = settings.actor_settings(
-        config, learner=config.learner, outbox=Path(config.outbox), insecure=config.link.insecure
-    )
-    return _run_told("act", told)
+    told = settings.actor_settings(config, learner=config.learner, outbox=Path(config.outbox))
+    return _run_told("act", settings.with_actor_keys(told, config.link))
 
 
 def evaluate(config: DictConfig, words: list[str]) -> int:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import os
+import resource
 import signal
 import sys
 import threading
@@ -12,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from learner.config import LearnerConfig, learner_config
+from wire.allowed import learner_keys
 from wire.errors import UserError, run_main
 from wire.specs import EnvSpec
 
 log = logging.getLogger(__name__)
 
 _NICENESS = 5
+_DESCRIPTORS = 65536
 _SPEC_S = 0.2
 _FAREWELL_S = 3.0
 """For the actors to hand over what they have; less than the front door grants us after a Ctrl-C."""
@@ -31,6 +34,7 @@ def main() -> int:
         raise UserError(f"{sys.argv[1]} holds no configuration of a learner: {error}") from error
     # Where both share a machine the control loop goes first: it has deadlines, the learner has a backlog.
     os.nice(_NICENESS)
+    allow_descriptors()
     _prepare_jax()
     return learn(config)
 
@@ -54,6 +58,7 @@ def learn(config: LearnerConfig) -> int:
             None if demos is None else demos.spec,
             run=run.path.name,
             info={"agent": config.agent.name, "seed": str(config.seed)},
+            keys=None if config.keys is None else learner_keys(Path(config.keys)),
             insecure=config.insecure,
             fits=_fitting(config),
         )
@@ -77,6 +82,14 @@ def learn(config: LearnerConfig) -> int:
 def _fitting(config: LearnerConfig) -> Callable[[EnvSpec], None]:
     env = config.env
     return lambda spec: None if env is None else env.require_fitting(spec, whose="the actor")
+
+
+def allow_descriptors() -> None:
+    """Take as many descriptors as we may: strangers at the port cost one each until their handshake has failed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _interruption() -> Callable[[], bool]:

@@ -132,7 +132,9 @@ class LearnerConfig:
     agent: AgentConfig
     bind: str = "tcp://127.0.0.1:5555"
     insecure: bool = False
-    """Permit an address off loopback although the link is neither encrypted nor authenticated."""
+    """Permit an address off loopback without keys: the link is then neither encrypted nor authenticated."""
+    keys: str | None = None
+    """Folder of the keys that the link uses; never the keys themselves, for configurations lie about in runs."""
     seed: int = 0
     steps: int = 3000
     """Environment steps after which training stops."""

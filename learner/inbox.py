@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from wire.allowed import LearnerKeys
 from wire.codec import LIMITS, DecodeError, decode_step
 from wire.errors import UserError
 from wire.learner_link import Arrival, LearnerLink
@@ -75,6 +76,7 @@ class Inbox:
         *,
         run: str,
         info: Mapping[str, str] = MappingProxyType({}),
+        keys: LearnerKeys | None = None,
         insecure: bool = False,
         fits: Callable[[EnvSpec], None] = lambda spec: None,
     ) -> None:
@@ -86,6 +88,7 @@ class Inbox:
             spec: What the steps must be like; None: as the file says, or else as the first actor says.
             run: Name of the run, told to the actors.
             info: Facts to keep in the archive.
+            keys: Ours, and the list of the actors to let in.
             insecure: Allow listening off this machine without keys.
             fits: Raises SpecMismatch on a first actor whose spec is not to be adopted.
         """
@@ -93,6 +96,7 @@ class Inbox:
         self._path = store_path
         self._run_name = run
         self._info = info
+        self._keys = keys
         self._insecure = insecure
         self._fits = fits
         self._wanted = spec
@@ -119,7 +123,7 @@ class Inbox:
         Raises:
             wire.specs.SpecMismatch: The archive holds steps of another spec.
             StoreError: The archive cannot be opened, or another learner is writing it.
-            LinkError: The address is malformed, in use, or leaves the machine and not `insecure`.
+            LinkError: The address is malformed, in use, or leaves the machine without keys and is not `insecure`.
         """
         spec = self._wanted
         if spec is None and self._path.exists():
@@ -128,14 +132,14 @@ class Inbox:
         if spec is not None:
             self._open(spec)
         try:
-            self._socket = LearnerSocket(self._bind, insecure=self._insecure)
+            self._socket = LearnerSocket(self._bind, keys=self._keys, insecure=self._insecure)
         except BaseException:
             if self._store is not None:
                 self._store.close()
             raise
         self.address = self._socket.address
         """Where actors connect to."""
-        self._link = LearnerLink(self._run_name, spec, self._resume)
+        self._link = LearnerLink(self._run_name, spec, self._resume, self._claim)
         self._thread = threading.Thread(target=self._run, name="inbox", daemon=True)
         self._thread.start()
 
@@ -248,6 +252,10 @@ class Inbox:
         assert self._store is not None
         return self._store.last_seq(stream)
 
+    def _claim(self, stream: str, name: str) -> str:
+        assert self._store is not None, "a stream is resumed before it is claimed"
+        return self._store.claim(stream, name)
+
     def _run(self) -> None:
         try:
             while True:
@@ -272,7 +280,7 @@ class Inbox:
             act()
         now_s = time.monotonic()
         while (message := self._socket.receive()) is not None:
-            arrival = self._link.receive(*message, now_s)
+            arrival = self._link.receive(message.peer, message.data, now_s, message.name)
             if arrival is not None:
                 self._archive(arrival)
             if time.monotonic() - now_s > _COMMIT_S:
@@ -337,5 +345,5 @@ class Inbox:
             duplicates=link.duplicates,
             refused=link.refused,
             damaged=link.dropped + self._damaged,
-            detail=link.detail,
+            detail=self._socket.trouble or link.detail,
         )

@@ -20,10 +20,11 @@ from learner.metrics import MetricsWriter
 from learner.mixer import Mixer
 from learner.plots import plot_run
 from learner.progress import EpisodeResult, Progress
-from learner.publisher import POLICY_FILE, encode_policy, write_atomically
+from learner.publisher import POLICY_FILE, encode_policy
 from learner.replay import Replay
 from learner.run import Run
 from learner.summary import summarise, write_summary
+from wire.files import write_atomically
 from wire.specs import EnvSpec
 from wire.store import Row, StepStore
 

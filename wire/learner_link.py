@@ -8,9 +8,14 @@ from typing import NamedTuple
 from wire import link
 from wire.codec import DecodeError, decode_spec
 from wire.database import StoreError
+from wire.errors import UserError
 from wire.specs import EnvSpec, SpecMismatch
 
 log = logging.getLogger(__name__)
+
+
+class StreamTaken(UserError):
+    """A stream is continued by somebody who did not begin it."""
 
 
 class Arrival(NamedTuple):
@@ -31,6 +36,8 @@ class Stream:
     accepted: int
     committed: int
     heard_s: float
+    owner: str = ""
+    """Who began it, by the name that the learner gives to the key; "" where the link has no keys."""
     acked_s: float = 0.0
     ack_due: bool = True
     gap_told_s: float = float("-inf")
@@ -47,13 +54,20 @@ class Stream:
 class LearnerLink:
     """The learner's side: `receive` what came, archive what it returns, report `committed`, send `step`'s."""
 
-    def __init__(self, run: str, spec: EnvSpec | None, resume: Callable[[str, EnvSpec], int]) -> None:
+    def __init__(
+        self,
+        run: str,
+        spec: EnvSpec | None,
+        resume: Callable[[str, EnvSpec], int],
+        claim: Callable[[str, str], str] = lambda stream, name: name,
+    ) -> None:
         """Begin with no peers.
 
         Args:
             run: Name of the run, told to every actor.
             spec: What the steps must be like; None: the first actor's Hello says.
             resume: Gives a stream's newest seq in the archive of that spec; may raise SpecMismatch or StoreError.
+            claim: Tells whose a stream is, now that somebody of that name continues it; it remembers whoever was first.
         """
         self.spec = spec
         self.streams: dict[str, Stream] = {}
@@ -66,14 +80,22 @@ class LearnerLink:
         self.detail = ""
         self._run = run
         self._resume = resume
+        self._claim = claim
         self._peers: dict[bytes, Stream] = {}
         self._out: list[tuple[bytes, bytes]] = []
         self._weights: tuple[int, bytes] | None = None
         self._backlog = 0
         self._finished: str | None = None
 
-    def receive(self, peer: bytes, data: bytes, now_s: float) -> Arrival | None:
-        """Take one message in; returns the record it holds where that is next in its stream."""
+    def receive(self, peer: bytes, data: bytes, now_s: float, name: str = "") -> Arrival | None:
+        """Take one message in; returns the record it holds where that is next in its stream.
+
+        Args:
+            peer: The connection that it came through.
+            data: The message.
+            now_s: The time.
+            name: Whose key the connection has; "" on a link without keys.
+        """
         try:
             message = link.decode_from_actor(data)
         except DecodeError as error:
@@ -81,10 +103,11 @@ class LearnerLink:
             self._note(f"message dropped: {error}")
             return None
         if isinstance(message, link.Hello):
-            self._on_hello(peer, message, now_s)
+            self._on_hello(peer, message, now_s, name)
             return None
         stream = self._peers.get(peer)
-        if stream is None:
+        # The name too: a connection's id is free again once it is closed, and somebody else may ask for the same.
+        if stream is None or stream.owner != name:
             self._send(peer, link.WhoAreYou())
             return None
         stream.heard_s = now_s
@@ -155,10 +178,10 @@ class LearnerLink:
         out, self._out = self._out, []
         return out
 
-    def _on_hello(self, peer: bytes, hello: link.Hello, now_s: float) -> None:
+    def _on_hello(self, peer: bytes, hello: link.Hello, now_s: float, name: str) -> None:
         try:
-            stream = self._admit(hello, now_s)
-        except (DecodeError, SpecMismatch, StoreError) as error:
+            stream = self._admit(hello, now_s, name)
+        except (DecodeError, SpecMismatch, StoreError, StreamTaken) as error:
             self.refused += 1
             self._note(f"actor of stream {hello.stream[:8]} refused: {error}")
             self._send(peer, link.Refused(reason=str(error)))
@@ -174,7 +197,7 @@ class LearnerLink:
         if self._finished is not None:
             self._send(peer, link.Finished(reason=self._finished))
 
-    def _admit(self, hello: link.Hello, now_s: float) -> Stream:
+    def _admit(self, hello: link.Hello, now_s: float, name: str) -> Stream:
         """The stream that says hello; raises where its steps cannot be taken, saying why."""
         if hello.protocol != link.PROTOCOL:
             raise SpecMismatch(
@@ -190,8 +213,12 @@ class LearnerLink:
                 raise StoreError(f"the learner has taken {link.STREAMS} streams in this run; restart it to take more")
             last_seq = self._resume(hello.stream, spec)
             self.spec = spec
-            self.streams[hello.stream] = Stream(hello.stream, b"", last_seq, last_seq, now_s)
-        return self.streams[hello.stream]
+            owner = self._claim(hello.stream, name)
+            _require_own(hello.stream, owner, name)
+            self.streams[hello.stream] = Stream(hello.stream, b"", last_seq, last_seq, now_s, owner)
+        stream = self.streams[hello.stream]
+        _require_own(stream.stream, stream.owner, name)
+        return stream
 
     def _welcome(self, stream: Stream) -> None:
         credit = {"credit_records": link.CREDIT_RECORDS, "credit_bytes": link.CREDIT_BYTES}
@@ -217,3 +244,11 @@ class LearnerLink:
     def _note(self, problem: str) -> None:
         self.detail = problem
         log.warning("%s", problem)
+
+
+def _require_own(stream: str, owner: str, name: str) -> None:
+    if owner != name:
+        raise StreamTaken(
+            f"stream {stream[:8]} was begun by {owner}, and {name or 'a link without keys'} cannot continue it: use "
+            f"the key that the learner knows as {owner}, or move the outbox away to begin a new stream"
+        )

@@ -20,6 +20,7 @@ __all__ = ["EpisodeSummary", "Row", "StepStore", "StoreError"]
 
 _CHUNK = 32
 _DAMAGE_LINES = 100
+_OWNER = "owner of "
 _KIND = Kind(
     name="Handrail archive (steps.sqlite)",
     application_id=0x48524C53,  # "HRLS"
@@ -92,13 +93,16 @@ class StepStore:
         self._writer = writer
         # The row inserted last, while nothing can have been undone since: a query for every step would be a waste.
         self._newest: int | None = None
+        self._claims: dict[str, str] = {}
         with explained(path, "read"):
             stored = dict(db.execute("SELECT key, value FROM meta"))
         try:
             self.spec: EnvSpec = decode_spec(stored.pop("spec", ""))
         except DecodeError as error:
             raise StoreError(f"cannot read {path}: {error}; restore it from a copy") from None
-        self.info: Mapping[str, str] = MappingProxyType(stored)
+        self.info: Mapping[str, str] = MappingProxyType(
+            {key: value for key, value in stored.items() if not key.startswith(_OWNER)}
+        )
 
     @classmethod
     def open(cls, path: Path, spec: EnvSpec, info: Mapping[str, str] = MappingProxyType({})) -> Self:
@@ -185,16 +189,36 @@ class StepStore:
 
     def commit(self) -> None:
         """Make every inserted step durable; raises StoreError, and undoes them, where the disk did not take them."""
+        writer = self._writing()
         try:
-            self._writing().commit()
+            if self._claims:
+                with explained(self.path, "write"):
+                    writer.begin()
+                    writer.db.executemany("INSERT OR IGNORE INTO meta VALUES (?, ?)", self._claims.items())
+            writer.commit()
         except StoreError:
-            self._newest = None
+            self.rollback()
             raise
+        self._claims = {}
 
     def rollback(self) -> None:
         """Undo everything since the last commit."""
         self._writing().rollback()
         self._newest = None
+
+    def claim(self, stream: str, name: str) -> str:
+        """Whose a stream is: who claimed it first, or `name` from the next commit on; "" where it is nobody's yet.
+
+        Args:
+            stream: The stream.
+            name: Who continues it now; "" claims nothing.
+        """
+        key = _OWNER + stream
+        for (owner,) in self._all("SELECT value FROM meta WHERE key = ?", key):
+            return owner
+        if name:
+            self._claims.setdefault(key, name)
+        return self._claims.get(key, "")
 
     def last_seq(self, stream: str) -> int:
         """The newest seq of a stream, 0 where there is none."""

@@ -48,9 +48,19 @@ class ActorKeys:
 
 @dataclass
 class LinkKeys:
-    """`link.*`: the wire between them."""
+    """`link.*`: the wire between them, with keys wherever it leaves the machine (see `handrail keys --help`)."""
 
     insecure: bool = False
+    keys: str | None = None
+    """Folder of the keys; naming one asks for them on this machine too."""
+
+
+@dataclass
+class ActorLinkKeys(LinkKeys):
+    """`link.*` of an actor."""
+
+    name: str | None = None
+    """Which key is ours, where the folder holds several."""
 
 
 @dataclass
@@ -106,7 +116,7 @@ class ActorVerb(EnvKeys):
     human: str = "none"
     outbox: str = "outbox.sqlite"
     actor: ActorKeys = field(default_factory=ActorKeys)
-    link: LinkKeys = field(default_factory=LinkKeys)
+    link: ActorLinkKeys = field(default_factory=ActorLinkKeys)
 
 
 @dataclass

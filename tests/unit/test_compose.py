@@ -64,12 +64,27 @@ WRONG = {
     "eval run=. episodes=0": "episodes must be >= 1, got 0",
     "actor learner=gpu-box": "learner must be tcp://<host>:<port>, got gpu-box",
     "actor learner=tcp://gpu-box": "learner must be tcp://<host>:<port>, got tcp://gpu-box",
-    "actor learner=tcp://10.0.0.1:5555": "tcp://10.0.0.1:5555 leaves this machine and the link is neither encrypted "
-    "nor authenticated: set link.insecure=true on a network you trust, or bind tcp://127.0.0.1 and forward the port "
-    "with ssh",
-    "learner bind=tcp://0.0.0.0:5555": "tcp://0.0.0.0:5555 leaves this machine and the link is neither encrypted nor "
-    "authenticated: set link.insecure=true on a network you trust, or bind tcp://127.0.0.1 and forward the port "
-    "with ssh",
+    "actor learner=tcp://10.0.0.1:5555": "tcp://10.0.0.1:5555 leaves this machine, so it needs keys: no-keys holds no "
+    "actor's key: run handrail keys new learner on the learner's machine, then here what it prints; or set "
+    "link.insecure=true on a network you trust",
+    "actor link.name=robot-1 link.keys=mine": "there is no mine/robot-1.key: run handrail keys new robot-1",
+    "learner bind=tcp://0.0.0.0:5555": "tcp://0.0.0.0:5555 leaves this machine, so it needs keys: there is no "
+    "no-keys/learner.key: run handrail keys new learner; or set link.insecure=true on a network you trust",
+    "learner link.keys=mine": "there is no mine/learner.key: run handrail keys new learner",
+    "learner link.name=robot-1": "handrail learner has no key link.name; did you mean link.keys?; see "
+    "handrail learner --help",
+    "keys reovke": "handrail keys takes new, allow, revoke, show, got reovke; did you mean revoke?",
+    "keys new": "write handrail keys new <name> [learner=<public key>], got nothing",
+    "keys new a b": "write handrail keys new <name> [learner=<public key>], got a b",
+    "keys new learner=x": "write handrail keys new <name> [learner=<public key>], got learner=x",
+    "keys new Robot": "a key's name is 1 to 32 small letters, digits, dots and dashes, e.g. robot-1, got Robot",
+    "keys new robot-1 learner=hrpub_x": "a public key is hrpub_ and 48 characters, got 7 in all; copy the whole line",
+    "keys new learner learner=hrpub_x": "learner= goes with a robot's key: handrail keys new robot-1 learner=hrpub_x; "
+    "got the name learner",
+    "keys allow robot-1": "write handrail keys allow <name> <public key>, got robot-1",
+    "keys allow robot-1 hrsec_x": "this is a private key (hrsec_...), wanted is a public one (hrpub_...)",
+    "keys revoke": "write handrail keys revoke <name>, got nothing",
+    "keys show me": "handrail keys show takes nothing more, got me",
     "demos": "handrail demos takes the sub-verb record, got nothing",
     "demos recrod": "handrail demos takes the sub-verb record, got recrod",
     "demos record": "demonstrations are recorded by the task's scripted expert: handrail demos record --script ...",
@@ -82,6 +97,7 @@ WRONG = {
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HANDRAIL_KEYS", "no-keys")
     monkeypatch.setattr(cli, "stop_on_sigterm", lambda: None)
 
 
@@ -159,7 +175,7 @@ def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 def test_without_a_verb_the_usage_names_every_verb(words: list[str], capsys: pytest.CaptureFixture[str]):
     text = said(capsys, *words)
     assert text == cli._USAGE
-    for verb in (*verbs.RUN, "doctor"):
+    for verb in (*verbs.RUN, "doctor", "keys"):
         assert f"\n  {verb} " in text
 
 
@@ -171,7 +187,7 @@ def test_help_gives_examples_and_every_key_and_its_examples_work(verb: str, caps
     assert "env.kind" not in text
     assert max(map(len, text.splitlines())) <= 120
     for example in cli._EXAMPLES[verb]:
-        name, *words = example.replace("<run>", "a-run").split()[1:]
+        name, *words = example.replace("<run>", "a-run").partition("  #")[0].split()[1:]
         if name == "demos":
             words = ["human=script", *words[2:]]
         compose_verb(name, verbs.with_defaults(name, words))

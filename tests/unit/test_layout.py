@@ -1,6 +1,7 @@
 """The rooms stay where they are and stay as light as they promise, whatever else is installed here."""
 
 import importlib
+import re
 import subprocess
 import sys
 import tomllib
@@ -43,6 +44,12 @@ def test_every_room_is_imported_from_this_checkout(room):
 def test_the_contract_imports_nothing_heavy():
     modules = sorted({module_name(path) for path in (ROOT / "wire").rglob("*.py") if path.name != "__main__.py"})
     assert heavy_after_importing(modules) == []
+
+
+def test_three_files_alone_touch_zeromq():
+    imports = re.compile(r"^\s*(import|from) zmq\b", re.MULTILINE)
+    found = {path for room in ROOMS for path in (ROOT / room).rglob("*.py") if imports.search(path.read_text())}
+    assert found == {ROOT / "wire" / name for name in ("sockets.py", "zap.py", "keys.py")}
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=[module_name(path) for path in CONFIGS])

@@ -456,3 +456,29 @@ def test_a_stranger_is_asked_who_it_is():
     [(peer, data)] = learner.step(0.0)
     assert peer == b"x"
     assert link.decode_from_learner(data) == link.WhoAreYou()
+
+
+def test_a_stream_belongs_to_the_name_that_began_it_and_to_no_other():
+    owners: dict[str, str] = {}
+    learner = LearnerLink("run", SPEC, lambda stream, spec: 0, lambda stream, name: owners.setdefault(stream, name))
+    record = link.encode(link.Record(after=0, seq=1, body=b"x"))
+    learner.receive(b"a", link.encode(make_hello()), 0.0, "robot-1")
+    learner.receive(b"b", link.encode(make_hello()), 0.0, "robot-2")
+    refused = [link.decode_from_learner(data) for peer, data in learner.step(0.0) if peer == b"b"]
+    assert [type(message) for message in refused] == [link.Refused]
+    assert "was begun by robot-1, and robot-2 cannot continue it" in refused[0].reason  # type: ignore[union-attr]
+    assert learner.receive(b"b", record, 0.0, "robot-2") is None
+    assert learner.receive(b"a", record, 0.0, "robot-1") is not None
+
+    restarted = LearnerLink("run", SPEC, lambda stream, spec: 1, lambda stream, name: owners.setdefault(stream, name))
+    restarted.receive(b"b", link.encode(make_hello()), 0.0, "robot-2")
+    assert not restarted.streams
+    assert restarted.refused == 1
+
+
+def test_a_connection_that_takes_over_anothers_id_does_not_take_over_its_stream():
+    learner = LearnerLink("run", SPEC, lambda stream, spec: 0)
+    learner.receive(b"a", link.encode(make_hello()), 0.0, "robot-1")
+    learner.step(0.0)
+    assert learner.receive(b"a", link.encode(link.Record(after=0, seq=1, body=b"x")), 0.0, "robot-2") is None
+    assert [type(link.decode_from_learner(data)) for _, data in learner.step(0.1)] == [link.WhoAreYou]

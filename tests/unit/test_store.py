@@ -287,3 +287,20 @@ def test_a_full_disk_loses_only_what_was_not_committed_and_goes_on_after(path: P
         assert store.insert(STREAM, 2, STEPS[1])
         store.commit()
         assert [row.seq for row in store.rows()] == [1, 2]
+
+
+def test_a_stream_is_whose_it_was_first_also_after_a_restart_and_a_failed_commit(tmp_path: Path):
+    path = tmp_path / "steps.sqlite"
+    with StepStore.open(path, SPEC) as store:
+        assert store.claim(STREAM, "") == ""
+        assert store.claim(STREAM, "robot-1") == "robot-1"
+        store.insert(STREAM, 1, make_step(SPEC, 0))
+        store.rollback()
+        assert store.claim(STREAM, "robot-2") == "robot-1"
+        store.commit()
+    with StepStore.open(path, SPEC, {"agent": "rlpd"}) as store:
+        assert store.claim(STREAM, "robot-2") == "robot-1"
+        assert store.claim(STREAM, "") == "robot-1"
+        assert store.claim("f" * 32, "robot-2") == "robot-2"
+        store.commit()
+        assert "robot-1" not in store.info.values()
