@@ -17,6 +17,7 @@ from actor.uplink import Uplink
 from envs.guard import Guard
 from envs.make import make_env
 from wire.errors import UserError
+from wire.files import write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -116,4 +117,4 @@ def _note_production(config: ActorConfig, uplink: Uplink) -> None:
     """Leave the number of steps ever produced beside the outbox, for the run's summary."""
     status = uplink.status
     facts = {"stream": uplink.stream, "produced": status.appended, "unacked": status.unacked, "refused": status.refused}
-    Path(config.outbox).with_suffix(".json").write_text(json.dumps(facts) + "\n")
+    write_atomically(Path(config.outbox).with_suffix(".json"), (json.dumps(facts) + "\n").encode())

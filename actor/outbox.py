@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from wire import failpoints
 from wire.codec import decode_spec, encode_spec, encode_step
 from wire.database import Kind, StoreError, Writer, explained
 from wire.specs import EnvSpec
@@ -88,6 +89,7 @@ class Outbox:
         with self._undoing():
             self._writer.begin()
             self._db.execute("INSERT INTO records VALUES (?, ?)", (self.newest + 1, body))
+        failpoints.passing("after_insert")
         self.newest += 1
         self.appended += 1
         self.next_episode = max(self.next_episode, step.episode + 1)
@@ -105,6 +107,7 @@ class Outbox:
                 self._db.execute("DELETE FROM records WHERE seq <= ?", (seq,))
                 self.pending -= count
                 self.pending_bytes -= size
+                failpoints.passing("after_delete")
 
     def commit(self) -> None:
         """Accept what was inserted and forget what was deleted; raises StoreError, and undoes both, where it cannot."""

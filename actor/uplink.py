@@ -44,6 +44,8 @@ class LinkStatus:
     state: Literal["connecting", "connected", "away", "refused", "finished", "failed"]
     unacked: int
     """Steps that the learner has not yet confirmed to be on its disk."""
+    waiting: int
+    """Of these, how many are not yet in the outbox either: a crash would take them."""
     pending_bytes: int
     backlog: int
     """How many archived steps, of all actors, training has yet to consume."""
@@ -156,7 +158,10 @@ class Uplink:
         snapshot, taken = self._snapshot, self._taken
         waiting = taken - snapshot.taken
         return dataclasses.replace(
-            snapshot.status, unacked=snapshot.status.unacked + waiting, appended=snapshot.status.appended + waiting
+            snapshot.status,
+            unacked=snapshot.status.unacked + waiting,
+            waiting=waiting,
+            appended=snapshot.status.appended + waiting,
         )
 
     def flush(self, timeout_s: float) -> bool:
@@ -274,6 +279,7 @@ class Uplink:
         status = LinkStatus(
             state=state.state,
             unacked=outbox.pending,
+            waiting=0,
             pending_bytes=outbox.pending_bytes,
             backlog=state.backlog,
             acked_seq=state.acked_seq,

@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from handrail.rendering import rendering_env
 from wire.errors import UserError
+from wire.files import write_atomically
 
 STOP_S = 5.0
 """How long rooms have to put everything on disk after they were asked to stop."""
@@ -112,7 +113,7 @@ def write_json(path: Path, values: Any) -> Path:
     """Write a configuration where a room will read it; returns the path."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(values, indent=2) + "\n")
+        write_atomically(path, (json.dumps(values, indent=2) + "\n").encode())
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}; name another folder") from error
     return path

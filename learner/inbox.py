@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from wire import failpoints
 from wire.codec import LIMITS, DecodeError, decode_step
 from wire.errors import UserError
 from wire.learner_link import Arrival, LearnerLink
@@ -315,6 +316,7 @@ class Inbox:
                 self._recent_bytes -= self._recent.popleft()[1]
             self._committed_row = self._waiting[-1][0].row
         self._waiting = []
+        failpoints.passing("before_ack")
 
     def _undone(self, error: StoreError) -> None:
         log.error("archive does not take steps: %s", error)

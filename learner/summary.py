@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from learner.progress import Progress
-from learner.publisher import write_atomically
+from wire.files import write_atomically
 from wire.specs import EnvSpec
 
 

@@ -20,10 +20,12 @@ from learner.metrics import MetricsWriter
 from learner.mixer import Mixer
 from learner.plots import plot_run
 from learner.progress import EpisodeResult, Progress
-from learner.publisher import POLICY_FILE, encode_policy, write_atomically
+from learner.publisher import POLICY_FILE, encode_policy
 from learner.replay import Replay
 from learner.run import Run
 from learner.summary import summarise, write_summary
+from wire import failpoints
+from wire.files import write_atomically
 from wire.specs import EnvSpec
 from wire.store import Row, StepStore
 
@@ -106,6 +108,7 @@ class Trainer:
         self._checkpointed_s = time.monotonic()
         self._publish()
         self._checkpoints.save(self._state, self.limiter, fingerprint=self.spec.fingerprint(), version=self.version)
+        failpoints.passing("mid_publish")
         write_atomically(self.run.path / POLICY_FILE, self._policy_bytes)
         self._summarise()
 

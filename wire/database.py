@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
+from wire import failpoints
 from wire.errors import UserError
 
 PAGE_BYTES = 32 << 10
@@ -66,7 +67,9 @@ class Writer:
         with explained(self.path, "write"):
             try:
                 if self.db.in_transaction:
+                    failpoints.passing("before_commit")
                     self.db.execute("COMMIT")
+                    failpoints.passing("after_commit")
             except sqlite3.Error:
                 self.rollback()
                 raise
@@ -138,7 +141,9 @@ def _prepare(db: sqlite3.Connection, path: Path, kind: Kind, synchronous: str) -
     if new:
         # The header's kind and format are part of the transaction: a killed creation leaves an empty file.
         header = f"PRAGMA application_id = {kind.application_id}; PRAGMA user_version = {kind.format};"
-        db.executescript(f"BEGIN IMMEDIATE; {header} {kind.schema} COMMIT;")
+        db.executescript(f"BEGIN IMMEDIATE; {header} {kind.schema}")
+        failpoints.passing("before_create")
+        db.execute("COMMIT")
 
 
 def _check_kind(db: sqlite3.Connection, path: Path, kind: Kind, *, may_be_empty: bool = False) -> bool:
