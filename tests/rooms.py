@@ -4,6 +4,7 @@ A fork server has imported everything once, so a room starts in milliseconds and
 """
 
 import contextlib
+import functools
 import itertools
 import multiprocessing
 import os
@@ -12,10 +13,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
 from experience import assert_same_step, make_spec, make_step
 from front_door import free_address
 
@@ -28,7 +31,6 @@ from wire.store import StepStore, StoreError
 from wire.types import Step
 
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["rooms"])
 PATIENCE_S = 60.0
 
 
@@ -106,6 +108,7 @@ class Cell:
 
     def start(self, name: str, fail: str = "") -> None:
         """Start the learner or an actor; `fail` is a failpoint to die at."""
+        _start_fork_server()
         if name == "learner":
             target, args = learn, (self.address, self.folder, self.spec, fail)
         else:
@@ -201,6 +204,15 @@ def until(condition: Callable[[], object], timeout_s: float = PATIENCE_S) -> flo
         assert time.monotonic() - began_s < timeout_s, "it did not happen in time"
         time.sleep(0.002)
     return time.monotonic() - began_s
+
+
+@functools.cache
+def _start_fork_server() -> None:
+    _FORKS.set_forkserver_preload(["rooms"])
+    with pytest.MonkeyPatch.context() as patch:
+        # Before Python 3.13 the server does not take over our sys.path, fails to preload and does not say so.
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+        forkserver.ensure_running()
 
 
 def _quietly(log: Path, target: Callable[..., None], *args: Any) -> None:
