@@ -126,7 +126,7 @@ def explained(path: Path, verb: str) -> Iterator[None]:
         cure = "check the disk and the permissions"
         if "not a database" in text or "malformed" in text:
             cure = "it is damaged or no SQLite file: move it away, or restore it from a copy"
-        elif "full" in text:
+        elif "full" in text or "No space left" in text:
             cure = "make room on the disk; nothing that was confirmed is lost"
         raise StoreError(f"cannot {verb} {path}: {text}; {cure}") from error
 
