@@ -3,7 +3,6 @@
 import itertools
 import json
 import logging
-import time
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from actor.human import Channel, Nobody, ScriptedCorrector
 from actor.loop import CellEnv, Pace, run_episode
 from actor.pacing import ClockPace, LearnerPace
 from actor.policy import PolicySlot
+from actor.room import wait_for_room, warn_of_shortage
 from actor.uplink import Uplink
 from envs.guard import Guard
 from envs.make import make_env
@@ -22,7 +22,6 @@ from wire.files import write_atomically
 log = logging.getLogger(__name__)
 
 _FIRST_WEIGHTS_S = 0.2
-_ROOM_S = 0.1
 _FLUSH_S = 3.0
 _OVER = ("finished", "refused", "failed")
 """States of the link in which there is no point in going on."""
@@ -39,8 +38,10 @@ def act(config: ActorConfig) -> int:
             env.wire_spec,
             insecure=config.insecure,
             on_weights=lambda data, version: policy.offer(data),
+            cap_bytes=config.outbox_cap_bytes,
         )
         uplink.start()
+        warn_of_shortage(env.wire_spec, cap_bytes=config.outbox_cap_bytes, outbox=Path(config.outbox))
         try:
             _run(config, env, policy, uplink)
         finally:
@@ -60,13 +61,14 @@ def _run(config: ActorConfig, env: CellEnv, policy: PolicySlot, uplink: Uplink) 
     human, guard = _human(config, env), Guard(env.limits)
 
     def stopped() -> bool:
-        return uplink.status.state in _OVER
+        status = uplink.status
+        return status.state in _OVER or status.full
 
     _wait_for_weights(policy, uplink, config.learner)
     for episode in itertools.count(uplink.next_episode):
-        if stopped():
+        wait_for_room(lambda: uplink.status, env.hold, _OVER)
+        if uplink.status.state in _OVER:
             break
-        _wait_for_room(uplink)
         # Seed and episode number decide the episode, so a resumed run goes on where an uninterrupted one would be.
         seed = int(np.random.SeedSequence([config.seed, episode]).generate_state(1)[0])
         success = run_episode(
@@ -103,14 +105,6 @@ def _wait_for_weights(policy: PolicySlot, uplink: Uplink, learner: str) -> None:
         if text != said:
             log.warning("%s; the robot holds", text)
             said = text
-
-
-def _wait_for_room(uplink: Uplink) -> None:
-    """Pause between episodes while the outbox is nearly full: never a silent drop."""
-    if uplink.status.nearly_full:
-        log.error("the outbox is at 90 %% of its cap; paused until the learner takes steps")
-        while uplink.status.nearly_full and uplink.status.state not in _OVER:
-            time.sleep(_ROOM_S)
 
 
 def _note_production(config: ActorConfig, uplink: Uplink) -> None:

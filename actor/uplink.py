@@ -9,9 +9,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 from actor.outbox import CAP_BYTES, Outbox
+from actor.status import LinkStatus
 from wire import link
 from wire.actor_link import ActorLink
 from wire.codec import encode_spec
@@ -27,7 +27,8 @@ HANDOFF_STEPS = 512
 """At 20 Hz, 25 s of a disk that does not answer; two-camera steps then hold about 80 MB."""
 _BATCH = 16
 _TICK_S = 0.1
-_SYNC_S = 1.0
+_SYNC_S = 0.5
+"""A power cut takes at most a second of steps; half of it is for a busy disk."""
 _FORGET_S = 0.25
 _RETRY_S = 0.5
 _GOODBYE_S = 0.5
@@ -35,28 +36,6 @@ _GOODBYE_S = 0.5
 
 class UplinkError(UserError, RuntimeError):
     """A step cannot be taken: the disk has not answered for long, or the thread has died."""
-
-
-@dataclasses.dataclass(frozen=True)
-class LinkStatus:
-    """One moment of the uplink, safe to keep."""
-
-    state: Literal["connecting", "connected", "away", "refused", "finished", "failed"]
-    unacked: int
-    """Steps that the learner has not yet confirmed to be on its disk."""
-    waiting: int
-    """Of these, how many are not yet in the outbox either: a crash would take them."""
-    pending_bytes: int
-    backlog: int
-    """How many archived steps, of all actors, training has yet to consume."""
-    acked_seq: int
-    appended: int
-    """How many steps this stream has ever taken, earlier processes included."""
-    refused: int
-    """Steps that could not be encoded or that the learner rejected; `detail` and the log name them."""
-    nearly_full: bool
-    """The outbox is at 90 % of its cap: pause at the end of the episode."""
-    detail: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +74,7 @@ class Uplink:
         self._address = address
         self._path = outbox_path
         self._spec = spec
+        self._step_bytes = spec.step_bytes()
         self._insecure = insecure
         self._on_weights = on_weights
         self._cap_bytes = cap_bytes
@@ -140,7 +120,8 @@ class Uplink:
 
         Raises:
             SpecMismatch: The step is not of the spec, e.g. holds a NaN; it was not taken.
-            UplinkError: Too many steps wait for the disk, or the thread has died; the step was not taken.
+            UplinkError: Too many steps wait for the disk, the outbox is at its cap, or the thread has died; the step
+                was not taken. Whoever stops where `status.full` says so never meets the first two.
         """
         problem = self._spec.step_problem(step)
         if problem is not None:
@@ -148,6 +129,8 @@ class Uplink:
         if self._snapshot.status.state == "failed" or len(self._handoff) >= HANDOFF_STEPS:
             reason = self._snapshot.status.detail or "the disk is slow"
             raise UplinkError(f"{len(self._handoff)} steps wait for {self._path}: {reason}")
+        if self._snapshot.status.pending_bytes + len(self._handoff) * self._step_bytes >= self._cap_bytes:
+            raise UplinkError(f"the outbox is full: {self._snapshot.status.room}")
         self._handoff.append(step)
         self._taken += 1
         self._bell.ring()
@@ -161,6 +144,9 @@ class Uplink:
             snapshot.status,
             unacked=snapshot.status.unacked + waiting,
             waiting=waiting,
+            # A disk that takes nothing counts as a full one, long before memory ends too.
+            nearly_full=snapshot.status.nearly_full or waiting > HANDOFF_STEPS // 2,
+            full=snapshot.status.full or waiting > HANDOFF_STEPS // 2,
             appended=snapshot.status.appended + waiting,
         )
 
@@ -276,6 +262,7 @@ class Uplink:
 
     def _look(self) -> _Snapshot:
         state, outbox = self._link, self._outbox
+        trouble = next(iter(self._trouble.values()), "")
         status = LinkStatus(
             state=state.state,
             unacked=outbox.pending,
@@ -286,7 +273,9 @@ class Uplink:
             appended=self._appended_before + self._accepted - self._refused,
             refused=self._refused + state.rejected,
             nearly_full=outbox.nearly_full,
-            detail=next(iter(self._trouble.values()), state.detail),
+            full=outbox.full,
+            room=trouble or outbox.room,
+            detail=trouble or state.detail,
         )
         return _Snapshot(status, state.live, self._accepted)
 

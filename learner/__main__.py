@@ -13,6 +13,7 @@ from typing import Any
 
 from learner.config import LearnerConfig, learner_config
 from wire.errors import UserError, run_main
+from wire.parent import end_with_parent
 
 log = logging.getLogger(__name__)
 
@@ -118,4 +119,5 @@ def _log_to(path: Path) -> None:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     sys.exit(run_main(main))

@@ -209,13 +209,14 @@ class Inbox:
             if not self._asked and all(actor.state != "connected" for actor in self._status.actors):
                 break
             time.sleep(0.005)
+        if self._reader is not None:
+            # Before the writer, who puts the file in order only when nobody else has it open.
+            self._reader.close()
+            self._reader = None
         self._stop = True
         if self._thread is not None:
             self._socket.wake.set()
             self._thread.join()
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
 
     def _ask(self, what: str, act: Callable[[], None]) -> None:
         """Let the thread do something at once; of several askings of one kind only the latest counts."""

@@ -105,7 +105,7 @@ class Trainer:
         return ending
 
     def save(self) -> None:
-        """Checkpoint the learner; put the policy and the summary on disk. Raises StoreError where it does not take them."""
+        """Checkpoint the learner; put the policy and the summary on disk; raises StoreError where that fails."""
         self._checkpointed_s = time.monotonic()
         self._publish()
         with explained(self.run.path, "save"):

@@ -82,8 +82,15 @@ class Writer:
                 self.db.execute("ROLLBACK")
 
     def close(self) -> None:
-        """Close the file and let the next writer in; what was not committed is forgotten."""
+        """Close the file and let the next writer in; what was not committed is forgotten.
+
+        A file that nobody else has open becomes one file again, without SQLite's log and the lock beside it: so it can
+        be copied, and whoever only reads it leaves nothing beside it either.
+        """
         self.rollback()
+        with contextlib.suppress(sqlite3.Error):
+            self.db.execute("PRAGMA busy_timeout = 0")
+            self.db.execute("PRAGMA journal_mode = DELETE")
         self.db.close()
         self._lock.close()
 
@@ -168,19 +175,32 @@ class _Lock:
     """An advisory lock on `<path>.lock`: on the file itself, closing it would drop SQLite's own locks."""
 
     def __init__(self, path: Path) -> None:
-        self._fd = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._path = path.with_name(f"{path.name}.lock")
+        while not self._take(path):
+            os.close(self._fd)
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, str(os.getpid()).encode(), 0)
+
+    def _take(self, path: Path) -> bool:
+        """Lock the file; False where its owner has removed it in the meantime, and the lock is on nothing."""
+        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             owner = os.pread(self._fd, 20, 0).decode(errors="replace") or "another process"
-            self.close()
+            os.close(self._fd)
             raise StoreError(
                 f"{path} is being written by process {owner}; stop that one, or choose another run=<dir>"
             ) from None
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, str(os.getpid()).encode(), 0)
+        try:
+            return os.path.samestat(os.fstat(self._fd), self._path.stat())
+        except FileNotFoundError:
+            return False
 
     def close(self) -> None:
+        """Remove the file, then unlock it: whoever has opened it by now finds that it is gone, and takes a new one."""
+        with contextlib.suppress(OSError):
+            self._path.unlink()
         os.close(self._fd)
 
 

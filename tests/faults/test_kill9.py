@@ -55,7 +55,9 @@ def test_killed_at_random_nothing_is_lost_and_nothing_comes_twice(tmp_path: Path
         archived, lost, duplicated = rooms.check()
     p50_s, p99_s = np.percentile(restarts_s, [50, 99])
     print(f"D1: {KILLS} kills, {archived} steps archived, {lost} lost, {duplicated} duplicated, in order per stream")
-    print(f"D7: learner restarted {len(restarts_s)} times, first new record on disk: p50 {p50_s:.2f} s, p99 {p99_s:.2f} s")
+    print(
+        f"D7: learner restarted {len(restarts_s)} times, first new record on disk: p50 {p50_s:.2f} s, p99 {p99_s:.2f} s"
+    )
     assert (lost, duplicated) == (0, 0)
     assert p99_s <= 2.0
 
@@ -86,7 +88,9 @@ def test_the_environment_alone_arms_a_failpoint():
     assert (passed.returncode, passed.stdout) == (0, b"alive\n")
 
 
-@pytest.mark.parametrize("text", ["before_lunch:1", "before_ack", "before_ack:0", "before_ack:-1", "before_ack:x", ":1"])
+@pytest.mark.parametrize(
+    "text", ["before_lunch:1", "before_ack", "before_ack:0", "before_ack:-1", "before_ack:x", ":1"]
+)
 def test_a_failpoint_that_is_none_is_named_with_those_there_are(text: str):
     with pytest.raises(ValueError, match=rf"must be <point>:<n>, .* after_insert, .* got {text}"):
         failpoints.arm(text)

@@ -57,7 +57,9 @@ def test_a_file_that_was_not_sealed_is_named(folder: Path):
     assert problem_of(folder) == "state/new is unknown"
 
 
-@pytest.mark.parametrize("damage", [truncate, zero, lambda path: path.write_text("[]"), lambda path: path.write_text("")])
+@pytest.mark.parametrize(
+    "damage", [truncate, zero, lambda path: path.write_text("[]"), lambda path: path.write_text("")]
+)
 def test_a_damaged_list_of_digests_is_a_problem_too(damage, folder: Path):
     damage(folder / SEAL)
     assert problem_of(folder) is not None
