@@ -129,7 +129,9 @@ class Uplink:
         if self._snapshot.status.state == "failed" or len(self._handoff) >= HANDOFF_STEPS:
             reason = self._snapshot.status.detail or "the disk is slow"
             raise UplinkError(f"{len(self._handoff)} steps wait for {self._path}: {reason}")
-        if self._snapshot.status.pending_bytes + len(self._handoff) * self._step_bytes >= self._cap_bytes:
+        # This one may be an episode's last, which holds two observations.
+        coming = (len(self._handoff) + 2) * self._step_bytes
+        if self._snapshot.status.pending_bytes + coming > self._cap_bytes:
             raise UplinkError(f"the outbox is full: {self._snapshot.status.room}")
         self._handoff.append(step)
         self._taken += 1
