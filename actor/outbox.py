@@ -153,7 +153,8 @@ class Outbox:
     def unsent(self, after: int, max_records: int, max_bytes: int) -> Iterator[tuple[int, bytes]]:
         """The records that follow `after`, in order, as many as fit both limits."""
         with explained(self.path, "read"):
-            query = "SELECT seq, CAST(body AS BLOB) FROM records WHERE seq > ? ORDER BY seq LIMIT ?"
+            # A damaged file may have lost a body altogether: the learner steps over it by name, as over any damage.
+            query = "SELECT seq, coalesce(CAST(body AS BLOB), x'') FROM records WHERE seq > ? ORDER BY seq LIMIT ?"
             for seq, body in self._db.execute(query, (after, max_records)):
                 max_bytes -= len(body)
                 if max_bytes < 0:

@@ -15,6 +15,7 @@ from wire.errors import UserError
 PAGE_BYTES = 32 << 10
 """Camera images are rows of tens of kilobytes; measured best between 16 and 64 KiB."""
 BUSY_S = 5.0
+_MOUNTS = Path("/proc/self/mounts")
 _NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "glusterfs", "beegfs"}
 _NETWORK_FILE_SYSTEMS |= {"fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.rclone", "fuse.s3fs", "fuse.gcsfuse"}
 
@@ -206,12 +207,11 @@ class _Lock:
 
 def _refuse_network_file_system(path: Path) -> None:
     """Raise StoreError on file systems where WAL's shared memory or the lock would not hold."""
-    mounts = Path("/proc/self/mounts")
-    if not mounts.exists():
+    if not _MOUNTS.exists():
         return
     best = ("", "")
     real = os.path.realpath(path.parent)
-    for line in mounts.read_text(errors="replace").splitlines():
+    for line in _MOUNTS.read_text(errors="replace").splitlines():
         _, point, kind, *_ = line.split(" ")
         point = point.replace("\\040", " ")
         if (real + "/").startswith(point.rstrip("/") + "/") and len(point) >= len(best[0]):
