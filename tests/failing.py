@@ -18,9 +18,11 @@ class Nth:
 
     def __init__(self, n: int) -> None:
         self.left = n
+        self.seen: list[str] = []
 
-    def due(self) -> bool:
+    def due(self, operation: str) -> bool:
         """Count one operation; whether it is the one to fail."""
+        self.seen.append(operation)
         self.left -= 1
         return self.left == 0
 
@@ -35,20 +37,20 @@ def failing_sqlite(nth: Nth, text: str = "disk I/O error") -> Iterator[None]:
     """Connections opened within fail at their Nth statement, whichever it is."""
 
     class Connection(sqlite3.Connection):
-        def _passing(self) -> None:
-            if nth.due():
+        def _passing(self, sql: str) -> None:
+            if nth.due(sql.split()[0]):
                 raise sqlite3.OperationalError(text)
 
         def execute(self, *args: Any) -> sqlite3.Cursor:
-            self._passing()
+            self._passing(args[0])
             return super().execute(*args)
 
         def executemany(self, *args: Any) -> sqlite3.Cursor:
-            self._passing()
+            self._passing(args[0])
             return super().executemany(*args)
 
         def executescript(self, *args: Any) -> sqlite3.Cursor:
-            self._passing()
+            self._passing(args[0])
             return super().executescript(*args)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -60,9 +62,9 @@ def failing_sqlite(nth: Nth, text: str = "disk I/O error") -> Iterator[None]:
 def failing_files(nth: Nth) -> Iterator[None]:
     """Opening, writing, syncing and renaming files fails at the Nth call; a failing write leaves half of its bytes."""
 
-    def wrapped(call: Callable[..., Any]) -> Callable[..., Any]:
+    def wrapped(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def failing(*args: Any, **options: Any) -> Any:
-            if nth.due():
+            if nth.due(name):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             return call(*args, **options)
 
@@ -70,13 +72,13 @@ def failing_files(nth: Nth) -> Iterator[None]:
 
     class File(io.FileIO):
         def write(self, data: Any) -> int:
-            if nth.due():
+            if nth.due("write"):
                 super().write(bytes(data)[: len(data) // 2])
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             return super().write(data)
 
     with pytest.MonkeyPatch.context() as patch:
         for name in ("fsync", "replace", "open"):
-            patch.setattr(os, name, wrapped(getattr(os, name)))
-        patch.setattr(Path, "open", wrapped(lambda path, mode: File(path, mode)))
+            patch.setattr(os, name, wrapped(name, getattr(os, name)))
+        patch.setattr(Path, "open", wrapped("open", lambda path, mode: File(path, mode)))
         yield

@@ -35,7 +35,7 @@ PATIENCE_S = 60.0
 
 
 class Note(NamedTuple):
-    """What an actor knew at one moment, left where its death does not take it."""
+    """What an actor knew, left where its death does not take it."""
 
     stream: str
     accepted: int
@@ -105,6 +105,8 @@ class Cell:
         self.options: dict[str, Any] = {}
         self.make: Callable[[EnvSpec, int], Step] = make_step
         self.processes: dict[str, BaseProcess] = {}
+        self._known: dict[str, Note] = {}
+        self._read: dict[str, int] = {}
 
     def start(self, name: str, fail: str = "") -> None:
         """Start the learner or an actor; `fail` is a failpoint to die at."""
@@ -125,20 +127,33 @@ class Cell:
         for name in names:
             self.processes[name].join()
 
-    def notes(self, name: str) -> list[Note]:
-        """What an actor has noted so far, without a line that its death cut short."""
+    def known(self, name: str) -> Note:
+        """The most that an actor has ever noted, through all its lives; a line that its death cut short is none."""
         path = self.folder / name / "notes"
-        lines = path.read_text().split("\n")[:-1] if path.exists() else []
-        fields = [line.split() for line in lines]
-        return [Note(stream, int(accepted), int(acked), state) for stream, accepted, acked, state in fields]
+        known = self._known.get(name, Note("", 0, 0, ""))
+        if path.exists():
+            with path.open() as file:
+                file.seek(self._read.get(name, 0))
+                lines = file.read().split("\n")[:-1]
+            self._read[name] = self._read.get(name, 0) + sum(len(line) + 1 for line in lines)
+            for line in lines:
+                stream, accepted, acked, state = line.split()
+                assert known.stream in ("", stream), "an actor must keep its stream"
+                known = Note(stream, max(known.accepted, int(accepted)), max(known.acked, int(acked)), state)
+        self._known[name] = known
+        return known
+
+    def accepted(self, name: str) -> int:
+        """The newest step that an actor's outbox has taken."""
+        return self.known(name).accepted
 
     def acked(self, name: str) -> int:
-        """What an actor's learner has said to be on disk."""
-        return max((note.acked for note in self.notes(name)), default=0)
+        """The newest step that an actor's learner has said to be on disk."""
+        return self.known(name).acked
 
     def require_acked_on_disk(self) -> None:
         """The archive, read from outside, has whatever an actor has ever been told that it has."""
-        told = {notes[-1].stream: self.acked(name) for name in self.actors if (notes := self.notes(name))}
+        told = {self.known(name).stream: self.acked(name) for name in self.actors}
         with contextlib.ExitStack() as stack:
             try:
                 store = stack.enter_context(StepStore.read(self.archive))
@@ -155,7 +170,7 @@ class Cell:
             (self.folder / name / "stop").touch()
         for name in self.actors:
             self.processes[name].join(PATIENCE_S)
-            assert self.processes[name].exitcode == 0, (name, self.notes(name)[-1:], self.said(name))
+            assert self.processes[name].exitcode == 0, (name, self.known(name), self.said(name))
         self.processes["learner"].terminate()
         self.processes["learner"].join(PATIENCE_S)
         assert self.processes["learner"].exitcode == 0, self.said("learner")
@@ -171,11 +186,9 @@ class Cell:
             assert store.damaged == 0, store.damage
         lost = 0
         for name in self.actors:
-            notes = self.notes(name)
-            assert len({note.stream for note in notes}) == 1
-            seqs = [row.seq for row in rows if row.stream == notes[0].stream]
+            seqs = [row.seq for row in rows if row.stream == self.known(name).stream]
             assert seqs == sorted(seqs)
-            lost += len(set(range(1, max(note.accepted for note in notes) + 1)) - set(seqs))
+            lost += len(set(range(1, self.accepted(name) + 1)) - set(seqs))
         for row in rows:
             assert_same_step(row.step, self.make(self.spec, row.seq - 1))
         return len(rows), lost, len(rows) - len({(row.stream, row.seq) for row in rows})

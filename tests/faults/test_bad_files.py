@@ -46,7 +46,7 @@ def test_a_second_learner_on_a_run_ends_and_names_the_first(tmp_path: Path):
 def test_a_second_actor_on_an_outbox_ends_and_names_the_first(tmp_path: Path):
     with cell(tmp_path, SPEC) as rooms:
         rooms.start("actor0")
-        until(lambda: rooms.notes("actor0"))
+        until(lambda: rooms.accepted("actor0"))
         first = rooms.processes.pop("actor0")
         rooms.start("actor0")
         rooms.processes["actor0"].join(60)

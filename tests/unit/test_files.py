@@ -36,13 +36,11 @@ def nth_passes(path: Path) -> bool:
     return True
 
 
-def test_a_file_is_new_only_after_it_is_synced(tmp_path: Path):
-    path = tmp_path / "policy.weights"
-    path.write_bytes(OLD)
-    # Opening, writing and then the sync: it is the third that fails.
-    with failing_files(Nth(3)), pytest.raises(OSError, match="No space left"):
-        write_atomically(path, NEW)
-    assert path.read_bytes() == OLD
+def test_a_file_is_synced_before_it_gets_its_name_and_its_folder_after(tmp_path: Path):
+    nth = Nth(1000)
+    with failing_files(nth):
+        write_atomically(tmp_path / "policy.weights", NEW)
+    assert nth.seen == ["open", "write", "fsync", "replace", "open", "fsync"]
 
 
 def test_the_remains_of_a_killed_write_are_in_nobodys_way(tmp_path: Path):
