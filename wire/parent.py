@@ -8,7 +8,7 @@ import time
 
 VARIABLE = "HANDRAIL_DOOR"
 """In a room's environment: the number of the descriptor on which it hears that its front door is gone."""
-GRACE_S = 10.0
+GRACE_S = 30.0
 """For a room to put everything on disk. Nobody waits for it, so it may take longer than after a Ctrl-C."""
 
 

@@ -183,7 +183,7 @@ def test_a_front_door_that_is_killed_leaves_no_room_running_and_nothing_undone(s
     began_s = time.monotonic()
     command.process.kill()
     while any(alive(pid) for pid in rooms):
-        assert time.monotonic() - began_s < 20, "a room outlived its front door"
+        assert time.monotonic() - began_s < 60, "a room outlived its front door"
         time.sleep(0.05)
     print(f"D1: front door killed, its rooms ended orderly after {time.monotonic() - began_s:.1f} s")
     # They were not killed either: the actor has left its note, the learner its summary.

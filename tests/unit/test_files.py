@@ -3,7 +3,6 @@
 import itertools
 from pathlib import Path
 
-import pytest
 from failing import Nth, failing_files
 
 from wire.files import write_atomically
