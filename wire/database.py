@@ -179,8 +179,10 @@ class _Lock:
         self._path = path.with_name(f"{path.name}.lock")
         while not self._take(path):
             os.close(self._fd)
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, str(os.getpid()).encode(), 0)
+        # The number is a courtesy to whoever comes second; a disk without room for it shall not be what stops us.
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, str(os.getpid()).encode(), 0)
 
     def _take(self, path: Path) -> bool:
         """Lock the file; False where its owner has removed it in the meantime, and the lock is on nothing."""
@@ -188,7 +190,7 @@ class _Lock:
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            owner = os.pread(self._fd, 20, 0).decode(errors="replace") or "another process"
+            owner = os.pread(self._fd, 20, 0).decode(errors="replace") or "another, of unknown number"
             os.close(self._fd)
             raise StoreError(
                 f"{path} is being written by process {owner}; stop that one, or choose another run=<dir>"

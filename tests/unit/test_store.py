@@ -232,6 +232,19 @@ def test_a_lock_that_its_owner_removes_while_another_opens_it_is_no_lock(path: P
     second.close()
 
 
+def test_a_disk_without_room_for_the_owners_number_can_still_be_locked(path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(database.os, "pwrite", full)
+        store = StepStore.open(path, SPEC)
+    with pytest.raises(StoreError, match="written by process another, of unknown number; stop"):
+        StepStore.open(path, SPEC)
+    store.close()
+    StepStore.open(path, SPEC).close()
+
+
 def test_the_lock_of_a_killed_writer_is_gone(path: Path):
     code = (
         "import sys, os, signal; from pathlib import Path; from wire.store import StepStore;"
