@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help sim test check format setup hooks clean
+.PHONY: help sim test faults soak check format setup hooks clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,6 +16,8 @@ PYTHON ?=
 ARGS ?=
 # Whole files go to one worker, so that module fixtures (a MuJoCo model, a jitted step) are built once; 0: in-process.
 WORKERS ?= 2
+# Of `make soak`; 60 every night, 1440 before a release.
+MINUTES ?= 5
 
 help:  ## this text
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -28,6 +30,13 @@ sim: $(VENV)/.installed-sim $(VENV)/rendering.env  ## install, then watch a simu
 
 test: $(VENV)/.installed-dev $(VENV)/rendering.env  ## run the tests
 	@$(RENDERING) exec $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+
+faults: $(VENV)/.installed-dev $(VENV)/rendering.env  ## kill, cut, tear and fuzz a thousand times more often than `make test` does: an hour or two
+	@$(RENDERING) HANDRAIL_FAULTS=nightly exec $(BIN)/python -m pytest --numprocesses 0 -s $(ARGS) \
+	    $(wildcard tests/faults tests/fuzz)
+
+soak: $(VENV)/.installed-dev  ## the link for MINUTES=5 on end: memory, descriptors, threads and disk stay as they are
+	@PYTHONPATH=. exec $(BIN)/python tests/soak/soak.py --minutes $(MINUTES)
 
 check: $(VENV)/.installed-dev  ## style, types and import directions, in under a minute
 	@$(BIN)/ruff check

@@ -10,6 +10,7 @@ import msgspec
 
 from actor.config import ActorConfig, DemosConfig, EvalConfig
 from wire.errors import UserError, run_main
+from wire.parent import end_with_parent
 
 Config = TypeVar("Config")
 
@@ -44,4 +45,5 @@ def _read(path: Path, kind: type[Config]) -> Config:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     sys.exit(run_main(main))

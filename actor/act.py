@@ -3,7 +3,6 @@
 import itertools
 import json
 import logging
-import time
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +12,17 @@ from actor.human import Channel, Nobody, ScriptedCorrector
 from actor.loop import CellEnv, Pace, run_episode
 from actor.pacing import ClockPace, LearnerPace
 from actor.policy import PolicySlot
+from actor.room import wait_for_room, warn_of_shortage
 from actor.uplink import Uplink
 from envs.guard import Guard
 from envs.make import make_env
 from wire.errors import UserError
+from wire.files import write_atomically
 from wire.keys import actor_keys
 
 log = logging.getLogger(__name__)
 
 _FIRST_WEIGHTS_S = 0.2
-_ROOM_S = 0.1
 _FLUSH_S = 3.0
 _OVER = ("finished", "refused", "failed")
 """States of the link in which there is no point in going on."""
@@ -40,8 +40,10 @@ def act(config: ActorConfig) -> int:
             keys=None if config.keys is None else actor_keys(Path(config.keys), config.key),
             insecure=config.insecure,
             on_weights=lambda data, version: policy.offer(data),
+            cap_bytes=config.outbox_cap_bytes,
         )
         uplink.start()
+        warn_of_shortage(env.wire_spec, cap_bytes=config.outbox_cap_bytes, outbox=Path(config.outbox))
         try:
             _run(config, env, policy, uplink)
         finally:
@@ -61,13 +63,14 @@ def _run(config: ActorConfig, env: CellEnv, policy: PolicySlot, uplink: Uplink) 
     human, guard = _human(config, env), Guard(env.limits)
 
     def stopped() -> bool:
-        return uplink.status.state in _OVER
+        status = uplink.status
+        return status.state in _OVER or status.full
 
     _wait_for_weights(policy, uplink, config.learner)
     for episode in itertools.count(uplink.next_episode):
-        if stopped():
+        wait_for_room(lambda: uplink.status, env.hold, _OVER)
+        if uplink.status.state in _OVER:
             break
-        _wait_for_room(uplink)
         # Seed and episode number decide the episode, so a resumed run goes on where an uninterrupted one would be.
         seed = int(np.random.SeedSequence([config.seed, episode]).generate_state(1)[0])
         success = run_episode(
@@ -106,16 +109,8 @@ def _wait_for_weights(policy: PolicySlot, uplink: Uplink, learner: str) -> None:
             said = text
 
 
-def _wait_for_room(uplink: Uplink) -> None:
-    """Pause between episodes while the outbox is nearly full: never a silent drop."""
-    if uplink.status.nearly_full:
-        log.error("the outbox is at 90 %% of its cap; paused until the learner takes steps")
-        while uplink.status.nearly_full and uplink.status.state not in _OVER:
-            time.sleep(_ROOM_S)
-
-
 def _note_production(config: ActorConfig, uplink: Uplink) -> None:
     """Leave the number of steps ever produced beside the outbox, for the run's summary."""
     status = uplink.status
     facts = {"stream": uplink.stream, "produced": status.appended, "unacked": status.unacked, "refused": status.refused}
-    Path(config.outbox).with_suffix(".json").write_text(json.dumps(facts) + "\n")
+    write_atomically(Path(config.outbox).with_suffix(".json"), (json.dumps(facts) + "\n").encode())

@@ -23,6 +23,8 @@ class ActorConfig:
     """Which of them is ours; None: the only one."""
     outbox: str = "outbox.sqlite"
     """File in which steps wait until the learner has them on its disk."""
+    outbox_cap_gb: float = 100.0
+    """The most that waits there, in 10^9 bytes: at 90 % the robot pauses after the episode, at 100 % at once."""
     human: str = "none"
     """Who may take over: none, or script (the task's scripted corrector)."""
     pace: str = "learner"
@@ -37,8 +39,15 @@ class ActorConfig:
         one_of("pace", self.pace, PACES)
         if self.max_lead_steps < 1:
             raise ValueError(f"actor.max_lead_steps must be >= 1, got {self.max_lead_steps}")
+        if not 0.1 <= self.outbox_cap_gb <= 1e6:
+            raise ValueError(f"actor.outbox_cap_gb must be in 0.1..1e6, got {self.outbox_cap_gb}")
         if self.seed < 0:
             raise ValueError(f"seed must be >= 0, got {self.seed}")
+
+    @property
+    def outbox_cap_bytes(self) -> int:
+        """The cap in bytes."""
+        return int(self.outbox_cap_gb * 1e9)
 
 
 @dataclass(frozen=True, kw_only=True)

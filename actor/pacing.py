@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from actor.uplink import LinkStatus
+from actor.status import LinkStatus
 
 log = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 from actor.outbox import CAP_BYTES, Outbox
+from actor.status import LinkStatus
 from wire import link
 from wire.actor_link import ActorLink
 from wire.codec import encode_spec
@@ -28,7 +28,8 @@ HANDOFF_STEPS = 512
 """At 20 Hz, 25 s of a disk that does not answer; two-camera steps then hold about 80 MB."""
 _BATCH = 16
 _TICK_S = 0.1
-_SYNC_S = 1.0
+_SYNC_S = 0.5
+"""A power cut takes at most a second of steps; half of it is for a busy disk."""
 _FORGET_S = 0.25
 _RETRY_S = 0.5
 _GOODBYE_S = 0.5
@@ -36,26 +37,6 @@ _GOODBYE_S = 0.5
 
 class UplinkError(UserError, RuntimeError):
     """A step cannot be taken: the disk has not answered for long, or the thread has died."""
-
-
-@dataclasses.dataclass(frozen=True)
-class LinkStatus:
-    """One moment of the uplink, safe to keep."""
-
-    state: Literal["connecting", "connected", "away", "refused", "finished", "failed"]
-    unacked: int
-    """Steps that the learner has not yet confirmed to be on its disk."""
-    pending_bytes: int
-    backlog: int
-    """How many archived steps, of all actors, training has yet to consume."""
-    acked_seq: int
-    appended: int
-    """How many steps this stream has ever taken, earlier processes included."""
-    refused: int
-    """Steps that could not be encoded or that the learner rejected; `detail` and the log name them."""
-    nearly_full: bool
-    """The outbox is at 90 % of its cap: pause at the end of the episode."""
-    detail: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +78,7 @@ class Uplink:
         self._path = outbox_path
         self._spec = spec
         self._keys = keys
+        self._step_bytes = spec.step_bytes()
         self._insecure = insecure
         self._on_weights = on_weights
         self._cap_bytes = cap_bytes
@@ -142,7 +124,8 @@ class Uplink:
 
         Raises:
             SpecMismatch: The step is not of the spec, e.g. holds a NaN; it was not taken.
-            UplinkError: Too many steps wait for the disk, or the thread has died; the step was not taken.
+            UplinkError: Too many steps wait for the disk, the outbox is at its cap, or the thread has died; the step
+                was not taken. Whoever stops where `status.full` says so never meets the first two.
         """
         problem = self._spec.step_problem(step)
         if problem is not None:
@@ -150,6 +133,10 @@ class Uplink:
         if self._snapshot.status.state == "failed" or len(self._handoff) >= HANDOFF_STEPS:
             reason = self._snapshot.status.detail or "the disk is slow"
             raise UplinkError(f"{len(self._handoff)} steps wait for {self._path}: {reason}")
+        # This one may be an episode's last, which holds two observations.
+        coming = (len(self._handoff) + 2) * self._step_bytes
+        if self._snapshot.status.pending_bytes + coming > self._cap_bytes:
+            raise UplinkError(f"the outbox is full: {self._snapshot.status.room}")
         self._handoff.append(step)
         self._taken += 1
         self._bell.ring()
@@ -160,7 +147,13 @@ class Uplink:
         snapshot, taken = self._snapshot, self._taken
         waiting = taken - snapshot.taken
         return dataclasses.replace(
-            snapshot.status, unacked=snapshot.status.unacked + waiting, appended=snapshot.status.appended + waiting
+            snapshot.status,
+            unacked=snapshot.status.unacked + waiting,
+            waiting=waiting,
+            # A disk that takes nothing counts as a full one, long before memory ends too.
+            nearly_full=snapshot.status.nearly_full or waiting > HANDOFF_STEPS // 2,
+            full=snapshot.status.full or waiting > HANDOFF_STEPS // 2,
+            appended=snapshot.status.appended + waiting,
         )
 
     def flush(self, timeout_s: float) -> bool:
@@ -276,16 +269,20 @@ class Uplink:
 
     def _look(self) -> _Snapshot:
         state, outbox = self._link, self._outbox
+        trouble = next(iter(self._trouble.values()), "")
         status = LinkStatus(
             state=state.state,
             unacked=outbox.pending,
+            waiting=0,
             pending_bytes=outbox.pending_bytes,
             backlog=state.backlog,
             acked_seq=state.acked_seq,
             appended=self._appended_before + self._accepted - self._refused,
             refused=self._refused + state.rejected,
             nearly_full=outbox.nearly_full,
-            detail=next(iter(self._trouble.values()), self._socket.trouble or state.detail),
+            full=outbox.full,
+            room=trouble or outbox.room,
+            detail=trouble or self._socket.trouble or state.detail,
         )
         return _Snapshot(status, state.live, self._accepted)
 

@@ -14,6 +14,8 @@ from typing import IO, Any
 
 from handrail.rendering import rendering_env
 from wire.errors import UserError
+from wire.files import write_atomically
+from wire.parent import Door
 
 STOP_S = 5.0
 """How long rooms have to put everything on disk after they were asked to stop."""
@@ -27,12 +29,13 @@ class Rooms:
 
     def __init__(self) -> None:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._door = Door()
 
     def start(self, name: str, arguments: list[str], *, log: Path | None = None) -> None:
         """Start `python -m <arguments>`; its output goes to `log`, or to this terminal."""
         with contextlib.ExitStack() as stack:
             output = None if log is None else stack.enter_context(log.open("ab"))
-            self._processes[name] = _start(arguments, output)
+            self._processes[name] = _start(arguments, output, self._door)
 
     def wait(self) -> tuple[str, int]:
         """Wait until one room ends; its name and exit code, which is 1 where a signal killed it."""
@@ -67,6 +70,7 @@ class Rooms:
             for process in self._processes.values():
                 process.kill()
                 process.wait()
+            self._door.close()
 
 
 @contextlib.contextmanager
@@ -89,7 +93,7 @@ def run_room(arguments: list[str]) -> int:
             return INTERRUPTED
 
 
-def _start(arguments: list[str], output: IO[bytes] | None) -> "subprocess.Popen[bytes]":
+def _start(arguments: list[str], output: IO[bytes] | None, door: Door) -> "subprocess.Popen[bytes]":
     # A group of its own, so that Ctrl-C reaches the front door alone and rooms are stopped in order. Not a session:
     # Linux gives each session an equal share of the processor, and the learner's niceness would count for nothing.
     return subprocess.Popen(
@@ -97,7 +101,8 @@ def _start(arguments: list[str], output: IO[bytes] | None) -> "subprocess.Popen[
         stdout=output,
         stderr=output,
         process_group=0,
-        env={**os.environ, **rendering_env()},
+        pass_fds=(door.end,),
+        env={**os.environ, **rendering_env(), **door.environment()},
     )
 
 
@@ -112,7 +117,7 @@ def write_json(path: Path, values: Any) -> Path:
     """Write a configuration where a room will read it; returns the path."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(values, indent=2) + "\n")
+        write_atomically(path, (json.dumps(values, indent=2) + "\n").encode())
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}; name another folder") from error
     return path

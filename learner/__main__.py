@@ -15,6 +15,7 @@ from typing import Any
 from learner.config import LearnerConfig, learner_config
 from wire.allowed import learner_keys
 from wire.errors import UserError, run_main
+from wire.parent import end_with_parent
 from wire.specs import EnvSpec
 
 log = logging.getLogger(__name__)
@@ -138,4 +139,5 @@ def _log_to(path: Path) -> None:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     sys.exit(run_main(main))

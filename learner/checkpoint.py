@@ -1,6 +1,10 @@
-"""The learner's state on disk, through Orbax: atomic, the last two kept, resumable."""
+"""The learner's state on disk, through Orbax: the last two kept, each sealed, so that a torn one is never believed."""
 
 import dataclasses
+import logging
+import shutil
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,29 +12,61 @@ import jax
 import orbax.checkpoint as ocp
 
 from learner.limiter import RateLimiter
+from learner.seal import is_sealed, problem_of, seal
+from wire import failpoints
+from wire.database import StoreError
 from wire.errors import UserError
+
+log = logging.getLogger(__name__)
+
+Restored = tuple[Any, RateLimiter, int]
 
 
 class Checkpointer:
     """Saves and restores agent state and counters of one run."""
 
-    def __init__(self, run: Path) -> None:
-        options = ocp.CheckpointManagerOptions(max_to_keep=2, create=True)
-        self._manager = ocp.CheckpointManager((run / "checkpoints").absolute(), options=options)
+    def __init__(self, run: Path, say: Callable[[str], None] = lambda text: None) -> None:
+        """Open the run's checkpoints; `say` is told what a person must know."""
+        self._folder = (run / "checkpoints").absolute()
+        self._torn_folder = (run / "checkpoints.torn").absolute()
+        self._say = say
+        self._problem = ""
+        self._sealer: threading.Thread | None = None
+        self._manager = self._open()
+
+    def _open(self) -> ocp.CheckpointManager:
+        return ocp.CheckpointManager(
+            self._folder, options=ocp.CheckpointManagerOptions(max_to_keep=2, create=True, cleanup_tmp_directories=True)
+        )
 
     def save(self, state: Any, limiter: RateLimiter, *, fingerprint: str, version: int) -> None:
-        """Write a checkpoint named by the update blocks done; an existing one of that name stays."""
+        """Begin to write a checkpoint named by the update blocks done; an existing one of that name stays.
+
+        Raises:
+            StoreError: The disk did not take it, or the one before it; those that were whole still are.
+        """
+        self._finish()
         if limiter.settled in self._manager.all_steps():
             return
         counters = dataclasses.asdict(limiter) | {"fingerprint": fingerprint, "version": version}
         counters["shapes"] = _shapes(state)
-        self._manager.save(
-            limiter.settled,
-            args=ocp.args.Composite(state=ocp.args.StandardSave(state), counters=ocp.args.JsonSave(counters)),
-        )
+        step = limiter.settled
+        try:
+            self._manager.save(
+                step, args=ocp.args.Composite(state=ocp.args.StandardSave(state), counters=ocp.args.JsonSave(counters))
+            )
+        except Exception as error:
+            self._problem = str(error)
+            self._finish()
+        failpoints.passing("mid_checkpoint")
+        self._sealer = threading.Thread(target=self._seal, args=(step,), name="checkpoint")
+        self._sealer.start()
 
-    def restore(self, template: Any, *, fingerprint: str) -> tuple[Any, RateLimiter, int] | None:
-        """The newest checkpoint as (state, limiter, weights version), or None where the run has none.
+    def restore(self, template: Any, *, fingerprint: str) -> Restored | None:
+        """The newest whole checkpoint as (state, limiter, weights version), or None where the run has none.
+
+        A torn one is moved aside and said to be torn. One that was never sealed (its writer was killed, or is older
+        than seals are) is used only where there is no better one, and only if it can be read.
 
         Args:
             template: A state of the shapes to restore into.
@@ -39,9 +75,43 @@ class Checkpointer:
         Raises:
             UserError: The checkpoint belongs to another environment or another network.
         """
-        step = self._manager.latest_step()
-        if step is None:
-            return None
+        steps = sorted(self._manager.all_steps(), reverse=True)
+        sealed = [step for step in steps if is_sealed(self._folder / str(step))]
+        for step in (*sealed, *(step for step in steps if step not in sealed)):
+            problem, restored = self._try(step, template, fingerprint, sealed=step in sealed)
+            if restored is not None:
+                # Orbax saves only what is newer than the newest it knows: those that were passed over must go.
+                for later in [later for later in self._manager.all_steps() if later > step]:
+                    self._put_aside(later, "was not finished")
+                return restored
+            self._put_aside(step, f"is torn ({problem})")
+        if steps:
+            self._tell("no checkpoint of this run is whole: training begins again, from all steps in the archive")
+        return None
+
+    def close(self) -> None:
+        """Wait until everything is on disk; raises StoreError where the disk did not take it."""
+        try:
+            self._finish()
+        finally:
+            self._manager.close()
+
+    def _try(self, step: int, template: Any, fingerprint: str, *, sealed: bool) -> tuple[str | None, Restored | None]:
+        """What is wrong with a checkpoint, or what it holds."""
+        problem = problem_of(self._folder / str(step)) if sealed else None
+        if problem is not None:
+            return problem, None
+        try:
+            return None, self._read(step, template, fingerprint)
+        except UserError:
+            raise
+        except Exception as error:
+            if sealed:
+                raise
+            # Whatever Orbax stumbles over in files that nobody vouches for.
+            return str(error).partition("\n")[0], None
+
+    def _read(self, step: int, template: Any, fingerprint: str) -> Restored:
         counters = self._manager.restore(step, args=ocp.args.Composite(counters=ocp.args.JsonRestore()))["counters"]
         if counters["fingerprint"] != fingerprint:
             raise UserError(
@@ -61,10 +131,38 @@ class Checkpointer:
         limiter = RateLimiter(counters["arrived"], counters["done"], counters["waived"])
         return restored["state"], limiter, int(counters["version"])
 
-    def close(self) -> None:
-        """Wait until everything is on disk."""
-        self._manager.wait_until_finished()
-        self._manager.close()
+    def _seal(self, step: int) -> None:
+        """In a thread of its own: wait for Orbax, which writes in the background, then seal what it wrote."""
+        try:
+            self._manager.wait_until_finished()
+            failpoints.passing("before_digest")
+            seal(self._folder / str(step))
+        except Exception as error:
+            self._problem = str(error)
+
+    def _finish(self) -> None:
+        """Wait for the save before this one; raises StoreError where it failed."""
+        if self._sealer is not None:
+            self._sealer.join()
+            self._sealer = None
+        if self._problem:
+            problem, self._problem = self._problem.partition("\n")[0], ""
+            # Orbax counts the failed one among those to keep, and on a full disk its remains are in the way.
+            self._manager.close()
+            self._manager = self._open()
+            raise StoreError(f"cannot write a checkpoint to {self._folder}: {problem}; make room on the disk")
+
+    def _put_aside(self, step: int, problem: str) -> None:
+        aside = self._torn_folder / str(step)
+        shutil.rmtree(aside, ignore_errors=True)
+        self._torn_folder.mkdir(exist_ok=True)
+        (self._folder / str(step)).rename(aside)
+        self._manager.reload()
+        self._tell(f"checkpoint {step} {problem} and was moved to {aside}; the one before it is used")
+
+    def _tell(self, text: str) -> None:
+        log.error("%s", text)
+        self._say(f"warning: {text}")
 
 
 def _shapes(state: Any) -> dict[str, list[int]]:

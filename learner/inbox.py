@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from wire import failpoints
 from wire.allowed import LearnerKeys
 from wire.codec import LIMITS, DecodeError, decode_step
 from wire.errors import UserError
@@ -215,13 +216,14 @@ class Inbox:
             if not self._asked and all(actor.state != "connected" for actor in self._status.actors):
                 break
             time.sleep(0.005)
+        if self._reader is not None:
+            # Before the writer, who puts the file in order only when nobody else has it open.
+            self._reader.close()
+            self._reader = None
         self._stop = True
         if self._thread is not None:
             self._socket.wake.set()
             self._thread.join()
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
 
     def _ask(self, what: str, act: Callable[[], None]) -> None:
         """Let the thread do something at once; of several askings of one kind only the latest counts."""
@@ -327,6 +329,7 @@ class Inbox:
                 self._recent_bytes -= self._recent.popleft()[1]
             self._committed_row = self._waiting[-1][0].row
         self._waiting = []
+        failpoints.passing("before_ack")
 
     def _undone(self, error: StoreError) -> None:
         log.error("archive does not take steps: %s", error)

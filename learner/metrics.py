@@ -1,10 +1,17 @@
 """Where numbers go: a plain JSONL file always, TensorBoard by default, Weights & Biases on request."""
 
 import json
+import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
 from wire.errors import UserError
+
+log = logging.getLogger(__name__)
+
+SPARE_BYTES = 16 << 20
+"""With less than this free on the disk nothing is written: steps and checkpoints need the room, numbers do not."""
 
 
 class MetricsWriter:
@@ -12,6 +19,8 @@ class MetricsWriter:
 
     def __init__(self, run: Path, *, tensorboard: bool, wandb: bool) -> None:
         self._file = (run / "metrics.jsonl").open("a", buffering=1)
+        self._run = run
+        self._full = False
         self._tensorboard: Any = None
         self._wandb: Any = None
         if tensorboard:
@@ -22,7 +31,14 @@ class MetricsWriter:
             self._wandb = _start_wandb(run)
 
     def write(self, env_steps: int, numbers: dict[str, float]) -> None:
-        """Append one line; keys are namespaced, e.g. critic/loss."""
+        """Append one line; keys are namespaced, e.g. critic/loss. Where the disk is full the line is left out."""
+        # Asked for, not waited for: TensorBoard's thread would die of the error, and whoever writes next would hang.
+        full = shutil.disk_usage(self._run).free < SPARE_BYTES
+        if full and not self._full:
+            log.warning("the disk of %s is full: no metrics are written", self._run)
+        self._full = full
+        if full:
+            return
         self._file.write(json.dumps({"env_steps": env_steps, **numbers}) + "\n")
         if self._tensorboard is not None:
             for name, value in numbers.items():

@@ -24,6 +24,8 @@ from learner.publisher import POLICY_FILE, encode_policy
 from learner.replay import Replay
 from learner.run import Run
 from learner.summary import summarise, write_summary
+from wire import failpoints
+from wire.database import StoreError, explained
 from wire.files import write_atomically
 from wire.specs import EnvSpec
 from wire.store import Row, StepStore
@@ -56,12 +58,12 @@ class Trainer:
         self._fitted = False
         self._metrics: Metrics = {}
         self._writer = MetricsWriter(run.path, tensorboard=config.tensorboard, wandb=config.wandb)
-        self._checkpoints = Checkpointer(run.path)
+        self._checkpoints = Checkpointer(run.path, console.say)
         self._started_s = self._checkpointed_s = time.monotonic()
         self._pace = (self._started_s, 0)
         self._settled_before = 0
         self._gradient_rate = 0.0
-        self._warning = ""
+        self._warning = self._disk_warning = ""
 
     def recall(self, demos: StepStore | None, archived: StepStore | None) -> None:
         """Fill the replay from demonstrations and from this run's own archive, and restore the newest checkpoint."""
@@ -99,16 +101,18 @@ class Trainer:
             self.inbox.set_trained(self.inbox.drained_row - self.limiter.debt)
             self.console.show(self._snapshot())
             if time.monotonic() - self._checkpointed_s > self.config.checkpoint_period_s:
-                self.save()
+                self._save_if_possible()
         return ending
 
     def save(self) -> None:
-        """Checkpoint the learner; put the policy and the summary on disk."""
+        """Checkpoint the learner; put the policy and the summary on disk; raises StoreError where that fails."""
         self._checkpointed_s = time.monotonic()
         self._publish()
-        self._checkpoints.save(self._state, self.limiter, fingerprint=self.spec.fingerprint(), version=self.version)
-        write_atomically(self.run.path / POLICY_FILE, self._policy_bytes)
-        self._summarise()
+        with explained(self.run.path, "save"):
+            self._checkpoints.save(self._state, self.limiter, fingerprint=self.spec.fingerprint(), version=self.version)
+            failpoints.passing("mid_publish")
+            write_atomically(self.run.path / POLICY_FILE, self._policy_bytes)
+            self._summarise()
 
     def close(self) -> None:
         """Count what the actors handed over last, write the summary and draw the curve; call `save` first."""
@@ -120,6 +124,15 @@ class Trainer:
         self._writer.close()
         title = f"{self.spec.task}, {self.config.agent.name}, seed {self.config.seed}"
         plot_run(self.progress, self.run.path / "success.png", title)
+
+    def _save_if_possible(self) -> None:
+        """What is learned is in memory, what it is learned from in the archive: a full disk is no reason to stop."""
+        self._disk_warning = ""
+        try:
+            self.save()
+        except StoreError as error:
+            log.error("%s", error)
+            self._disk_warning = f"{error}; training goes on, tried again in {self.config.checkpoint_period_s:.0f} s"
 
     def _summarise(self) -> None:
         status = self.inbox.status
@@ -239,7 +252,7 @@ class Trainer:
             gradient_steps_per_s=self._gradient_rate,
             link=_link_text(self.inbox),
             eta_s=(self.config.steps - settled) / rate if rate > 0 else None,
-            warning=self._warning,
+            warning=self._disk_warning or self._warning,
         )
 
 

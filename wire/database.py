@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
+from wire import failpoints
 from wire.errors import UserError
 
 PAGE_BYTES = 16 << 10
 """Camera images are rows of tens of kilobytes. One of 128x128 pixels takes 1.04 of its size here, 1.33 with 32 KiB."""
 BUSY_S = 5.0
+_MOUNTS = Path("/proc/self/mounts")
 _NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "glusterfs", "beegfs"}
 _NETWORK_FILE_SYSTEMS |= {"fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.rclone", "fuse.s3fs", "fuse.gcsfuse"}
 
@@ -66,7 +68,9 @@ class Writer:
         with explained(self.path, "write"):
             try:
                 if self.db.in_transaction:
+                    failpoints.passing("before_commit")
                     self.db.execute("COMMIT")
+                    failpoints.passing("after_commit")
             except sqlite3.Error:
                 self.rollback()
                 raise
@@ -79,8 +83,15 @@ class Writer:
                 self.db.execute("ROLLBACK")
 
     def close(self) -> None:
-        """Close the file and let the next writer in; what was not committed is forgotten."""
+        """Close the file and let the next writer in; what was not committed is forgotten.
+
+        A file that nobody else has open becomes one file again, without SQLite's log and the lock beside it: so it can
+        be copied, and whoever only reads it leaves nothing beside it either.
+        """
         self.rollback()
+        with contextlib.suppress(sqlite3.Error):
+            self.db.execute("PRAGMA busy_timeout = 0")
+            self.db.execute("PRAGMA journal_mode = DELETE")
         self.db.close()
         self._lock.close()
 
@@ -123,7 +134,7 @@ def explained(path: Path, verb: str) -> Iterator[None]:
         cure = "check the disk and the permissions"
         if "not a database" in text or "malformed" in text:
             cure = "it is damaged or no SQLite file: move it away, or restore it from a copy"
-        elif "full" in text:
+        elif "full" in text or "No space left" in text:
             cure = "make room on the disk; nothing that was confirmed is lost"
         raise StoreError(f"cannot {verb} {path}: {text}; {cure}") from error
 
@@ -140,7 +151,9 @@ def _prepare(db: sqlite3.Connection, path: Path, kind: Kind, synchronous: str) -
     if new:
         # The header's kind and format are part of the transaction: a killed creation leaves an empty file.
         header = f"PRAGMA application_id = {kind.application_id}; PRAGMA user_version = {kind.format};"
-        db.executescript(f"BEGIN IMMEDIATE; {header} {kind.schema} COMMIT;")
+        db.executescript(f"BEGIN IMMEDIATE; {header} {kind.schema}")
+        failpoints.passing("before_create")
+        db.execute("COMMIT")
 
 
 def _check_kind(db: sqlite3.Connection, path: Path, kind: Kind, *, may_be_empty: bool = False) -> bool:
@@ -165,30 +178,44 @@ class _Lock:
     """An advisory lock on `<path>.lock`: on the file itself, closing it would drop SQLite's own locks."""
 
     def __init__(self, path: Path) -> None:
-        self._fd = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._path = path.with_name(f"{path.name}.lock")
+        while not self._take(path):
+            os.close(self._fd)
+        # The number is a courtesy to whoever comes second; a disk without room for it shall not be what stops us.
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, str(os.getpid()).encode(), 0)
+
+    def _take(self, path: Path) -> bool:
+        """Lock the file; False where its owner has removed it in the meantime, and the lock is on nothing."""
+        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            owner = os.pread(self._fd, 20, 0).decode(errors="replace") or "another process"
-            self.close()
+            owner = os.pread(self._fd, 20, 0).decode(errors="replace") or "another, of unknown number"
+            os.close(self._fd)
             raise StoreError(
                 f"{path} is being written by process {owner}; stop that one, or choose another run=<dir>"
             ) from None
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, str(os.getpid()).encode(), 0)
+        try:
+            return os.path.samestat(os.fstat(self._fd), self._path.stat())
+        except FileNotFoundError:
+            return False
 
     def close(self) -> None:
+        """Remove the file, then unlock it: whoever has opened it by now finds that it is gone, and takes a new one."""
+        with contextlib.suppress(OSError):
+            self._path.unlink()
         os.close(self._fd)
 
 
 def _refuse_network_file_system(path: Path) -> None:
     """Raise StoreError on file systems where WAL's shared memory or the lock would not hold."""
-    mounts = Path("/proc/self/mounts")
-    if not mounts.exists():
+    if not _MOUNTS.exists():
         return
     best = ("", "")
     real = os.path.realpath(path.parent)
-    for line in mounts.read_text(errors="replace").splitlines():
+    for line in _MOUNTS.read_text(errors="replace").splitlines():
         _, point, kind, *_ = line.split(" ")
         point = point.replace("\\040", " ")
         if (real + "/").startswith(point.rstrip("/") + "/") and len(point) >= len(best[0]):

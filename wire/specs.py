@@ -59,6 +59,11 @@ class EnvSpec(msgspec.Struct, frozen=True, kw_only=True):
     return_bounds: tuple[float, float] | None = None
     """Lowest and highest return possible, where the reward's definition fixes them."""
 
+    def step_bytes(self) -> int:
+        """About what a step takes on disk; an episode's last one, which holds two observations, takes twice that."""
+        arrays = [*self.observation.values(), self.action, self.action]
+        return 512 + sum(math.prod(array.shape) * np.dtype(array.dtype).itemsize for array in arrays)
+
     def fingerprint(self) -> str:
         """Sixteen hex digits that are equal exactly where the specs are equal."""
         return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()[:16]

@@ -11,6 +11,7 @@ from typing import NamedTuple, Self
 import msgspec
 import numpy as np
 
+from wire import failpoints
 from wire.codec import DecodeError, decode_spec, decode_step, encode_spec, encode_step
 from wire.database import Kind, StoreError, Writer, explained, open_reader
 from wire.specs import EnvSpec, SpecMismatch
@@ -185,6 +186,7 @@ class StepStore:
         if step.ended:
             db.execute(_INSERT_EPISODE, {"stream": stream, "episode": step.episode, "seq": seq, "t": step.t})
         self._newest = row
+        failpoints.passing("after_insert")
         return True
 
     def commit(self) -> None:

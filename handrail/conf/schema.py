@@ -44,6 +44,7 @@ class ActorKeys:
 
     pace: str = "learner"
     max_lead_steps: int = 8
+    outbox_cap_gb: float = 100.0
 
 
 @dataclass

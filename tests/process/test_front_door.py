@@ -172,3 +172,20 @@ def test_what_does_not_fit_the_learner_is_refused_with_both_sides_and_the_cure(s
 
     assert again.ends() == 2
     assert "error: demos.sqlite exists already; name another file, or move it away" in again.said
+
+
+def test_a_front_door_that_is_killed_leaves_no_room_running_and_nothing_undone(start: Start, tmp_path: Path):
+    run = tmp_path / "r"
+    command = start("sim", *SMALL, "run=r", "steps=1000000", "demos=none", "eval_episodes=2")
+    until(lambda: len(archived(run)) > 40, command)
+    rooms = command.rooms()
+    assert len(rooms) == 2
+    began_s = time.monotonic()
+    command.process.kill()
+    while any(alive(pid) for pid in rooms):
+        assert time.monotonic() - began_s < 60, "a room outlived its front door"
+        time.sleep(0.05)
+    print(f"D1: front door killed, its rooms ended orderly after {time.monotonic() - began_s:.1f} s")
+    # They were not killed either: the actor has left its note, the learner its summary.
+    require_whole(run, run / "outbox.json")
+    assert read(run / "summary.json")["env_steps"] == len(archived(run))

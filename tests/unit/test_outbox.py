@@ -90,10 +90,10 @@ def test_both_limits_bound_what_is_read(path: Path):
 
 
 def test_pending_is_what_was_not_deleted_and_90_percent_of_the_cap_is_nearly_full(path: Path):
-    outbox = Outbox(path, SPEC, cap_bytes=10_000)
+    outbox = Outbox(path, SPEC, cap_bytes=100_000)
     while not outbox.nearly_full:
         fill(outbox, 0, 1)
-    assert 9_000 <= outbox.pending_bytes <= 9_000 + 1_000
+    assert 90_000 <= outbox.pending_bytes <= 90_000 + 1_000
     count = outbox.pending
     outbox.delete_until(count - 1)
     outbox.commit()

@@ -193,6 +193,58 @@ def test_a_second_writer_is_refused_and_told_which_process_has_the_file(path: Pa
     StepStore.open(path, SPEC).close()
 
 
+def test_a_closed_file_is_one_file_also_after_it_was_read(path: Path):
+    fill(path)
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+    with StepStore.read(path) as store:
+        assert len(list(store.rows())) == 12
+        assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+def test_a_file_that_is_closed_while_somebody_reads_stays_readable_for_him(path: Path):
+    with StepStore.open(path, SPEC) as store:
+        store.insert(STREAM, 1, STEPS[0])
+        store.commit()
+        reader = StepStore.read(path)
+        assert reader.count() == 1
+    assert [row.seq for row in reader.rows()] == [1]
+    fill(path, 1, 12)
+    assert [row.seq for row in reader.rows()] == list(range(1, 13))
+    reader.close()
+
+
+def test_a_lock_that_its_owner_removes_while_another_opens_it_is_no_lock(path: Path, monkeypatch: pytest.MonkeyPatch):
+    path.parent.mkdir()
+    first = database._Lock(path)
+    flock, waited = database.fcntl.flock, []
+
+    def close_first(fd: int, how: int) -> None:
+        if not waited:
+            waited.append(fd)
+            first.close()
+        flock(fd, how)
+
+    monkeypatch.setattr(database.fcntl, "flock", close_first)
+    second = database._Lock(path)
+    with pytest.raises(StoreError, match="is being written by process"):
+        database._Lock(path)
+    second.close()
+
+
+def test_a_disk_without_room_for_the_owners_number_can_still_be_locked(path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(database.os, "pwrite", full)
+        store = StepStore.open(path, SPEC)
+    with pytest.raises(StoreError, match="written by process another, of unknown number; stop"):
+        StepStore.open(path, SPEC)
+    store.close()
+    StepStore.open(path, SPEC).close()
+
+
 def test_the_lock_of_a_killed_writer_is_gone(path: Path):
     code = (
         "import sys, os, signal; from pathlib import Path; from wire.store import StepStore;"
