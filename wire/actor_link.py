@@ -139,6 +139,14 @@ class ActorLink:
             return
         if message.run != self.run:
             self.run, self._weights_version = message.run, 0
+        elif not self.live and message.last_seq < self.acked_seq:
+            log.error(
+                "run %s has gone back to step %d of this stream after it had acknowledged %d: its archive was replaced "
+                "by an older one; what lies between is only in the newer one",
+                message.run,
+                message.last_seq,
+                self.acked_seq,
+            )
         if not self.live:
             log.info("link connected: run=%s last_seq=%d", message.run, message.last_seq)
             self._state = "connected"

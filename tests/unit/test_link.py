@@ -395,6 +395,39 @@ def test_weights_that_were_lost_with_the_connection_come_again():
     assert world.actor.weights is not None
 
 
+def test_weights_of_another_process_are_replaced_though_they_have_the_same_number():
+    world = connected()
+    world.learner.publish(5, b"before the restart")
+    world.calm(0.5)
+    world.actor.weights_done(5)
+    world.start_learner()
+    world.learner.publish(5, b"after it")
+    world.calm(5)
+    assert world.actor.weights is not None
+    assert world.actor.weights.body == b"after it"
+
+
+def test_finished_comes_again_where_it_was_lost():
+    world = connected()
+    world.learner.finish("done")
+    world.turn_learner()
+    world.down.clear()
+    world.calm(1)
+    assert world.actor.state == "finished"
+
+
+def test_an_archive_that_was_replaced_by_an_older_one_is_said_and_the_rest_still_flows(
+    caplog: pytest.LogCaptureFixture,
+):
+    world = connected(5)
+    del world.archive[3:]
+    world.start_learner()
+    world.append()
+    world.calm(5)
+    assert world.archive == [1, 2, 3, 6]
+    assert "run run has gone back to step 3 of this stream after it had acknowledged 5" in caplog.text
+
+
 def test_finished_reaches_actors_present_and_to_come_and_the_rest_still_flows():
     world = connected(3)
     world.learner.finish("10,000 steps are done")
