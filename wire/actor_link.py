@@ -65,6 +65,9 @@ class ActorLink:
             message = link.decode_from_learner(data)
         except DecodeError as error:
             self._drop(str(error))
+            if self.live and self.weights is None:
+                # All else comes again by itself; a weight set does only if we ask.
+                self._out.append(link.Ready(version=self._weights_version))
             return
         self._heard_s = now_s
         match message:

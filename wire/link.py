@@ -3,11 +3,14 @@
 HELLO until WELCOME(last_seq); then records within the learner's credit, each taken only if it follows the last one;
 ACK after the commit. Whatever the network drops, repeats, reorders or cuts, the learner's disk says where to go on:
 a gap, a stall or a new connection leads back to WELCOME, and a record that is there already is only acknowledged again.
+A message ends with a CRC-32: what was damaged on the way is dropped and comes again. A damaged record in a message that
+is whole was damaged at its source, and is stepped over.
 
 A record says which seq it comes `after`: the previous one in the outbox. Usually that is seq - 1. It is less where
 the outbox skips numbers (after a power cut, so as not to give one out twice) or another archive took those between.
 """
 
+import zlib
 from typing import Annotated, Literal, TypeVar
 
 import msgspec
@@ -26,6 +29,7 @@ GAP_S = 0.25
 CREDIT_RECORDS = 32
 CREDIT_BYTES = LIMITS.record_bytes
 STREAMS = 256
+_CRC_BYTES = 4
 
 LinkState = Literal["connecting", "connected", "away", "refused", "finished"]
 
@@ -132,7 +136,12 @@ _FROM_LEARNER = msgspec.msgpack.Decoder(ToActor)
 
 def encode(message: ToLearner | ToActor) -> bytes:
     """The message as bytes."""
-    return _ENCODER.encode(message)
+    return seal(_ENCODER.encode(message))
+
+
+def seal(payload: bytes) -> bytes:
+    """The payload with its checksum."""
+    return payload + zlib.crc32(payload).to_bytes(_CRC_BYTES, "little")
 
 
 def decode_from_actor(data: bytes) -> ToLearner:
@@ -146,7 +155,10 @@ def decode_from_learner(data: bytes) -> ToActor:
 
 
 def _decode(decoder: "msgspec.msgpack.Decoder[_T]", data: bytes) -> _T:
+    payload = memoryview(data)[:-_CRC_BYTES]
+    if zlib.crc32(payload) != int.from_bytes(data[-_CRC_BYTES:], "little"):
+        raise DecodeError("not a message: it fails its checksum")
     try:
-        return decoder.decode(data)
+        return decoder.decode(payload)
     except (msgspec.MsgspecError, UnicodeError, RecursionError, OverflowError) as error:
         raise DecodeError(f"not a message: {error}") from None

@@ -27,7 +27,7 @@ def quiet(caplog: pytest.LogCaptureFixture) -> None:
 
 
 WORK = ("append", "turn_actor", "turn_learner", "deliver_up", "deliver_down", "commit", "tick")
-FAULTS = ("drop", "repeat", "reorder", "cut", "unplug", "plug", "crash_actor", "power_cut", "crash_learner")
+FAULTS = ("drop", "corrupt", "repeat", "reorder", "cut", "unplug", "plug", "crash_actor", "power_cut", "crash_learner")
 FAULTS += ("restore_archive", "fail_commit", "break_disk", "damaged", "skip", "finish")
 SECONDS = (0.05, 0.05, 0.1, 0.3, 1.5, 6.0)
 
@@ -57,6 +57,7 @@ def events(net: SimNet, rng: random.Random) -> dict[str, Callable[[], object]]:
         "publish": net.publish,
         "copy_archive": net.copy_archive,
         "drop": lambda: net.drop(which(), which(), flip()),
+        "corrupt": lambda: net.corrupt(which(), which(), flip(), rng.getrandbits(16)),
         "repeat": lambda: net.repeat(which(), which(), flip()),
         "reorder": reorder,
         "cut": lambda: net.cut(which(), rng.randint(0, 3)),
@@ -140,6 +141,7 @@ ARGUMENTS: dict[str, dict[str, st.SearchStrategy]] = {
     "publish": {},
     "copy_archive": {},
     "drop": {"which": WHICH, "index": INDEX, "up": st.booleans()},
+    "corrupt": {"which": WHICH, "index": INDEX, "up": st.booleans(), "position": st.integers(0, 999)},
     "repeat": {"which": WHICH, "index": INDEX, "up": st.booleans()},
     "cut": {"which": WHICH, "kept": KEPT},
     "unplug": {"which": WHICH, "kept": KEPT},
@@ -167,6 +169,6 @@ for _name, _arguments in ARGUMENTS.items():
 
 
 def test_hypothesis_finds_no_history_that_breaks_a_promise():
-    n = count(ci=200, nightly=20_000)
+    n = count(ci=100, nightly=20_000)
     run_state_machine_as_test(Histories, settings=settings(max_examples=n, stateful_step_count=60))
     print(f"\nD5: {n} histories chosen by Hypothesis, 0 broken promises")

@@ -367,6 +367,34 @@ def test_a_rejected_record_is_stepped_over_and_named():
     assert not world.outbox.records
 
 
+def test_a_record_damaged_on_its_way_comes_again_wherever_the_bit_flipped():
+    world = connected()
+    world.append()
+    world.turn_actor()
+    [record] = world.up
+    for bit in range(8 * len(record)):
+        flipped = bytearray(record)
+        flipped[bit // 8] ^= 1 << bit % 8
+        assert world.learner.receive(world.peer, bytes(flipped), world.clock.now_s) is None
+    assert world.learner.dropped == 8 * len(record)
+    assert "fails its checksum" in world.learner.detail
+    world.up.clear()
+    world.calm(link.STALL_S + 1)
+    assert world.archive == [1]
+    assert world.actor.rejected == 0
+
+
+def test_weights_damaged_on_their_way_come_again():
+    world = connected()
+    world.learner.publish(1, b"weights")
+    world.turn_learner()
+    [data] = [data for data in world.down if b"weights" in data]
+    world.down = [data.replace(b"weights", b"wreights")]
+    world.calm(1)
+    assert world.actor.weights is not None
+    assert world.actor.weights.body == b"weights"
+
+
 def test_weights_are_latest_only_with_one_set_in_flight():
     world = connected()
     for version in (1, 2, 3):
@@ -460,10 +488,11 @@ def test_goodbye_is_known_and_a_stream_that_returns_goes_on():
     assert world.archive == [1, 2, 3]
 
 
-@given(st.binary(max_size=64), st.booleans())
+@given(st.binary(max_size=64), st.booleans(), st.booleans())
 @settings(max_examples=300)
-def test_noise_is_dropped_counted_and_named_on_both_sides(noise: bytes, known: bool):
+def test_noise_is_dropped_counted_and_named_on_both_sides(noise: bytes, sealed: bool, known: bool):
     world = connected() if known else World()
+    noise = link.seal(noise) if sealed else noise
     assert world.learner.receive(world.peer, noise, world.clock.now_s) is None
     world.actor.receive(noise, world.clock.now_s)
     assert world.learner.dropped == world.actor.dropped == 1
