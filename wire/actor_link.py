@@ -48,6 +48,7 @@ class ActorLink:
         self._weights_version = 0
         self._heard_s = self._spoke_s = self._progress_s = self._hello_due_s = 0.0
         self._hello_wait_s = link.HELLO_S
+        self._renewed_s: float | None = None
 
     @property
     def state(self) -> link.LinkState:
@@ -121,6 +122,15 @@ class ActorLink:
         """A message could not be sent: there is no connection."""
         if self.live:
             self._say_hello_from(now_s, "connecting", "the connection to the learner is lost")
+
+    def renewal_due(self, now_s: float) -> bool:
+        """Whether to replace the connection now: nothing has come through it for long."""
+        if self._renewed_s is None:
+            self._renewed_s = now_s
+        if now_s - max(self._heard_s, self._renewed_s) <= link.RENEW_S:
+            return False
+        self._renewed_s = now_s
+        return True
 
     def goodbye(self) -> bytes:
         """The message with which to leave."""

@@ -82,6 +82,9 @@ class LearnerLink:
         except DecodeError as error:
             self.dropped += 1
             self._note(f"message dropped: {error}")
+            if peer in self._peers:
+                # Whatever it was, the actor begins again with Hello, and so says it again.
+                self._send(peer, link.WhoAreYou())
             return None
         if isinstance(message, link.Hello):
             self._on_hello(peer, message, now_s)

@@ -24,6 +24,8 @@ AWAY_S = 5.0
 STALL_S = 2.0
 """Records unacknowledged for so long make the actor ask again where the learner stands."""
 HELLO_S, HELLO_MAX_S, REFUSED_S = 0.1, 2.0, 5.0
+RENEW_S = 6.0
+"""After so long a silence the actor's connection may be dead without saying so, and is replaced."""
 GAP_S = 0.25
 """One WELCOME answers all the records behind a gap that were on their way together."""
 CREDIT_RECORDS = 32

@@ -136,8 +136,15 @@ class ActorSocket(_Socket):
         self._socket.immediate = True
         self._socket.reconnect_ivl = _RECONNECT_MS
         self._socket.reconnect_ivl_max = _RECONNECT_MAX_MS
+        self._address = address
         with _explained(self, address):
             self._socket.connect(address)
+
+    def renew(self) -> None:
+        """Replace the connection: after a protocol error, such as a flipped bit, ZeroMQ itself never tries again."""
+        with contextlib.suppress(zmq.ZMQError):
+            self._socket.disconnect(self._address)
+        self._socket.connect(self._address)
 
     def send(self, data: bytes) -> bool:
         """Whether the message was taken; False where there is no connection or its queue is full."""

@@ -379,9 +379,20 @@ def test_a_record_damaged_on_its_way_comes_again_wherever_the_bit_flipped():
     assert world.learner.dropped == 8 * len(record)
     assert "fails its checksum" in world.learner.detail
     world.up.clear()
-    world.calm(link.STALL_S + 1)
+    world.calm(0.3)
     assert world.archive == [1]
     assert world.actor.rejected == 0
+
+
+def test_a_silent_connection_is_replaced_again_and_again_and_a_live_one_never():
+    world = connected()
+    assert not world.actor.renewal_due(world.clock.now_s)
+    world.calm(20)
+    assert not world.actor.renewal_due(world.clock.now_s)
+    for _ in range(2):
+        world.clock.tick(link.RENEW_S + 0.1)
+        assert world.actor.renewal_due(world.clock.now_s)
+        assert not world.actor.renewal_due(world.clock.now_s)
 
 
 def test_weights_damaged_on_their_way_come_again():
