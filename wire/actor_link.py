@@ -46,6 +46,7 @@ class ActorLink:
         self._in_flight: deque[tuple[int, int]] = deque()
         self._in_flight_bytes = 0
         self._weights_version = 0
+        self._ready_due, self._ready_s = False, 0.0
         self._heard_s = self._spoke_s = self._progress_s = self._hello_due_s = 0.0
         self._hello_wait_s = link.HELLO_S
         self._renewed_s: float | None = None
@@ -66,9 +67,6 @@ class ActorLink:
             message = link.decode_from_learner(data)
         except DecodeError as error:
             self._drop(str(error))
-            if self.live and self.weights is None:
-                # All else comes again by itself; a weight set does only if we ask.
-                self._out.append(link.Ready(version=self._weights_version))
             return
         self._heard_s = now_s
         match message:
@@ -104,6 +102,9 @@ class ActorLink:
             self._hello_due_s = now_s + wait_s
             self._hello_wait_s = min(2 * self._hello_wait_s, link.HELLO_MAX_S)
         if self.live:
+            if self._ready_due:
+                self._ready_due, self._ready_s = False, now_s
+                self._out.append(link.Ready(version=self._weights_version))
             self._send_records(now_s)
             if not self._out and now_s - self._spoke_s >= link.HEARTBEAT_S:
                 self._out.append(link.Ping())
@@ -116,7 +117,7 @@ class ActorLink:
         """Say that weights `version` were taken or refused, and that a newer set may come."""
         self._weights_version = version
         self.weights = None
-        self._out.append(link.Ready(version=version))
+        self._ready_due = True
 
     def lost(self, now_s: float) -> None:
         """A message could not be sent: there is no connection."""
@@ -164,7 +165,7 @@ class ActorLink:
             log.info("link connected: run=%s last_seq=%d", message.run, message.last_seq)
             self._state = "connected"
             self.detail = self.detail if self._finished else ""
-            self._out.append(link.Ready(version=self._weights_version))
+            self._ready_due = True
         # Exactly the learner's last_seq, even where it is less than ours: `after` then tells it what it may skip.
         self._sent_seq = message.last_seq
         self.acked_seq = max(self.acked_seq, message.last_seq)
@@ -179,6 +180,8 @@ class ActorLink:
             return
         self._credit = (message.credit_records, message.credit_bytes)
         self.backlog = message.backlog
+        if message.awaits_ready and self.weights is None and now_s - self._ready_s > link.STALL_S:
+            self._ready_due = True
         if message.last_seq > self.acked_seq:
             self.acked_seq, self._progress_s = message.last_seq, now_s
         while self._in_flight and self._in_flight[0][0] <= message.last_seq:

@@ -82,9 +82,6 @@ class LearnerLink:
         except DecodeError as error:
             self.dropped += 1
             self._note(f"message dropped: {error}")
-            if peer in self._peers:
-                # Whatever it was, the actor begins again with Hello, and so says it again.
-                self._send(peer, link.WhoAreYou())
             return None
         if isinstance(message, link.Hello):
             self._on_hello(peer, message, now_s)
@@ -155,7 +152,8 @@ class LearnerLink:
             if stream.ack_due or now_s - stream.acked_s >= link.HEARTBEAT_S:
                 stream.ack_due, stream.acked_s = False, now_s
                 credit = {"credit_records": link.CREDIT_RECORDS, "credit_bytes": link.CREDIT_BYTES}
-                self._send(peer, link.Ack(last_seq=stream.committed, backlog=self._backlog, **credit))
+                told = {"backlog": self._backlog, "awaits_ready": not stream.takes_weights}
+                self._send(peer, link.Ack(last_seq=stream.committed, **told, **credit))
                 if self._finished is not None:
                     # Again and again: an actor that missed it would go on for ever.
                     self._send(peer, link.Finished(reason=self._finished))

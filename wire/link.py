@@ -101,6 +101,8 @@ class Ack(_Message):
     credit_records: Count
     credit_bytes: Count
     backlog: Count
+    awaits_ready: bool = False
+    """No weights come before the actor says Ready. If it has said so, that was lost, or the weights were."""
 
 
 class Rejected(_Message):

@@ -8,7 +8,7 @@ checks after each event what must always hold, and `calm` what must hold once no
 
 import bisect
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import msgspec
 from experience import Clock, make_spec
@@ -383,38 +383,32 @@ class SimNet:
         """Nothing goes wrong any more: everything is delivered in bounded time; returns how many seconds it took."""
         self.archive.broken = False
         start_s = self.clock.now_s
-        self._run_until(self._drained)
-        taken_s = self.clock.now_s - start_s
-        # A weight set that was dropped comes with the next connection: no connection drops one and goes on.
-        for which, actor in enumerate(self.actors):
-            if actor.weights != self.published:
-                self.cut(which, 0)
-        self._run_until(lambda: self._drained() and all(actor.weights == self.published for actor in self.actors))
-        assert self.dropped <= self.corrupted, "a message was dropped that nothing had happened to"
-        return taken_s
-
-    def _run_until(self, done: Callable[[], bool]) -> None:
-        start_s = self.clock.now_s
         for which in range(len(self.actors)):
             self.plug(which)
-        while not done():
+        while not self._drained():
             assert self.clock.now_s - start_s < CALM_S, f"it does not come to rest: {self._why()}"
-            self.tick(_TURN_S)
-            for which, actor in enumerate(self.actors):
-                self.turn_actor(which)
-                for _ in range(len(actor.up)):
-                    self.deliver_up(which)
-            self.commit()
-            self.turn_learner()
-            for which, actor in enumerate(self.actors):
-                for _ in range(len(actor.down)):
-                    self.deliver_down(which)
+            self._turn()
+        assert self.dropped <= self.corrupted, "a message was dropped that nothing had happened to"
+        return self.clock.now_s - start_s
+
+    def _turn(self) -> None:
+        self.tick(_TURN_S)
+        for which, actor in enumerate(self.actors):
+            self.turn_actor(which)
+            for _ in range(len(actor.up)):
+                self.deliver_up(which)
+        self.commit()
+        self.turn_learner()
+        for which, actor in enumerate(self.actors):
+            for _ in range(len(actor.down)):
+                self.deliver_down(which)
 
     def _drained(self) -> bool:
         return all(
             actor.link.live
             and not actor.outbox.records
             and not actor.up
+            and actor.weights == self.published
             and actor.link.state == ("finished" if self.finished else "connected")
             and not actor.owed(self.archive, 0, actor.outbox.newest + 1)
             for actor in self.actors

@@ -379,7 +379,7 @@ def test_a_record_damaged_on_its_way_comes_again_wherever_the_bit_flipped():
     assert world.learner.dropped == 8 * len(record)
     assert "fails its checksum" in world.learner.detail
     world.up.clear()
-    world.calm(0.3)
+    world.calm(link.STALL_S + 1)
     assert world.archive == [1]
     assert world.actor.rejected == 0
 
@@ -401,9 +401,43 @@ def test_weights_damaged_on_their_way_come_again():
     world.turn_learner()
     [data] = [data for data in world.down if b"weights" in data]
     world.down = [data.replace(b"weights", b"wreights")]
-    world.calm(1)
+    world.calm(link.STALL_S + 1)
     assert world.actor.weights is not None
     assert world.actor.weights.body == b"weights"
+
+
+def test_a_lost_ready_is_said_again_and_the_newest_weights_come():
+    world = connected()
+    world.learner.publish(1, b"first")
+    world.calm(0.5)
+    world.actor.weights_done(1)
+    world.turn_actor()
+    assert [type(link.decode_from_actor(data)) for data in world.up] == [link.Ready]
+    world.up.clear()
+    world.learner.publish(2, b"second")
+    world.calm(link.STALL_S + 1)
+    assert world.actor.weights is not None
+    assert world.actor.weights.body == b"second"
+
+
+def test_an_actor_that_has_said_ready_does_not_say_it_again_while_the_answer_may_be_under_way():
+    world = connected()
+    said = 0
+    for version in range(1, 40):
+        world.learner.publish(version, b"weights")
+        world.clock.tick(0.1)
+        world.turn_actor()
+        said += sum(isinstance(link.decode_from_actor(data), link.Ready) for data in world.up)
+        for data in world.up:
+            world.arrive_up(data)
+        world.up.clear()
+        world.turn_learner()
+        for data in world.down:
+            world.actor.receive(data, world.clock.now_s)
+        world.down.clear()
+        if world.actor.weights is not None:
+            world.actor.weights_done(world.actor.weights.version)
+    assert said == 38
 
 
 def test_weights_are_latest_only_with_one_set_in_flight():
