@@ -68,7 +68,7 @@ class Outbox:
         if not state or state["spec"] != text:
             state = {"spec": text, "stream": new_stream_id(), "newest": 0, "appended": 0, "next_episode": 0}
         boot = _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else new_stream_id()
-        if state["newest"] and state["boot"] != boot:
+        if state.get("boot", boot) != boot:
             # A power cut may have taken the newest commits, but not from the learner: leave their numbers unused.
             state["newest"] += _BOOT_SKIP
         self.stream: str = state["stream"]

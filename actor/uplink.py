@@ -258,6 +258,8 @@ class Uplink:
         for data in self._link.step(now_s):
             if not self._socket.send(data):
                 self._link.lost(now_s)
+        if self._link.renewal_due(now_s):
+            self._socket.renew()
 
     def _offer(self, weights: link.WeightsSet) -> bool:
         try:

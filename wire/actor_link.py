@@ -46,8 +46,10 @@ class ActorLink:
         self._in_flight: deque[tuple[int, int]] = deque()
         self._in_flight_bytes = 0
         self._weights_version = 0
+        self._ready_due, self._ready_s = False, 0.0
         self._heard_s = self._spoke_s = self._progress_s = self._hello_due_s = 0.0
         self._hello_wait_s = link.HELLO_S
+        self._renewed_s: float | None = None
 
     @property
     def state(self) -> link.LinkState:
@@ -100,6 +102,9 @@ class ActorLink:
             self._hello_due_s = now_s + wait_s
             self._hello_wait_s = min(2 * self._hello_wait_s, link.HELLO_MAX_S)
         if self.live:
+            if self._ready_due:
+                self._ready_due, self._ready_s = False, now_s
+                self._out.append(link.Ready(version=self._weights_version))
             self._send_records(now_s)
             if not self._out and now_s - self._spoke_s >= link.HEARTBEAT_S:
                 self._out.append(link.Ping())
@@ -112,12 +117,21 @@ class ActorLink:
         """Say that weights `version` were taken or refused, and that a newer set may come."""
         self._weights_version = version
         self.weights = None
-        self._out.append(link.Ready(version=version))
+        self._ready_due = True
 
     def lost(self, now_s: float) -> None:
         """A message could not be sent: there is no connection."""
         if self.live:
             self._say_hello_from(now_s, "connecting", "the connection to the learner is lost")
+
+    def renewal_due(self, now_s: float) -> bool:
+        """Whether to replace the connection now: nothing has come through it for long."""
+        if self._renewed_s is None:
+            self._renewed_s = now_s
+        if now_s - max(self._heard_s, self._renewed_s) <= link.RENEW_S:
+            return False
+        self._renewed_s = now_s
+        return True
 
     def goodbye(self) -> bytes:
         """The message with which to leave."""
@@ -139,11 +153,19 @@ class ActorLink:
             return
         if message.run != self.run:
             self.run, self._weights_version = message.run, 0
+        elif not self.live and message.last_seq < self.acked_seq:
+            log.error(
+                "run %s has gone back to step %d of this stream after it had acknowledged %d: its archive was replaced "
+                "by an older one; what lies between is only in the newer one",
+                message.run,
+                message.last_seq,
+                self.acked_seq,
+            )
         if not self.live:
             log.info("link connected: run=%s last_seq=%d", message.run, message.last_seq)
             self._state = "connected"
             self.detail = self.detail if self._finished else ""
-            self._out.append(link.Ready(version=self._weights_version))
+            self._ready_due = True
         # Exactly the learner's last_seq, even where it is less than ours: `after` then tells it what it may skip.
         self._sent_seq = message.last_seq
         self.acked_seq = max(self.acked_seq, message.last_seq)
@@ -158,6 +180,8 @@ class ActorLink:
             return
         self._credit = (message.credit_records, message.credit_bytes)
         self.backlog = message.backlog
+        if message.awaits_ready and self.weights is None and now_s - self._ready_s > link.STALL_S:
+            self._ready_due = True
         if message.last_seq > self.acked_seq:
             self.acked_seq, self._progress_s = message.last_seq, now_s
         while self._in_flight and self._in_flight[0][0] <= message.last_seq:

@@ -42,7 +42,10 @@ class Stream:
     ack_due: bool = True
     gap_told_s: float = float("-inf")
     takes_weights: bool = False
+    weights_sent: int = 0
+    """Version of the last set sent to it by this process."""
     weights_version: int = 0
+    """Which of the sets sent by this process it has taken; 0: none that we know of."""
 
     def state(self, now_s: float) -> str:
         """Connected, away (silent), or gone (it said goodbye, or its connection is closed)."""
@@ -115,7 +118,9 @@ class LearnerLink:
             case link.Record():
                 return self._on_record(stream, message, now_s)
             case link.Ready(version=version):
-                stream.takes_weights, stream.weights_version = True, version
+                stream.takes_weights = True
+                # A version that another process sent may be other weights: a restart can give a number out again.
+                stream.weights_version = version if version == stream.weights_sent else 0
             case link.Goodbye():
                 log.info("actor left: stream=%s committed=%d", stream.stream[:8], stream.committed)
                 self.gone(peer)
@@ -170,10 +175,14 @@ class LearnerLink:
             if stream.ack_due or now_s - stream.acked_s >= link.HEARTBEAT_S:
                 stream.ack_due, stream.acked_s = False, now_s
                 credit = {"credit_records": link.CREDIT_RECORDS, "credit_bytes": link.CREDIT_BYTES}
-                self._send(peer, link.Ack(last_seq=stream.committed, backlog=self._backlog, **credit))
+                told = {"backlog": self._backlog, "awaits_ready": not stream.takes_weights}
+                self._send(peer, link.Ack(last_seq=stream.committed, **told, **credit))
+                if self._finished is not None:
+                    # Again and again: an actor that missed it would go on for ever.
+                    self._send(peer, link.Finished(reason=self._finished))
             # Different, not newer: after a restart from a checkpoint the learner's own count may have gone back.
             if self._weights is not None and stream.takes_weights and stream.weights_version != self._weights[0]:
-                stream.takes_weights = False
+                stream.takes_weights, stream.weights_sent = False, self._weights[0]
                 self._out.append((peer, self._weights[1]))
         out, self._out = self._out, []
         return out

@@ -3,11 +3,14 @@
 HELLO until WELCOME(last_seq); then records within the learner's credit, each taken only if it follows the last one;
 ACK after the commit. Whatever the network drops, repeats, reorders or cuts, the learner's disk says where to go on:
 a gap, a stall or a new connection leads back to WELCOME, and a record that is there already is only acknowledged again.
+A message ends with a CRC-32: what was damaged on the way is dropped and comes again. A damaged record in a message that
+is whole was damaged at its source, and is stepped over.
 
 A record says which seq it comes `after`: the previous one in the outbox. Usually that is seq - 1. It is less where
 the outbox skips numbers (after a power cut, so as not to give one out twice) or another archive took those between.
 """
 
+import zlib
 from typing import Annotated, Literal, TypeVar
 
 import msgspec
@@ -21,11 +24,14 @@ AWAY_S = 5.0
 STALL_S = 2.0
 """Records unacknowledged for so long make the actor ask again where the learner stands."""
 HELLO_S, HELLO_MAX_S, REFUSED_S = 0.1, 2.0, 5.0
+RENEW_S = 6.0
+"""After so long a silence the actor's connection may be dead without saying so, and is replaced."""
 GAP_S = 0.25
 """One WELCOME answers all the records behind a gap that were on their way together."""
 CREDIT_RECORDS = 32
 CREDIT_BYTES = LIMITS.record_bytes
 STREAMS = 256
+_CRC_BYTES = 4
 
 LinkState = Literal["connecting", "connected", "away", "refused", "finished"]
 
@@ -95,6 +101,8 @@ class Ack(_Message):
     credit_records: Count
     credit_bytes: Count
     backlog: Count
+    awaits_ready: bool = False
+    """No weights come before the actor says Ready. If it has said so, that was lost, or the weights were."""
 
 
 class Rejected(_Message):
@@ -132,7 +140,12 @@ _FROM_LEARNER = msgspec.msgpack.Decoder(ToActor)
 
 def encode(message: ToLearner | ToActor) -> bytes:
     """The message as bytes."""
-    return _ENCODER.encode(message)
+    return seal(_ENCODER.encode(message))
+
+
+def seal(payload: bytes) -> bytes:
+    """The payload with its checksum."""
+    return payload + zlib.crc32(payload).to_bytes(_CRC_BYTES, "little")
 
 
 def decode_from_actor(data: bytes) -> ToLearner:
@@ -146,7 +159,10 @@ def decode_from_learner(data: bytes) -> ToActor:
 
 
 def _decode(decoder: "msgspec.msgpack.Decoder[_T]", data: bytes) -> _T:
+    payload = memoryview(data)[:-_CRC_BYTES]
+    if zlib.crc32(payload) != int.from_bytes(data[-_CRC_BYTES:], "little"):
+        raise DecodeError("not a message: it fails its checksum")
     try:
-        return decoder.decode(data)
+        return decoder.decode(payload)
     except (msgspec.MsgspecError, UnicodeError, RecursionError, OverflowError) as error:
         raise DecodeError(f"not a message: {error}") from None

@@ -125,6 +125,10 @@ class ActorSocket(_Socket):
         self._redial_s: float | None = None
         super().__init__(zmq.DEALER, address, limit_bytes=LIMITS.weights_bytes)
 
+    def renew(self) -> None:
+        """Replace the connection: after a protocol error, such as a flipped bit, ZeroMQ itself never tries again."""
+        self._reopen()
+
     def send(self, data: bytes) -> bool:
         """Whether the message was taken; False where there is no connection or its queue is full."""
         try:

@@ -72,6 +72,7 @@ def test_a_hundred_updates_from_one_archive_and_seed_give_one_digest_also_when_r
     resumed, counted = learn(runs[2], 100)
     assert counted["blocks"] == 100
     assert resumed == whole
+    print(f"\nT2: 100 blocks of updates from one archive and seed, twice and once resumed at 50: digest {whole[:16]}")
 
 
 def test_another_seed_gives_other_parameters(runs: list[Path]):

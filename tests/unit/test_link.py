@@ -367,6 +367,79 @@ def test_a_rejected_record_is_stepped_over_and_named():
     assert not world.outbox.records
 
 
+def test_a_record_damaged_on_its_way_comes_again_wherever_the_bit_flipped():
+    world = connected()
+    world.append()
+    world.turn_actor()
+    [record] = world.up
+    for bit in range(8 * len(record)):
+        flipped = bytearray(record)
+        flipped[bit // 8] ^= 1 << bit % 8
+        assert world.learner.receive(world.peer, bytes(flipped), world.clock.now_s) is None
+    assert world.learner.dropped == 8 * len(record)
+    assert "fails its checksum" in world.learner.detail
+    world.up.clear()
+    world.calm(link.STALL_S + 1)
+    assert world.archive == [1]
+    assert world.actor.rejected == 0
+
+
+def test_a_silent_connection_is_replaced_again_and_again_and_a_live_one_never():
+    world = connected()
+    assert not world.actor.renewal_due(world.clock.now_s)
+    world.calm(20)
+    assert not world.actor.renewal_due(world.clock.now_s)
+    for _ in range(2):
+        world.clock.tick(link.RENEW_S + 0.1)
+        assert world.actor.renewal_due(world.clock.now_s)
+        assert not world.actor.renewal_due(world.clock.now_s)
+
+
+def test_weights_damaged_on_their_way_come_again():
+    world = connected()
+    world.learner.publish(1, b"weights")
+    world.turn_learner()
+    [data] = [data for data in world.down if b"weights" in data]
+    world.down = [data.replace(b"weights", b"wreights")]
+    world.calm(link.STALL_S + 1)
+    assert world.actor.weights is not None
+    assert world.actor.weights.body == b"weights"
+
+
+def test_a_lost_ready_is_said_again_and_the_newest_weights_come():
+    world = connected()
+    world.learner.publish(1, b"first")
+    world.calm(0.5)
+    world.actor.weights_done(1)
+    world.turn_actor()
+    assert [type(link.decode_from_actor(data)) for data in world.up] == [link.Ready]
+    world.up.clear()
+    world.learner.publish(2, b"second")
+    world.calm(link.STALL_S + 1)
+    assert world.actor.weights is not None
+    assert world.actor.weights.body == b"second"
+
+
+def test_an_actor_that_has_said_ready_does_not_say_it_again_while_the_answer_may_be_under_way():
+    world = connected()
+    said = 0
+    for version in range(1, 40):
+        world.learner.publish(version, b"weights")
+        world.clock.tick(0.1)
+        world.turn_actor()
+        said += sum(isinstance(link.decode_from_actor(data), link.Ready) for data in world.up)
+        for data in world.up:
+            world.arrive_up(data)
+        world.up.clear()
+        world.turn_learner()
+        for data in world.down:
+            world.actor.receive(data, world.clock.now_s)
+        world.down.clear()
+        if world.actor.weights is not None:
+            world.actor.weights_done(world.actor.weights.version)
+    assert said == 38
+
+
 def test_weights_are_latest_only_with_one_set_in_flight():
     world = connected()
     for version in (1, 2, 3):
@@ -393,6 +466,39 @@ def test_weights_that_were_lost_with_the_connection_come_again():
     world.cut()
     world.calm(5)
     assert world.actor.weights is not None
+
+
+def test_weights_of_another_process_are_replaced_though_they_have_the_same_number():
+    world = connected()
+    world.learner.publish(5, b"before the restart")
+    world.calm(0.5)
+    world.actor.weights_done(5)
+    world.start_learner()
+    world.learner.publish(5, b"after it")
+    world.calm(5)
+    assert world.actor.weights is not None
+    assert world.actor.weights.body == b"after it"
+
+
+def test_finished_comes_again_where_it_was_lost():
+    world = connected()
+    world.learner.finish("done")
+    world.turn_learner()
+    world.down.clear()
+    world.calm(1)
+    assert world.actor.state == "finished"
+
+
+def test_an_archive_that_was_replaced_by_an_older_one_is_said_and_the_rest_still_flows(
+    caplog: pytest.LogCaptureFixture,
+):
+    world = connected(5)
+    del world.archive[3:]
+    world.start_learner()
+    world.append()
+    world.calm(5)
+    assert world.archive == [1, 2, 3, 6]
+    assert "run run has gone back to step 3 of this stream after it had acknowledged 5" in caplog.text
 
 
 def test_finished_reaches_actors_present_and_to_come_and_the_rest_still_flows():
@@ -427,10 +533,11 @@ def test_goodbye_is_known_and_a_stream_that_returns_goes_on():
     assert world.archive == [1, 2, 3]
 
 
-@given(st.binary(max_size=64), st.booleans())
+@given(st.binary(max_size=64), st.booleans(), st.booleans())
 @settings(max_examples=300)
-def test_noise_is_dropped_counted_and_named_on_both_sides(noise: bytes, known: bool):
+def test_noise_is_dropped_counted_and_named_on_both_sides(noise: bytes, sealed: bool, known: bool):
     world = connected() if known else World()
+    noise = link.seal(noise) if sealed else noise
     assert world.learner.receive(world.peer, noise, world.clock.now_s) is None
     world.actor.receive(noise, world.clock.now_s)
     assert world.learner.dropped == world.actor.dropped == 1

@@ -151,6 +151,23 @@ def test_after_a_reboot_no_number_is_given_out_twice(path: Path, tmp_path: Path,
     outbox.close()
 
 
+def test_a_power_cut_right_after_the_first_steps_does_not_give_their_numbers_out_again(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    outbox = Outbox(path, SPEC)
+    outbox.sync()
+    copy = tmp_path / "as the power cut left it.sqlite"
+    copy.write_bytes(path.read_bytes())
+    fill(outbox, 0, 3)
+    outbox.close()
+    boot = tmp_path / "boot_id"
+    boot.write_text("another boot\n")
+    monkeypatch.setattr(outbox_module, "_BOOT_ID", boot)
+    outbox = Outbox(copy, SPEC)
+    assert outbox.insert(make_step(SPEC, 3)) > 3
+    outbox.close()
+
+
 def test_a_full_disk_undoes_the_batch_and_its_numbers_and_goes_on_after(path: Path):
     outbox = Outbox(path, SPEC)
     fill(outbox, 0, 2)
