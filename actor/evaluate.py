@@ -15,9 +15,9 @@ from actor.policy import PolicySlot
 from envs.guard import Guard
 from envs.make import make_env
 from networks.architecture import ArchitectureError
-from wire.codec import WeightsRefused
 from wire.errors import UserError
 from wire.statistics import wilson_interval
+from wire.weights import WeightsRefused
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ import numpy as np
 
 from networks import parameters, policy
 from networks.architecture import Architecture, ArchitectureError, architecture_for
-from wire.codec import Weights, WeightsRefused, decode_weights
 from wire.specs import EnvSpec
 from wire.types import Action, Observation
+from wire.weights import Weights, WeightsRefused, decode_weights
 
 log = logging.getLogger(__name__)
 

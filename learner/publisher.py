@@ -3,7 +3,7 @@
 from networks import parameters
 from networks.architecture import Architecture
 from networks.layers import Params
-from wire.codec import Weights, encode_weights
+from wire.weights import Weights, encode_weights
 
 POLICY_FILE = "policy.weights"
 

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from wire.errors import UserError
+from wire.errors import UserError, plain
 from wire.specs import EnvSpec
 
 
@@ -28,7 +28,8 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         """Raise ArchitectureError for sizes that no network can have."""
         sizes = [self.action_dim, self.embedding, *self.hidden, *self.channels, *self.vectors.values()]
         sizes += [size for shape in self.frames.values() for size in shape]
-        if not self.hidden or min(sizes) < 1 or max(sizes) > 65536 or (not self.frames and not self.vectors):
+        deep = max(len(self.hidden), len(self.channels)) > 32
+        if not self.hidden or deep or min(sizes) < 1 or max(sizes) > 65536 or (not self.frames and not self.vectors):
             raise ArchitectureError(f"no network has these sizes: {self}")
         for name, shape in self.frames.items():
             if shape[0] % 8 or shape[1] % 8 or shape[2] != 3:
@@ -48,7 +49,7 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         return self.vector_dim + len(self.frames) * self.embedding
 
     def to_json(self) -> str:
-        """JSON text, as it travels in wire.codec.Weights.architecture."""
+        """JSON text, as it travels in wire.weights.Weights.architecture."""
         return msgspec.json.encode(self).decode()
 
     @classmethod
@@ -56,8 +57,10 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         """Parse what `to_json` wrote; raises ArchitectureError where it does not hold an architecture."""
         try:
             return msgspec.json.decode(text, type=cls)
-        except msgspec.DecodeError as error:
-            raise ArchitectureError(f"these weights describe no network that this version knows: {error}") from error
+        except (msgspec.MsgspecError, RecursionError) as error:
+            raise ArchitectureError(
+                f"these weights describe no network that this version knows: {plain(error)}"
+            ) from error
 
 
 def architecture_for(spec: EnvSpec, *, hidden: tuple[int, ...], embedding: int = 64) -> Architecture:

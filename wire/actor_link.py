@@ -188,8 +188,9 @@ class ActorLink:
             self._in_flight_bytes -= self._in_flight.popleft()[1]
 
     def _send_records(self, now_s: float) -> None:
-        records = self._credit[0] - len(self._in_flight)
-        size = self._credit[1] - self._in_flight_bytes
+        # Our own limits too: whatever a learner grants, what is under way must fit our memory.
+        records = min(self._credit[0], link.CREDIT_RECORDS) - len(self._in_flight)
+        size = min(self._credit[1], link.CREDIT_BYTES) - self._in_flight_bytes
         if records <= 0 or size <= 0 or self._sent_seq >= self._outbox.newest:
             return
         for seq, body in self._outbox.unsent(self._sent_seq, records, size):

@@ -1,4 +1,4 @@
-"""Bytes <-> Step, EnvSpec and Weights: the only place where data from outside becomes objects.
+"""Bytes <-> Step and EnvSpec: here, in `weights` and in `link` data from outside becomes objects, and nowhere else.
 
 A step record is one format byte, a MessagePack map, and a CRC-32 of both, made once beside the camera and checked at
 the far end, so that a bit flipped on either disk or on the way is found. An array is an extension value: its raw
@@ -7,7 +7,6 @@ Whatever is wrong with the bytes, decoding raises DecodeError only, and never al
 """
 
 import dataclasses
-import hashlib
 import math
 import struct
 import zlib
@@ -15,11 +14,10 @@ from typing import Annotated, Any
 
 import msgspec
 import numpy as np
-import safetensors
-import safetensors.numpy
 from msgspec.msgpack import Ext
 
-from wire.specs import EnvSpec
+from wire.errors import plain
+from wire.specs import ArraySpec, EnvSpec
 from wire.types import Source, Step
 
 
@@ -35,6 +33,8 @@ class Limits:
     name_bytes: int = 64
     tensors: int = 4096
     tensor_name_bytes: int = 256
+    tensor_rank: int = 8
+    rate_hz: float = 10_000.0
     count: int = 2**53
 
 
@@ -48,7 +48,6 @@ DTYPES = {name: code for code, name in enumerate(_ALLOWED, start=1)}
 
 _NUMPY = {code: np.dtype(name).newbyteorder("<") for name, code in DTYPES.items()}
 _CODES = {dtype: code for code, dtype in _NUMPY.items()}
-_SAFETENSORS = {"BOOL" if d.kind == "b" else f"{d.kind.upper()}{8 * d.itemsize}": d for d in _NUMPY.values()}
 _STEP_FORMAT = b"\x01"
 _ARRAY_EXT = 1
 _DIMENSION = struct.Struct("<I")
@@ -61,21 +60,6 @@ _Arrays = Annotated[dict[_Name, Ext], msgspec.Meta(max_length=LIMITS.arrays)]
 
 class DecodeError(ValueError):
     """The bytes are not a well-formed record."""
-
-
-class WeightsRefused(ValueError):
-    """A weight set is torn, foreign, not finite or beyond the limits; the text says which."""
-
-
-class Weights(msgspec.Struct, frozen=True, kw_only=True):
-    """One whole set of network parameters."""
-
-    version: int
-    fingerprint: str
-    """Of the EnvSpec it was trained for."""
-    architecture: str
-    """JSON text that describes the network."""
-    tensors: dict[str, np.ndarray]
 
 
 class _StepRecord(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -97,13 +81,6 @@ class _StepRecord(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     stamps: Annotated[dict[_Name, float], msgspec.Meta(max_length=LIMITS.arrays)] = {}
 
 
-class _WeightsRecord(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    version: Count
-    fingerprint: Annotated[str, msgspec.Meta(max_length=64)]
-    architecture: Annotated[str, msgspec.Meta(max_length=LIMITS.text_bytes)]
-    body: bytes
-
-
 def _pack(value: Any) -> Any:
     """What msgspec does not know: numpy arrays, and numpy scalars as plain numbers."""
     if isinstance(value, np.generic):
@@ -121,8 +98,8 @@ def _pack(value: Any) -> Any:
 
 _ENCODER = msgspec.msgpack.Encoder(enc_hook=_pack)
 _STEP_DECODER = msgspec.msgpack.Decoder(_StepRecord)
-_WEIGHTS_DECODER = msgspec.msgpack.Decoder(_WeightsRecord)
-_MALFORMED = (msgspec.MsgspecError, UnicodeError, RecursionError, OverflowError)
+MALFORMED = (msgspec.MsgspecError, UnicodeError, RecursionError, OverflowError)
+"""What msgspec raises for bytes that it cannot make sense of. Its texts quote them: show them `plain`."""
 
 
 def _array(ext: Ext) -> np.ndarray:
@@ -151,8 +128,8 @@ def _step_record(payload: bytes | memoryview) -> _StepRecord:
     """The typed record in a payload; raises DecodeError."""
     try:
         record = _STEP_DECODER.decode(payload)
-    except _MALFORMED as error:
-        raise DecodeError(f"not a step: {error}") from None
+    except MALFORMED as error:
+        raise DecodeError(f"not a step: {plain(error)}") from None
     names = [*record.observation, *(record.final_observation or ()), *record.stamps]
     if any(len(name.encode()) > LIMITS.name_bytes for name in names):
         raise DecodeError(f"not a step: a name is longer than {LIMITS.name_bytes} bytes")
@@ -209,99 +186,65 @@ def decode_step(data: bytes | memoryview) -> Step:
 
 def encode_spec(spec: EnvSpec) -> str:
     """The spec as JSON text; raises ValueError where its steps could never travel."""
-    _check_spec(spec)
-    return msgspec.json.encode(spec).decode()
+    text = msgspec.json.encode(spec).decode()
+    _check_spec(spec, text)
+    return text
 
 
 def decode_spec(text: str) -> EnvSpec:
-    """The spec in a JSON text; raises DecodeError on anything malformed or beyond the limits."""
+    """The spec in a JSON text; raises DecodeError on anything malformed, absurd or beyond the limits."""
     try:
         spec = msgspec.json.decode(text, type=EnvSpec, strict=True)
-        _check_spec(spec)
-    except (*_MALFORMED, ValueError) as error:
-        raise DecodeError(f"not an environment spec: {error}") from None
+        _check_spec(spec, text)
+    except (*MALFORMED, ValueError) as error:
+        raise DecodeError(f"not an environment spec: {plain(error)}") from None
     return spec
 
 
-def _check_spec(spec: EnvSpec) -> None:
-    """Raise ValueError unless every step of this spec may travel."""
-    arrays = {**spec.observation, "action": spec.action}
+def _check_spec(spec: EnvSpec, text: str) -> None:
+    """Raise ValueError unless this spec makes sense and every step of it may travel."""
+    arrays = [*spec.observation.items(), ("action", spec.action)]
     if len(arrays) > LIMITS.arrays:
         raise ValueError(f"it has {len(arrays)} arrays, the limit is {LIMITS.arrays}")
     size = 0
-    for name, array in arrays.items():
-        if array.dtype not in DTYPES:
-            raise ValueError(f"{name} has dtype {array.dtype!r}; the dtypes allowed are {', '.join(DTYPES)}")
-        if not 1 <= len(name.encode()) <= LIMITS.name_bytes or len(array.shape) > LIMITS.rank:
-            raise ValueError(f"{name!r} has a name over {LIMITS.name_bytes} bytes or a rank over {LIMITS.rank}")
-        if any(dim < 1 for dim in array.shape):
-            raise ValueError(f"{name} has shape {array.shape}; every dimension must be at least 1")
+    for name, array in arrays:
+        _check_array(name, array)
         size += math.prod(array.shape) * np.dtype(array.dtype).itemsize
     # The last step of an episode carries its observation twice.
     if 2 * size + LIMITS.text_bytes > LIMITS.record_bytes:
         raise ValueError(f"a step of it has {2 * size} bytes, the limit is {LIMITS.record_bytes - LIMITS.text_bytes}")
-
-
-def encode_weights(weights: Weights) -> bytes:
-    """A weight set as one digest and one body; raises ValueError where the learner should not publish it."""
-    for name, tensor in weights.tensors.items():
-        _check_tensor(name, tensor, ValueError)
-    if len(weights.tensors) > LIMITS.tensors or len(weights.architecture.encode()) > LIMITS.text_bytes:
+    words = {name: getattr(spec, name) for name in ("env", "task", "robot", "action_frame", "reward")}
+    for name, word in words.items():
+        if not word.isprintable():
+            raise ValueError(f"{name} is {word!r}; wanted printable text")
+    if spec.action.shape != (len(spec.action_names),):
+        raise ValueError(f"action has shape {spec.action.shape} and {len(spec.action_names)} names; wanted a vector")
+    if not 0 < spec.rate_hz <= LIMITS.rate_hz or not 0 <= spec.max_episode_steps <= LIMITS.count:
         raise ValueError(
-            f"a weight set may have {LIMITS.tensors} tensors and {LIMITS.text_bytes} bytes of architecture"
+            f"rate_hz is {spec.rate_hz} and max_episode_steps {spec.max_episode_steps}; wanted 0 < rate_hz <= "
+            f"{LIMITS.rate_hz:.0f} and 0 <= max_episode_steps <= {LIMITS.count}"
         )
-    # safetensors writes the memory as it lies, so a transposed view must be laid out first.
-    tensors = {name: np.ascontiguousarray(tensor).reshape(tensor.shape) for name, tensor in weights.tensors.items()}
-    payload = msgspec.msgpack.encode(
-        _WeightsRecord(
-            version=weights.version,
-            fingerprint=weights.fingerprint,
-            architecture=weights.architecture,
-            body=safetensors.numpy.save(tensors),
+    _check_bounds("return_bounds", *(spec.return_bounds or (None, None)))
+    if len(text.encode()) > LIMITS.text_bytes:
+        raise ValueError(f"it has {len(text.encode())} bytes, the limit is {LIMITS.text_bytes}")
+
+
+def _check_array(name: str, array: ArraySpec) -> None:
+    if not 1 <= len(name.encode()) <= LIMITS.name_bytes or not name.isprintable():
+        raise ValueError(f"an array is called {plain(name)!r}; wanted 1 to {LIMITS.name_bytes} printable bytes")
+    if array.dtype not in DTYPES:
+        raise ValueError(f"{name} has dtype {plain(array.dtype)}; the dtypes allowed are {', '.join(DTYPES)}")
+    if len(array.shape) > LIMITS.rank or any(dim < 1 for dim in array.shape):
+        raise ValueError(
+            f"{name} has shape {plain(array.shape)}; wanted rank <= {LIMITS.rank} and no dimension below 1"
         )
-    )
-    if len(payload) + 32 > LIMITS.weights_bytes:
-        raise ValueError(f"a weight set of {len(payload)} bytes cannot travel; the limit is {LIMITS.weights_bytes}")
-    return hashlib.sha256(payload).digest() + payload
+    if not array.unit.isprintable():
+        raise ValueError(f"{name} has unit {plain(array.unit)!r}; wanted printable text")
+    _check_bounds(name, array.low, array.high)
 
 
-def decode_weights(data: bytes | memoryview, *, fingerprint: str | None) -> Weights:
-    """The weight set, whole and finite, its tensors read-only; raises WeightsRefused, saying why, on any other.
-
-    `fingerprint` is that of the EnvSpec which the set must have been trained for; None takes any.
-    """
-    view = memoryview(data)
-    if not 32 < len(view) <= LIMITS.weights_bytes:
-        raise WeightsRefused(f"the weight set has {len(view)} bytes, wanted 33 to {LIMITS.weights_bytes}")
-    if hashlib.sha256(view[32:]).digest() != view[:32]:
-        raise WeightsRefused("the weight set does not match its digest: it is torn or was changed on the way")
-    try:
-        record = _WEIGHTS_DECODER.decode(view[32:])
-        parts = safetensors.deserialize(record.body)
-    except (*_MALFORMED, safetensors.SafetensorError) as error:
-        raise WeightsRefused(f"the weight set is malformed: {error}") from None
-    if fingerprint is not None and record.fingerprint != fingerprint:
-        raise WeightsRefused(
-            f"weights {record.version} were trained for spec {record.fingerprint}, this actor has {fingerprint}; "
-            "start both with the same task and env"
-        )
-    if len(parts) > LIMITS.tensors:
-        raise WeightsRefused(f"the weight set has {len(parts)} tensors, the limit is {LIMITS.tensors}")
-    tensors = {}
-    for name, part in parts:
-        dtype = _SAFETENSORS.get(part["dtype"])
-        if dtype is None:
-            raise WeightsRefused(f"tensor {name[:80]} has dtype {part['dtype']}, which is not allowed")
-        tensors[name] = np.frombuffer(memoryview(part["data"]).toreadonly(), dtype).reshape(part["shape"])
-        _check_tensor(name, tensors[name], WeightsRefused)
-    return Weights(
-        version=record.version, fingerprint=record.fingerprint, architecture=record.architecture, tensors=tensors
-    )
-
-
-def _check_tensor(name: str, tensor: np.ndarray, error: type[ValueError]) -> None:
-    """Raise `error` unless the tensor may travel and is finite."""
-    if tensor.dtype.name not in DTYPES or len(name.encode()) > LIMITS.tensor_name_bytes:
-        raise error(f"tensor {name[:80]} of dtype {tensor.dtype} cannot travel; allowed are {', '.join(DTYPES)}")
-    if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
-        raise error(f"tensor {name} holds a NaN or an infinity")
+def _check_bounds(name: str, low: float | None, high: float | None) -> None:
+    if any(bound is not None and not math.isfinite(bound) for bound in (low, high)):
+        raise ValueError(f"{name} has bounds {low} and {high}; wanted finite ones, or None")
+    if low is not None and high is not None and low > high:
+        raise ValueError(f"{name} has bounds {low} and {high}; the lower one must not be above the other")

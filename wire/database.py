@@ -10,7 +10,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from wire import failpoints
-from wire.errors import UserError
+from wire.errors import UserError, plain
 
 PAGE_BYTES = 16 << 10
 """Camera images are rows of tens of kilobytes. One of 128x128 pixels takes 1.04 of its size here, 1.33 with 32 KiB."""
@@ -171,7 +171,25 @@ def _check_kind(db: sqlite3.Connection, path: Path, kind: Kind, *, may_be_empty:
         raise StoreError(
             f"{path} has format {version}, this version reads up to format {kind.format}; update Handrail to open it"
         )
+    _refuse_code(db, path, kind)
     return False
+
+
+def _refuse_code(db: sqlite3.Connection, path: Path, kind: Kind) -> None:
+    """Raise StoreError where looking into the file would run what somebody wrote into it.
+
+    Runs are handed on, and a view or a computed column in the place of a table is a query of its author's choice, one
+    without an end included. Of what SQLite knows only tables and indices have a root page.
+    """
+    query = """
+        SELECT name FROM sqlite_master WHERE rootpage IS NULL OR rootpage < 1 OR EXISTS (
+            SELECT 1 FROM pragma_table_xinfo(sqlite_master.name) AS columns WHERE columns.hidden)
+    """
+    for (name,) in db.execute(query):
+        raise StoreError(
+            f"{path} holds {plain(name)}, which is neither a table nor an index of a {kind.name}; do not use a "
+            "file that somebody has tampered with"
+        )
 
 
 class _Lock:

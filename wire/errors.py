@@ -5,6 +5,19 @@ import signal
 import sys
 from collections.abc import Callable
 
+_SHOWN = 200
+
+
+def plain(value: object, limit: int = _SHOWN) -> str:
+    """What came from outside, as people may be shown it: one line, nothing that a terminal obeys, cut where it is long.
+
+    Messages quote what they complain about; without this a peer could fill the log or rewrite the screen.
+    """
+    text = str(value)
+    if len(text) > limit:
+        text = f"{text[: limit - 3]}..."
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
 
 class UserError(Exception):
     """The user's input was wrong: the text says what, what was got, what was wanted and what to do."""

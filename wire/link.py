@@ -15,7 +15,8 @@ from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
-from wire.codec import LIMITS, Count, DecodeError
+from wire.codec import LIMITS, MALFORMED, Count, DecodeError
+from wire.errors import plain
 
 PROTOCOL = 1
 HEARTBEAT_S = 0.5
@@ -32,6 +33,8 @@ CREDIT_RECORDS = 32
 CREDIT_BYTES = LIMITS.record_bytes
 STREAMS = 256
 _CRC_BYTES = 4
+REASON_CHARS = 4096
+"""A reason is for people: it is cut to so much, and made printable, where it is made and where it arrives."""
 
 LinkState = Literal["connecting", "connected", "away", "refused", "finished"]
 
@@ -47,6 +50,13 @@ class _Message(msgspec.Struct, kw_only=True, tag=True):
     pass
 
 
+class _Reason(_Message):
+    reason: _Text
+
+    def __post_init__(self) -> None:
+        self.reason = plain(self.reason, REASON_CHARS)
+
+
 class Hello(_Message):
     """Actor: who I am and what my steps look like."""
 
@@ -55,6 +65,9 @@ class Hello(_Message):
     spec: _Text
     """The EnvSpec as JSON text."""
     software: _Version
+
+    def __post_init__(self) -> None:
+        self.software = plain(self.software)
 
 
 class Record(_Message):
@@ -87,11 +100,12 @@ class Welcome(_Message):
     credit_records: Count
     credit_bytes: Count
 
+    def __post_init__(self) -> None:
+        self.run = plain(self.run)
 
-class Refused(_Message):
+
+class Refused(_Reason):
     """Learner: I cannot take your steps, and why."""
-
-    reason: _Text
 
 
 class Ack(_Message):
@@ -105,11 +119,10 @@ class Ack(_Message):
     """No weights come before the actor says Ready. If it has said so, that was lost, or the weights were."""
 
 
-class Rejected(_Message):
+class Rejected(_Reason):
     """Learner: this one record is damaged or does not fit the spec; I have stepped over it."""
 
     seq: Count
-    reason: _Text
 
 
 class WeightsSet(_Message):
@@ -119,10 +132,8 @@ class WeightsSet(_Message):
     body: _WeightsBody
 
 
-class Finished(_Message):
+class Finished(_Reason):
     """Learner: the run is over; stop, and hand over what you still have."""
-
-    reason: _Text
 
 
 class WhoAreYou(_Message):
@@ -164,5 +175,5 @@ def _decode(decoder: "msgspec.msgpack.Decoder[_T]", data: bytes) -> _T:
         raise DecodeError("not a message: it fails its checksum")
     try:
         return decoder.decode(payload)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError, OverflowError) as error:
-        raise DecodeError(f"not a message: {error}") from None
+    except MALFORMED as error:
+        raise DecodeError(f"not a message: {plain(error)}") from None

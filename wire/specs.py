@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from wire.errors import UserError
+from wire.errors import UserError, plain
 from wire.types import Action, Observation, Step
 
 
@@ -119,4 +119,4 @@ class EnvSpec(msgspec.Struct, frozen=True, kw_only=True):
 def _brief(value: Any) -> str:
     if isinstance(value, dict):
         return f"{tuple(value['shape'])} {value['dtype']}"
-    return "absent" if value is None else str(value)
+    return "absent" if value is None else plain(value, 80)

@@ -14,6 +14,7 @@ import numpy as np
 from wire import failpoints
 from wire.codec import DecodeError, decode_spec, decode_step, encode_spec, encode_step
 from wire.database import Kind, StoreError, Writer, explained, open_reader
+from wire.errors import plain
 from wire.specs import EnvSpec, SpecMismatch
 from wire.types import Observation, Source, Step
 
@@ -319,7 +320,7 @@ class StepStore:
         parts: tuple[Observation, Observation] = (dict(step.observation), dict(step.final_observation or {}))
         for final, name, pixels, frame_crc in frames:
             if frame_crc != _frame_crc(row, final, name, pixels) or name not in self.spec.observation:
-                raise DecodeError(f"frame {name} of step {seq} of stream {stream[:8]} fails its checksum")
+                raise DecodeError(f"frame {plain(name)} of step {seq} of stream {stream[:8]} fails its checksum")
             parts[final][name] = np.frombuffer(pixels, np.uint8).reshape(self.spec.observation[name].shape)
         step = msgspec.structs.replace(
             step, observation=parts[0], final_observation=None if step.final_observation is None else parts[1]

@@ -9,7 +9,7 @@ from acting import toy_env, toy_weights
 
 from actor.policy import PolicySlot
 from networks.architecture import Architecture, architecture_for
-from wire.codec import Weights, decode_weights, encode_weights
+from wire.weights import Weights, decode_weights, encode_weights
 
 SPEC = toy_env().wire_spec
 SEEN = {"state": np.zeros(2, np.float32)}

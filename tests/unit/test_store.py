@@ -356,3 +356,24 @@ def test_a_stream_is_whose_it_was_first_also_after_a_restart_and_a_failed_commit
         assert store.claim("f" * 32, "robot-2") == "robot-2"
         store.commit()
         assert "robot-1" not in store.info.values()
+
+
+PROGRAMS = {
+    "a view that never ends": "ALTER TABLE steps RENAME TO mine; CREATE VIEW steps AS WITH RECURSIVE n(id) AS "
+    "(SELECT 1 UNION ALL SELECT id + 1 FROM n) SELECT id, '' AS stream, 1 AS seq, x'' AS body, 0 AS crc FROM n",
+    "a column that is computed": "ALTER TABLE steps ADD COLUMN big AS (printf('%.*c', 900000000, 'x'))",
+    "a trigger": "CREATE TRIGGER t AFTER INSERT ON steps BEGIN DELETE FROM steps; END",
+    "a virtual table": "CREATE VIRTUAL TABLE v USING fts5(x)",
+}
+
+
+@pytest.mark.parametrize("sql", PROGRAMS.values(), ids=PROGRAMS.keys())
+@pytest.mark.timeout(20)
+def test_a_file_that_would_run_what_a_stranger_wrote_into_it_is_refused(path: Path, sql: str):
+    fill(path)
+    db = sqlite3.connect(path)
+    db.executescript(sql)
+    db.close()
+    for opened in (lambda: StepStore.open(path, SPEC), lambda: StepStore.read(path)):
+        with pytest.raises(StoreError, match="tampered with"):
+            opened().count()

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from wire.codec import LIMITS, Weights, WeightsRefused, decode_weights, encode_weights
+from wire.codec import LIMITS
+from wire.weights import Weights, WeightsRefused, decode_weights, encode_weights
 
 WEIGHTS = Weights(
     version=7,
