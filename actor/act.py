@@ -8,14 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
+from actor.attention import Attention, BackgroundPolicy, Policy
 from actor.config import ActorConfig
 from actor.human import Channel, Nobody, ScriptedCorrector
 from actor.loop import CellEnv, Pace, run_episode
-from actor.pacing import ClockPace, LearnerPace
+from actor.pacing import CellPace, LearnerPace
 from actor.policy import PolicySlot
 from actor.uplink import Uplink
+from actor.watchdog import Heart, watched
 from envs.guard import Guard
 from envs.make import make_env
+from envs.ticker import Ticker
 from wire.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -41,7 +44,8 @@ def act(config: ActorConfig) -> int:
         )
         uplink.start()
         try:
-            _run(config, env, policy, uplink)
+            with watched(env.stopper) as heart:
+                _run(config, env, policy, uplink, heart)
         finally:
             env.hold()
             if not uplink.close(_FLUSH_S):
@@ -52,11 +56,13 @@ def act(config: ActorConfig) -> int:
     return 0
 
 
-def _run(config: ActorConfig, env: CellEnv, policy: PolicySlot, uplink: Uplink) -> None:
-    rate_hz = env.wire_spec.rate_hz
-    clock = ClockPace(rate_hz)
-    pace: Pace = clock if config.pace == "clock" else LearnerPace(lambda: uplink.status, config.max_lead_steps, rate_hz)
+def _run(config: ActorConfig, env: CellEnv, policy: PolicySlot, uplink: Uplink, heart: Heart) -> None:
+    clock, pace = _pace(config, env, uplink)
     human, guard = _human(config, env), Guard(env.limits)
+    mind: Policy = policy
+    if env.ticker is not None:
+        human = Attention(human, heart)
+        mind, env.pause = BackgroundPolicy(policy, human), human.pause
 
     def stopped() -> bool:
         return uplink.status.state in _OVER
@@ -69,8 +75,10 @@ def _run(config: ActorConfig, env: CellEnv, policy: PolicySlot, uplink: Uplink) 
         # Seed and episode number decide the episode, so a resumed run goes on where an uninterrupted one would be.
         seed = int(np.random.SeedSequence([config.seed, episode]).generate_state(1)[0])
         success = run_episode(
-            env, policy, human, guard, pace, uplink.append, episode=episode, seed=seed, stopped=stopped
+            env, mind, human, guard, pace, uplink.append, episode=episode, seed=seed, stopped=stopped, heart=heart
         )
+        if heart.tripped() or env.halted():
+            log.error("episode %d ended early: %s", episode, env.halted() or "the watchdog held the robot")
         log.info(
             "episode %d: success=%s weights=%d unacked=%d overruns=%d",
             episode,
@@ -83,6 +91,17 @@ def _run(config: ActorConfig, env: CellEnv, policy: PolicySlot, uplink: Uplink) 
     log.info("stopped: state=%s detail=%s", status.state, status.detail)
     if status.state in ("refused", "failed"):
         raise UserError(status.detail)
+
+
+def _pace(config: ActorConfig, env: CellEnv, uplink: Uplink) -> tuple[Ticker, Pace]:
+    """What counts the control periods, and what the loop waits for after each."""
+    if env.ticker is not None:
+        return env.ticker, CellPace()
+    rate_hz = env.wire_spec.rate_hz
+    clock = Ticker(rate_hz)
+    if config.pace == "clock":
+        return clock, clock
+    return clock, LearnerPace(lambda: uplink.status, config.max_lead_steps, rate_hz)
 
 
 def _human(config: ActorConfig, env: CellEnv) -> Channel:

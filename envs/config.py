@@ -26,7 +26,7 @@ class EnvConfig:
     image_size: int = 64
     """Width and height of the simulated camera images, pixels."""
     realtime: bool = False
-    """Of the simulated cell: run it in real time in a process of its own, as a robot does, with a watchdog beside it."""
+    """Of the simulated cell: in real time, in a process of its own, as a robot is, with a watchdog beside it."""
     id: str | None = None
     """Gymnasium id, also module:Id-v0; with env=gym only."""
 

@@ -12,7 +12,6 @@ import numpy as np
 
 from wire.types import Action
 
-
 JOINTS = "joints"
 """Name of the joints among the ages of the senses."""
 
@@ -149,18 +148,22 @@ class Guard:
         known = position_m is not None and np.shape(position_m) == (3,) and np.isfinite(position_m).all()
         return None if known else f"tool position is {position_m}, so the workspace cannot be kept"
 
-    def _vitals_problem(self, vitals: Vitals | None) -> str | None:
-        if vitals is None:
-            return None
-        limits = self.limits
+    def stale(self, vitals: Vitals) -> str | None:
+        """Which sense is too old to be acted on, or learned from, and by how much; None where none is."""
         for name, age_s in vitals.ages_s.items():
-            oldest_s = limits.max_joint_age_s if name == JOINTS else limits.max_camera_age_s
+            oldest_s = self.limits.max_joint_age_s if name == JOINTS else self.limits.max_camera_age_s
             # Written so that a NaN, too, is too old.
             if oldest_s is not None and not age_s <= oldest_s:
                 return f"{name} was last heard of {1000 * age_s:.0f} ms ago, the limit is {1000 * oldest_s:.0f} ms"
-        if vitals.force_n is not None and limits.max_force_n is not None and not vitals.force_n <= limits.max_force_n:
-            return f"the tool presses with {vitals.force_n:.0f} N, the limit is {limits.max_force_n:.0f} N"
         return None
+
+    def _vitals_problem(self, vitals: Vitals | None) -> str | None:
+        if vitals is None:
+            return None
+        force_n, most_n = vitals.force_n, self.limits.max_force_n
+        if force_n is not None and most_n is not None and not force_n <= most_n:
+            return f"the tool presses with {force_n:.0f} N, the limit is {most_n:.0f} N"
+        return self.stale(vitals)
 
     def _hold_action(self) -> np.ndarray:
         held = [last if hold is None else hold for last, hold in zip(self._last, self.limits.hold, strict=True)]

@@ -31,8 +31,9 @@ class GymEnv(gymnasium.Env[Observation, Action]):
     Bounded actions are mapped affinely from [-1, 1].
     """
 
+    stopper: None = None
     ticker: None = None
-    """Its time stands still between steps."""
+    """Nobody else can stop it, nor needs to: its time stands still between steps."""
     pause: Pause = staticmethod(sleep)
 
     def __init__(self, env_id: str, **kwargs: Any) -> None:

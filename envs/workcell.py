@@ -122,7 +122,7 @@ class WorkcellEnv(gymnasium.Env[Observation, Action], Generic[Cell]):
         self.metadata = {**self.metadata, "render_fps": round(cell.rate_hz)}
         self.cell = cell
         self.task = task
-        self.limits = cell.limits
+        self.limits, self.stopper = cell.limits, cell.stopper
         self.wire_spec = EnvSpec(
             env=cell.kind,
             task=task.name,

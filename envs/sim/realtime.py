@@ -1,7 +1,7 @@
 """The simulated cell in real time, as its commander sees it: it goes on by itself, in a process of its own.
 
-The client keeps a copy of the model and sets it to what the cell reports, so that senses, tasks and experts are those of
-the simulated cell; only time and the robot are not ours.
+The client keeps a copy of the model and sets it to what the cell reports, so that senses, tasks and experts are those
+of the simulated cell; only time and the robot are not ours.
 """
 
 # MuJoCo's compiled module comes without type stubs.

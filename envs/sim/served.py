@@ -14,8 +14,8 @@ import signal
 import sys
 import time
 
-import mujoco
 import msgspec
+import mujoco
 import numpy as np
 
 from envs.cell_socket import Command, Hold, Request, Restart, State, Watch, Wire, decode_request, listen
@@ -74,13 +74,21 @@ class ServedCell(SimCell):
         self._speed_m_s = float(np.linalg.norm(self.tool_position() - self._at_m)) / (TICK_NS / 1e9)
         self._at_m = self.tool_position()
 
-    def state(self, **more: object) -> State:
+    def state(self, halted: str, commanded_ns: int, held_ns: int) -> State:
         """The senses now."""
-        data = self.data
-        arrays = {name: getattr(data, name).tobytes() for name in ("qpos", "qvel", "ctrl", "mocap_pos")}
         x, y, z = self.target_position().tolist()
-        fields = arrays | {"target_m": (x, y, z), "speed_m_s": self._speed_m_s} | more
-        return State(stamp_ns=time.monotonic_ns(), **fields)
+        return State(
+            stamp_ns=time.monotonic_ns(),
+            qpos=self.data.qpos.tobytes(),
+            qvel=self.data.qvel.tobytes(),
+            ctrl=self.data.ctrl.tobytes(),
+            mocap_pos=self.data.mocap_pos.tobytes(),
+            target_m=(x, y, z),
+            speed_m_s=self._speed_m_s,
+            halted=halted,
+            commanded_ns=commanded_ns,
+            held_ns=held_ns,
+        )
 
     def _inside(self, motion_m: np.ndarray) -> np.ndarray:
         target_m = self.target_position()
@@ -179,7 +187,7 @@ class Server:
             self._halted, self._held_ns = reason, time.monotonic_ns()
 
     def _publish(self) -> None:
-        state = self._cell.state(halted=self._halted, commanded_ns=self._commanded_ns, held_ns=self._held_ns)
+        state = self._cell.state(self._halted, self._commanded_ns, self._held_ns)
         for peer in [peer for peer in self._peers if peer.watches]:
             # One that does not read, or is gone, misses it; the next `receive` notices which.
             with contextlib.suppress(OSError):

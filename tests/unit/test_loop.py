@@ -34,6 +34,9 @@ class Helper:
         self.t += 1
         return Override(self.action, Source.HUMAN) if self.t - 1 in self.during else None
 
+    def touched(self) -> bool:
+        return False
+
 
 class Broken:
     """A policy that answers nonsense."""
@@ -150,6 +153,9 @@ def test_new_weights_act_from_the_next_step_on():
             self.t += 1
             if self.t == 2:
                 policy.load(toy_weights(env.wire_spec, -0.5, version=5))
+
+        def touched(self) -> bool:
+            return False
 
     steps, _ = play(env, policy=policy, human=Swapping())
     assert [step.weights_version for step in steps] == [4, 4, 5, 5]
