@@ -1,11 +1,10 @@
 """The control loop on one page: observe -> act -> override -> guard -> step -> record."""
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
-
-import numpy as np
 
 from actor.attention import Policy
 from actor.human import Channel, Override
@@ -14,6 +13,8 @@ from envs.guard import Guard, Verdict
 from envs.gym_env import GymEnv
 from envs.workcell import WorkcellEnv
 from wire.types import Action, Observation, Source, Step
+
+log = logging.getLogger(__name__)
 
 CellEnv = WorkcellEnv | GymEnv
 RESET_S = 60.0
@@ -37,6 +38,7 @@ class Pace(Protocol):
 class Choice:
     """Who wanted what in one control period, and what the guard made of it."""
 
+    observation: Observation
     wanted: Action | None
     """By the policy; None where a person did not wait for it."""
     version: int
@@ -81,15 +83,18 @@ def run_episode(
     guard.reset()
     human.begin_episode(episode)
     pace.begin()
-    t, success = 0, False
+    t, success, holding = 0, False, False
     while not (stopped() or stopped_from_outside(env, heart)):
         heart.beat()
         choice = choose(env, policy, human, guard, observation)
         began_s = time.monotonic()
         result = env.step(choice.verdict.action)
         choice.stamps["env_s"] = time.monotonic() - began_s
-        step = _step(env, human, guard, heart, choice, observation, result, episode=episode, t=t)
+        step = _step(env, human, guard, heart, choice, result, episode=episode, t=t)
         record(step)
+        if choice.verdict.held and not holding:
+            log.warning("the robot holds: episode=%d t=%d reason=%s", episode, t, choice.verdict.reason)
+        holding = choice.verdict.held
         pace.wait()
         if step.ended:
             success = step.success
@@ -106,12 +111,15 @@ def choose(env: CellEnv, policy: Policy, human: Channel, guard: Guard, observati
     wanted, version = policy.act(observation)
     acted_s = time.monotonic()
     override = human.poll()
+    if wanted is None and env.ticker is not None:
+        # Nobody waited for the policy, so what it was shown is of the past, and no ground to hold a person back.
+        observation = env.look_again()
     verdict = guard.apply(wanted if override is None else override.action, env.target_position(), env.vitals())
     if verdict.held:
         env.hold()
     guarded_s = time.monotonic()
     stamps = {"monotonic": began_s, "act_s": acted_s - began_s, "guard_s": guarded_s - acted_s}
-    return Choice(wanted, version, override, verdict, stamps)
+    return Choice(observation, wanted, version, override, verdict, stamps)
 
 
 def _step(
@@ -120,7 +128,6 @@ def _step(
     guard: Guard,
     heart: Heart,
     choice: Choice,
-    observation: Observation,
     result: tuple[Observation, Any, bool, bool, dict[str, Any]],
     *,
     episode: int,
@@ -137,10 +144,10 @@ def _step(
     return Step(
         episode=episode,
         t=t,
-        observation=observation,
+        observation=choice.observation,
         action=choice.verdict.action,
-        # What is not finite was refused by the guard, and no archive takes it.
-        policy_action=wanted if wanted is not None and np.isfinite(wanted).all() else None,
+        # What is no finite vector was refused by the guard, and no archive takes it.
+        policy_action=wanted if wanted is not None and env.wire_spec.action_problem(wanted) is None else None,
         source=Source.POLICY if choice.override is None else choice.override.source,
         reward=float(reward),
         terminated=terminated,

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from envs.stopper import Stopper, open_stopper
-from wire.errors import UserError
+from wire.errors import UserError, run_main
 
 log = logging.getLogger(__name__)
 
@@ -201,10 +201,14 @@ def main() -> int:
         signal.signal(number, signal.SIG_IGN)
     with contextlib.suppress(OSError, AttributeError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
-    with os.fdopen(int(sys.argv[1]), "r+b") as file:
-        watch(_shared(file), open_stopper(sys.argv[2]), parent)
+    try:
+        stopper = open_stopper(sys.argv[2])
+    except OSError as error:
+        raise UserError(f"the watchdog cannot reach the robot at {sys.argv[2]}: {error.strerror}") from error
+    with os.fdopen(int(sys.argv[1]), "r+b") as file, contextlib.closing(stopper):
+        watch(_shared(file), stopper, parent)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_main(main))

@@ -160,3 +160,7 @@ class SocketStopper:
                 self._wire = connect(self._path)
             return False
         return True
+
+    def close(self) -> None:
+        """Hang up."""
+        self._wire.close()

@@ -16,6 +16,10 @@ class Stopper(Protocol):
         """Whether `hold` would reach the robot now; called every few milliseconds."""
         ...
 
+    def close(self) -> None:
+        """Hang up."""
+        ...
+
 
 def open_stopper(address: str) -> Stopper:
     """The stopper at a cell's `stopper` address: unix:<path> of a simulated cell in real time."""

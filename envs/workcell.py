@@ -180,6 +180,11 @@ class WorkcellEnv(gymnasium.Env[Observation, Action], Generic[Cell]):
             self._t = None
         return self.cell.observe(), outcome.reward, terminated, truncated, {"success": outcome.success}
 
+    def look_again(self) -> Observation:
+        """The senses of a cell in real time as they are now, between two steps."""
+        self.cell.advance()
+        return self.cell.observe()
+
     def expert(self, rng: np.random.Generator, noise: float = 0.0) -> Expert:
         """A script that solves the task; `noise` is the sigma of Gaussian noise on its translation, action units."""
         return self.task.expert(self.cell, rng, noise)

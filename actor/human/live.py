@@ -69,7 +69,7 @@ class LiveChannel:
         silent = not age_s <= self._silent_s
         if silent and not self.silent:
             log.warning(
-                "the %s fell silent: last_heard_s=%.2f; the policy has control, check its cable",
+                "the %s fell silent: age_s=%.2f; the policy has control, check its cable",
                 self._device.name,
                 age_s,
             )

@@ -41,7 +41,11 @@ class ServedCell(SimCell):
         self._speed_m_s = 0.0
 
     def put(self, qpos: np.ndarray, mocap_pos: np.ndarray) -> None:
-        """Begin an episode in this state, the arm standing still."""
+        """Begin an episode in this state, the arm standing still; raises ValueError where it is none."""
+        if qpos.shape != self.data.qpos.shape or mocap_pos.shape != self.data.mocap_pos.shape:
+            raise ValueError(f"a state of {qpos.shape} and {mocap_pos.shape} is none of this cell")
+        if not (np.isfinite(qpos).all() and np.isfinite(mocap_pos).all()):
+            raise ValueError("a state holds a NaN or an infinity")
         self.restart({}, {}, np.random.default_rng(0))
         self.data.qpos[:], self.data.mocap_pos[:] = qpos, mocap_pos
         mujoco.mj_forward(self.model, self.data)
@@ -164,9 +168,9 @@ class Server:
                 self._halted = self._halted or request.halt
                 self._held_ns = time.monotonic_ns()
             case Restart():
+                self._cell.put(np.frombuffer(request.qpos), np.frombuffer(request.mocap_pos).reshape(-1, 3))
                 self._commander, self._halted = peer, ""
                 self._commanded_ns = self._held_ns = 0
-                self._cell.put(np.frombuffer(request.qpos), np.frombuffer(request.mocap_pos).reshape(-1, 3))
             case Watch():
                 peer.watches = True
                 return
