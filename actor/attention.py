@@ -3,6 +3,7 @@
 In simulation time stands still while we think, and nothing of this is needed.
 """
 
+import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
@@ -12,7 +13,8 @@ from actor.watchdog import Heart
 from wire.types import Action, Observation
 
 _SLICE_S = 0.005
-_GRACE_S = 0.02
+_SWITCH_S = 0.0005
+_GRACE_S = 0.01
 """How long a person's command waits for what the policy would have done, which is recorded beside it."""
 
 
@@ -62,7 +64,7 @@ class Attention:
         since_s: float | None = None
         while not answer.done():
             self._heart.beat()
-            if since_s is None and (self._driving or self.touched()):
+            if since_s is None and self.touched():
                 since_s = time.monotonic()
             if since_s is not None and time.monotonic() - since_s > _GRACE_S:
                 return False
@@ -79,6 +81,9 @@ class BackgroundPolicy:
     def __init__(self, policy: Policy, attention: Attention) -> None:
         self._policy = policy
         self._attention = attention
+        # Python's lock changes hands every 5 ms at best while somebody computes, and a control period asks for it a
+        # dozen times: that alone would keep a person waiting for longer than we promise.
+        sys.setswitchinterval(_SWITCH_S)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="policy")
         self._unheard: Future[tuple[Action | None, int]] | None = None
         self._version = 0

@@ -134,6 +134,8 @@ class Guard:
         return self._settle(action, held=False, reason=", ".join(reasons))
 
     def _problem(self, wanted: Any) -> str | None:
+        if wanted is None:
+            return "there is no action"
         try:
             values = np.asarray(wanted)
         except (TypeError, ValueError):

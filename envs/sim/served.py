@@ -129,7 +129,7 @@ class Server:
                 self._serve(left_ns / 1e9)
             self._serve(0.0)
             self._cell.tick()
-            self._publish()
+            self._show(self._peers)
             # Time that was missed is not made up for: a robot does not move faster because its computer was stopped.
             late = time.monotonic_ns() - next_ns > _LATE_NS
             next_ns = (time.monotonic_ns() if late else next_ns) + TICK_NS
@@ -175,6 +175,9 @@ class Server:
                 peer.watches = True
                 return
         peer.answered = request.number
+        if isinstance(request, Hold | Restart):
+            # Whoever asked for it waits for it.
+            self._show([peer])
 
     def _command(self, peer: Peer, action: np.ndarray) -> None:
         if peer is not self._commander:
@@ -190,9 +193,9 @@ class Server:
         if not self._halted:
             self._halted, self._held_ns = reason, time.monotonic_ns()
 
-    def _publish(self) -> None:
+    def _show(self, peers: list[Peer]) -> None:
         state = self._cell.state(self._halted, self._commanded_ns, self._held_ns)
-        for peer in [peer for peer in self._peers if peer.watches]:
+        for peer in [peer for peer in peers if peer.watches]:
             # One that does not read, or is gone, misses it; the next `receive` notices which.
             with contextlib.suppress(OSError):
                 peer.send(msgspec.structs.replace(state, answered=peer.answered))
