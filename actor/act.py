@@ -7,15 +7,18 @@ from pathlib import Path
 
 import numpy as np
 
+from actor.attention import Attention, BackgroundPolicy, Policy
 from actor.config import ActorConfig
 from actor.human import Channel, Nobody, ScriptedCorrector
 from actor.loop import CellEnv, Pace, run_episode
-from actor.pacing import ClockPace, LearnerPace
+from actor.pacing import CellPace, LearnerPace
 from actor.policy import PolicySlot
 from actor.room import wait_for_room, warn_of_shortage
 from actor.uplink import Uplink
+from actor.watchdog import Heart, watched
 from envs.guard import Guard
 from envs.make import make_env
+from envs.ticker import Ticker
 from wire.errors import UserError
 from wire.files import write_atomically
 from wire.keys import actor_keys
@@ -45,7 +48,8 @@ def act(config: ActorConfig) -> int:
         uplink.start()
         warn_of_shortage(env.wire_spec, cap_bytes=config.outbox_cap_bytes, outbox=Path(config.outbox))
         try:
-            _run(config, env, policy, uplink)
+            with watched(env.stopper) as heart:
+                _run(config, env, policy, uplink, heart)
         finally:
             env.hold()
             if not uplink.close(_FLUSH_S):
@@ -56,11 +60,13 @@ def act(config: ActorConfig) -> int:
     return 0
 
 
-def _run(config: ActorConfig, env: CellEnv, policy: PolicySlot, uplink: Uplink) -> None:
-    rate_hz = env.wire_spec.rate_hz
-    clock = ClockPace(rate_hz)
-    pace: Pace = clock if config.pace == "clock" else LearnerPace(lambda: uplink.status, config.max_lead_steps, rate_hz)
+def _run(config: ActorConfig, env: CellEnv, policy: PolicySlot, uplink: Uplink, heart: Heart) -> None:
+    clock, pace = _pace(config, env, uplink)
     human, guard = _human(config, env), Guard(env.limits)
+    mind: Policy = policy
+    if env.ticker is not None:
+        human = Attention(human, heart)
+        mind, env.pause = BackgroundPolicy(policy, human), human.pause
 
     def stopped() -> bool:
         status = uplink.status
@@ -74,8 +80,10 @@ def _run(config: ActorConfig, env: CellEnv, policy: PolicySlot, uplink: Uplink) 
         # Seed and episode number decide the episode, so a resumed run goes on where an uninterrupted one would be.
         seed = int(np.random.SeedSequence([config.seed, episode]).generate_state(1)[0])
         success = run_episode(
-            env, policy, human, guard, pace, uplink.append, episode=episode, seed=seed, stopped=stopped
+            env, mind, human, guard, pace, uplink.append, episode=episode, seed=seed, stopped=stopped, heart=heart
         )
+        if heart.tripped() or env.halted():
+            log.error("episode %d ended early: %s", episode, env.halted() or "the watchdog held the robot")
         log.info(
             "episode %d: success=%s weights=%d unacked=%d overruns=%d",
             episode,
@@ -88,6 +96,17 @@ def _run(config: ActorConfig, env: CellEnv, policy: PolicySlot, uplink: Uplink) 
     log.info("stopped: state=%s detail=%s", status.state, status.detail)
     if status.state in ("refused", "failed"):
         raise UserError(status.detail)
+
+
+def _pace(config: ActorConfig, env: CellEnv, uplink: Uplink) -> tuple[Ticker, Pace]:
+    """What counts the control periods, and what the loop waits for after each."""
+    if env.ticker is not None:
+        return env.ticker, CellPace()
+    rate_hz = env.wire_spec.rate_hz
+    clock = Ticker(rate_hz)
+    if config.pace == "clock":
+        return clock, clock
+    return clock, LearnerPace(lambda: uplink.status, config.max_lead_steps, rate_hz)
 
 
 def _human(config: ActorConfig, env: CellEnv) -> Channel:

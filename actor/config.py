@@ -28,7 +28,8 @@ class ActorConfig:
     human: str = "none"
     """Who may take over: none, or script (the task's scripted corrector)."""
     pace: str = "learner"
-    """learner: simulate as fast as the learner keeps up; clock: one step per control period, as on a robot."""
+    """learner: simulate as fast as the learner keeps up; clock: one step per control period, as on a robot; a cell
+    in real time always does."""
     max_lead_steps: int = 8
     """With pace=learner, how many steps the simulation may run ahead of learning."""
     seed: int = 0

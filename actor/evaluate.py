@@ -9,9 +9,12 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from actor.attention import Attention
 from actor.config import EvalConfig
-from actor.loop import CellEnv
+from actor.human import Nobody
+from actor.loop import RESET_S, UNWATCHED, CellEnv, stopped_from_outside
 from actor.policy import PolicySlot
+from actor.watchdog import Heart, watched
 from envs.guard import Guard
 from envs.make import make_env
 from networks.architecture import ArchitectureError
@@ -41,9 +44,11 @@ def evaluate(config: EvalConfig) -> int:
         policy = _load(Path(config.run), env)
         frames: list[np.ndarray] = []
         scores = []
-        for i in track(range(config.episodes), "evaluating", console=console, transient=True):
-            film = frames if config.video is not None and i < config.video_episodes else None
-            scores.append(run_alone(env, policy, seed=config.seed + i, frames=film))
+        with watched(env.stopper) as heart:
+            env.pause = Attention(Nobody(), heart).pause
+            for i in track(range(config.episodes), "evaluating", console=console, transient=True):
+                film = frames if config.video is not None and i < config.video_episodes else None
+                scores.append(run_alone(env, policy, seed=config.seed + i, frames=film, heart=heart))
     finally:
         env.close()
     facts = report(scores, env.wire_spec.rate_hz)
@@ -55,20 +60,33 @@ def evaluate(config: EvalConfig) -> int:
     return 0
 
 
-def run_alone(env: CellEnv, policy: PolicySlot, *, seed: int, frames: list[np.ndarray] | None = None) -> EpisodeScore:
+def run_alone(
+    env: CellEnv,
+    policy: PolicySlot,
+    *,
+    seed: int,
+    frames: list[np.ndarray] | None = None,
+    heart: Heart = UNWATCHED,
+) -> EpisodeScore:
     """One episode of the deterministic policy; pictures for people are appended to `frames`."""
     guard = Guard(env.limits)
+    heart.begin(RESET_S)
     observation, _ = env.reset(seed=seed)
-    steps, episode_return = 0, 0.0
-    while True:
+    steps, episode_return, success, ended = 0, 0.0, False, False
+    while not (ended or stopped_from_outside(env, heart)):
+        heart.beat()
         if frames is not None and (picture := env.render()) is not None:
             frames.append(picture)
         action, _ = policy.act(observation, explore=False)
-        verdict = guard.apply(action, env.target_position())
+        verdict = guard.apply(action, env.target_position(), env.vitals())
+        if verdict.held:
+            env.hold()
         observation, reward, terminated, truncated, info = env.step(verdict.action)
         steps, episode_return = steps + 1, episode_return + float(reward)
-        if terminated or truncated:
-            return EpisodeScore(bool(info["success"]), steps, episode_return)
+        success, ended = bool(info["success"]), terminated or truncated
+    env.hold()
+    heart.rest()
+    return EpisodeScore(success, steps, episode_return)
 
 
 def report(scores: list[EpisodeScore], rate_hz: float) -> dict:

@@ -1,19 +1,25 @@
 """The control loop on one page: observe -> act -> override -> guard -> step -> record."""
 
+import logging
 import time
 from collections.abc import Callable
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-import numpy as np
-
-from actor.human import Channel
-from actor.policy import PolicySlot
-from envs.guard import Guard
+from actor.attention import Policy
+from actor.human import Channel, Override
+from actor.watchdog import Heart, Unwatched
+from envs.guard import Guard, Verdict
 from envs.gym_env import GymEnv
 from envs.workcell import WorkcellEnv
-from wire.types import Source, Step
+from wire.types import Action, Observation, Source, Step
+
+log = logging.getLogger(__name__)
 
 CellEnv = WorkcellEnv | GymEnv
+RESET_S = 60.0
+"""How long a reset may take; the watchdog holds the robot in a longer one."""
+UNWATCHED = Unwatched()
 
 
 class Pace(Protocol):
@@ -28,9 +34,23 @@ class Pace(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Choice:
+    """Who wanted what in one control period, and what the guard made of it."""
+
+    observation: Observation
+    wanted: Action | None
+    """By the policy; None where a person did not wait for it."""
+    version: int
+    override: Override | None
+    verdict: Verdict
+    stamps: dict[str, float]
+    """Those of the step."""
+
+
 def run_episode(
     env: CellEnv,
-    policy: PolicySlot,
+    policy: Policy,
     human: Channel,
     guard: Guard,
     pace: Pace,
@@ -39,6 +59,7 @@ def run_episode(
     episode: int,
     seed: int,
     stopped: Callable[[], bool],
+    heart: Heart = UNWATCHED,
 ) -> bool:
     """Run one episode and record each of its steps.
 
@@ -51,51 +72,94 @@ def run_episode(
         record: Takes the finished steps, in order; must not block.
         episode: Number of the episode in the stream.
         seed: Decides what is random in the reset.
-        stopped: Whether to end the episode before its time; the robot then holds.
+        stopped: Whether to end the episode before its time.
+        heart: What the watchdog listens to.
 
     Returns:
-        Whether the episode succeeded.
+        Whether the episode succeeded. However it ends, the robot holds.
     """
+    heart.begin(RESET_S)
     observation, _ = env.reset(seed=seed)
     guard.reset()
     human.begin_episode(episode)
     pace.begin()
-    t = 0
-    while not stopped():
+    t, success, holding = 0, False, False
+    while not (stopped() or stopped_from_outside(env, heart)):
+        heart.beat()
+        choice = choose(env, policy, human, guard, observation)
         began_s = time.monotonic()
-        wanted, version = policy.act(observation)
-        acted_s = time.monotonic()
-        override = human.poll()
-        verdict = guard.apply(wanted if override is None else override.action, env.target_position())
-        guarded_s = time.monotonic()
-        after, reward, terminated, truncated, info = env.step(verdict.action)
-        stepped_s = time.monotonic()
-        step = Step(
-            episode=episode,
-            t=t,
-            observation=observation,
-            action=verdict.action,
-            # What is not finite was refused by the guard, and no archive takes it.
-            policy_action=wanted if np.isfinite(wanted).all() else None,
-            source=Source.POLICY if override is None else override.source,
-            reward=float(reward),
-            terminated=terminated,
-            truncated=truncated,
-            success=info["success"],
-            final_observation=after if terminated or truncated else None,
-            weights_version=version,
-            held=verdict.held,
-            stamps={
-                "monotonic": began_s,
-                "act_s": acted_s - began_s,
-                "guard_s": guarded_s - acted_s,
-                "env_s": stepped_s - guarded_s,
-            },
-        )
+        result = env.step(choice.verdict.action)
+        choice.stamps["env_s"] = time.monotonic() - began_s
+        step = _step(env, human, guard, heart, choice, result, episode=episode, t=t)
         record(step)
+        if choice.verdict.held and not holding:
+            log.warning("the robot holds: episode=%d t=%d reason=%s", episode, t, choice.verdict.reason)
+        holding = choice.verdict.held
         pace.wait()
-        if terminated or truncated:
-            return step.success
-        observation, t = after, t + 1
+        if step.ended:
+            success = step.success
+            break
+        observation, t = result[0], t + 1
     env.hold()
-    return False
+    heart.rest()
+    return success
+
+
+def choose(env: CellEnv, policy: Policy, human: Channel, guard: Guard, observation: Observation) -> Choice:
+    """Ask the policy, then the person, then the guard; a robot that must not do what they want holds at once."""
+    began_s = time.monotonic()
+    wanted, version = policy.act(observation)
+    acted_s = time.monotonic()
+    override = human.poll()
+    if wanted is None and env.ticker is not None:
+        # Nobody waited for the policy, so what it was shown is of the past, and no ground to hold a person back.
+        observation = env.look_again()
+    verdict = guard.apply(wanted if override is None else override.action, env.target_position(), env.vitals())
+    if verdict.held:
+        env.hold()
+    guarded_s = time.monotonic()
+    stamps = {"monotonic": began_s, "act_s": acted_s - began_s, "guard_s": guarded_s - acted_s}
+    return Choice(observation, wanted, version, override, verdict, stamps)
+
+
+def _step(
+    env: CellEnv,
+    human: Channel,
+    guard: Guard,
+    heart: Heart,
+    choice: Choice,
+    result: tuple[Observation, Any, bool, bool, dict[str, Any]],
+    *,
+    episode: int,
+    t: int,
+) -> Step:
+    """The record of a control period. What was not carried out as recorded, or ended unseen, is marked as held."""
+    after, reward, terminated, truncated, info = result
+    ended = terminated or truncated
+    taken_over = choice.override is None and human.touched()
+    if taken_over:
+        env.hold()
+    broken = taken_over or stopped_from_outside(env, heart) or (ended and guard.stale(env.vitals()) is not None)
+    wanted = choice.wanted
+    return Step(
+        episode=episode,
+        t=t,
+        observation=choice.observation,
+        action=choice.verdict.action,
+        # What is no finite vector was refused by the guard, and no archive takes it.
+        policy_action=wanted if wanted is not None and env.wire_spec.action_problem(wanted) is None else None,
+        source=Source.POLICY if choice.override is None else choice.override.source,
+        reward=float(reward),
+        terminated=terminated,
+        truncated=truncated,
+        success=info["success"],
+        final_observation=after if ended else None,
+        weights_version=choice.version,
+        held=choice.verdict.held or broken,
+        stamps=choice.stamps,
+    )
+
+
+def stopped_from_outside(env: CellEnv, heart: Heart) -> bool:
+    """Whether a watchdog, or the cell itself, has stopped the robot for the rest of the episode."""
+    return heart.tripped() or env.halted() != ""

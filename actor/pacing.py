@@ -1,51 +1,22 @@
 """When the next control period begins: by the clock on a robot, by the learner's progress in simulation."""
 
-import logging
 import time
-from collections import deque
 from collections.abc import Callable
 
-import numpy as np
-
 from actor.status import LinkStatus
-
-log = logging.getLogger(__name__)
+from envs.ticker import Ticker
 
 _POLL_S = 0.001
 
 
-class ClockPace:
-    """Absolute deadlines at a fixed rate; a missed one is counted, and the next is a whole period later."""
-
-    def __init__(self, rate_hz: float) -> None:
-        self.period_s = 1.0 / rate_hz
-        self.overruns = 0
-        self._deadline_s = 0.0
-        self._began_s = 0.0
-        self._periods_s: deque[float] = deque(maxlen=100_000)
+class CellPace:
+    """Of a cell in real time, whose period has passed when `step` returns; and of whoever has no reason to wait."""
 
     def begin(self) -> None:
-        """Start counting now, at the beginning of an episode."""
-        self._began_s = time.monotonic()
-        self._deadline_s = self._began_s + self.period_s
+        """Nothing."""
 
     def wait(self) -> None:
-        """Wait for the deadline, or count an overrun."""
-        left_s = self._deadline_s - time.monotonic()
-        if left_s > 0:
-            time.sleep(left_s)
-        else:
-            self.overruns += 1
-            # Missed ticks are dropped, not made up for: a burst of late commands would be worse than a late one.
-            self._deadline_s = time.monotonic()
-        self._deadline_s += self.period_s
-        now_s = time.monotonic()
-        self._periods_s.append(now_s - self._began_s)
-        self._began_s = now_s
-
-    def percentiles_ms(self, *which: float) -> list[float]:
-        """Percentiles of the periods so far, in milliseconds."""
-        return [1000 * float(p) for p in np.percentile(self._periods_s or [0.0], which)]
+        """Nothing."""
 
 
 class LearnerPace:
@@ -57,7 +28,7 @@ class LearnerPace:
     def __init__(self, status: Callable[[], LinkStatus], max_lead_steps: int, rate_hz: float) -> None:
         self._status = status
         self._max_lead_steps = max_lead_steps
-        self._clock = ClockPace(rate_hz)
+        self._clock = Ticker(rate_hz)
 
     def begin(self) -> None:
         """Start counting now, at the beginning of an episode."""

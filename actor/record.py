@@ -7,14 +7,18 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
+from actor.attention import Attention
 from actor.config import DemosConfig
-from actor.loop import CellEnv
+from actor.human import Nobody, Override
+from actor.loop import UNWATCHED, CellEnv, run_episode
+from actor.pacing import CellPace
+from actor.watchdog import Heart, watched
 from envs.experts import Expert
 from envs.guard import Guard
 from envs.make import make_env
 from wire.errors import UserError
 from wire.store import StepStore
-from wire.types import Source, Step, new_stream_id
+from wire.types import Observation, Source, Step, new_stream_id
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +39,10 @@ def record(config: DemosConfig) -> int:
     try:
         rng = np.random.default_rng([config.seed, 2])
         expert = env.expert(rng, config.noise)
-        with StepStore.open(part, env.wire_spec, {"kind": "demonstrations", "noise": str(config.noise)}) as store:
-            tries = _record_episodes(config, env, expert, store, console)
+        facts = {"kind": "demonstrations", "noise": str(config.noise)}
+        with StepStore.open(part, env.wire_spec, facts) as store, watched(env.stopper) as heart:
+            env.pause = Attention(Nobody(), heart).pause
+            tries = _record_episodes(config, env, expert, store, console, heart)
         part.replace(path)
     finally:
         _remove(part)
@@ -52,7 +58,9 @@ def _remove(part: Path) -> None:
         part.with_name(part.name + suffix).unlink(missing_ok=True)
 
 
-def _record_episodes(config: DemosConfig, env: CellEnv, expert: Expert, store: StepStore, console: Console) -> int:
+def _record_episodes(
+    config: DemosConfig, env: CellEnv, expert: Expert, store: StepStore, console: Console, heart: Heart
+) -> int:
     stream, seq, kept, tries = new_stream_id(), 0, 0, 0
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("recording demonstrations", total=config.episodes)
@@ -60,9 +68,9 @@ def _record_episodes(config: DemosConfig, env: CellEnv, expert: Expert, store: S
             if tries >= _MAX_TRIES * config.episodes:
                 raise UserError(f"the expert succeeded in {kept} of {tries} episodes only; lower noise=")
             seed = int(np.random.SeedSequence([config.seed, 3, tries]).generate_state(1)[0])
-            steps = demonstrate(env, expert, episode=kept, seed=seed)
+            steps = demonstrate(env, expert, heart, episode=kept, seed=seed)
             tries += 1
-            if not steps[-1].success:
+            if not (steps and steps[-1].success):
                 continue
             for step in steps:
                 seq += 1
@@ -73,31 +81,40 @@ def _record_episodes(config: DemosConfig, env: CellEnv, expert: Expert, store: S
     return tries
 
 
-def demonstrate(env: CellEnv, expert: Expert, *, episode: int, seed: int) -> list[Step]:
+class _Demonstrator:
+    """The expert at the place of a person who never lets go."""
+
+    def __init__(self, expert: Expert) -> None:
+        self._expert = expert
+
+    def begin_episode(self, episode: int) -> None:
+        self._expert.begin_episode()
+
+    def poll(self) -> Override:
+        return Override(self._expert.propose(), Source.DEMO)
+
+    def touched(self) -> bool:
+        return True
+
+
+class _NoPolicy:
+    def act(self, observation: Observation) -> tuple[None, int]:
+        return None, 0
+
+
+def demonstrate(env: CellEnv, expert: Expert, heart: Heart = UNWATCHED, *, episode: int, seed: int) -> list[Step]:
     """One episode driven by the expert, every action guarded."""
-    guard = Guard(env.limits)
-    observation, _ = env.reset(seed=seed)
-    expert.begin_episode()
     steps: list[Step] = []
-    while True:
-        verdict = guard.apply(expert.propose(), env.target_position())
-        after, reward, terminated, truncated, info = env.step(verdict.action)
-        ended = terminated or truncated
-        steps.append(
-            Step(
-                episode=episode,
-                t=len(steps),
-                observation=observation,
-                action=verdict.action,
-                source=Source.DEMO,
-                reward=float(reward),
-                terminated=terminated,
-                truncated=truncated,
-                success=info["success"],
-                final_observation=after if ended else None,
-                held=verdict.held,
-            )
-        )
-        if ended:
-            return steps
-        observation = after
+    run_episode(
+        env,
+        _NoPolicy(),
+        _Demonstrator(expert),
+        Guard(env.limits),
+        CellPace(),
+        steps.append,
+        episode=episode,
+        seed=seed,
+        stopped=lambda: False,
+        heart=heart,
+    )
+    return steps

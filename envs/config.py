@@ -27,6 +27,8 @@ class EnvConfig:
     """Of the simulated cell: plain, or varied (shades, light, camera shift and distractors anew in every episode)."""
     image_size: int = 64
     """Width and height of the simulated camera images, pixels."""
+    realtime: bool = False
+    """Of the simulated cell: in real time, in a process of its own, as a robot is, with a watchdog beside it."""
     id: str | None = None
     """Gymnasium id, also module:Id-v0; with env=gym only."""
 
@@ -40,6 +42,8 @@ class EnvConfig:
             raise ValueError(f"image_size must be 16 to 512 pixels, got {self.image_size}")
         if self.env == "gym" and not self.id:
             raise ValueError("env=gym needs id=<Gymnasium id>, e.g. id=Pendulum-v1 or id=module:Id-v0")
+        if self.env == "gym" and self.realtime:
+            raise ValueError("realtime goes with the simulated cell only, got env=gym; set env=sim or drop realtime")
         if self.env != "gym" and self.id is not None:
             raise ValueError(f"id={self.id} goes with env=gym only, got env={self.env}; set env=gym or drop id")
 

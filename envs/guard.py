@@ -1,14 +1,19 @@
 """The inner of three stops: no value reaches the robot unless it is finite, in the box, slow enough and smooth enough.
 
+And none while the senses are stale or the tool presses too hard.
+
 Not safety-rated: the robot's own limits and the hardware emergency stop stay the safety functions.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from wire.types import Action
+
+JOINTS = "joints"
+"""Name of the joints among the ages of the senses."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +38,12 @@ class GuardLimits:
     """Fastest tool motion; 250 mm/s is the reduced speed of industrial robots."""
     max_acceleration_m_s2: float | None = 5.0
     """Largest change of tool velocity per second."""
+    max_force_n: float | None = 60.0
+    """Largest force of the tool on its surroundings; ISO/TS 15066 allows a face 65 N."""
+    max_camera_age_s: float | None = 0.2
+    """Oldest picture, or other view of the scene, that may be acted on."""
+    max_joint_age_s: float | None = 0.05
+    """Oldest report of the joints that may be acted on."""
 
     def __post_init__(self) -> None:
         """Raise ValueError, naming the limit, where the limits contradict each other or make no sense."""
@@ -56,7 +67,7 @@ class GuardLimits:
             pairs = zip(self.workspace_low_m, self.workspace_high_m, strict=True)
             if any(not low <= high for low, high in pairs):
                 raise ValueError(f"workspace is empty: low {self.workspace_low_m}, high {self.workspace_high_m}")
-        for name in ("max_speed_m_s", "max_acceleration_m_s2"):
+        for name in ("max_speed_m_s", "max_acceleration_m_s2", "max_force_n", "max_camera_age_s", "max_joint_age_s"):
             value = getattr(self, name)
             if value is not None and not value >= 0:
                 raise ValueError(f"{name} must be >= 0 or None, got {value}")
@@ -65,6 +76,17 @@ class GuardLimits:
                 f"metres_per_unit must be > 0, and the action must begin with x, y, z, or it must be None; got "
                 f"{self.metres_per_unit} for {len(self.low)} dimensions"
             )
+
+
+@dataclass(frozen=True)
+class Vitals:
+    """What may stop a robot whatever the action: the age of its senses, and what it feels."""
+
+    ages_s: dict[str, float] = field(default_factory=dict)
+    """Seconds since each sense was as it is given: `joints` by their newest report, every other observation as it was
+    last observed, for that is what the policy acts on. Empty where time stands still between steps."""
+    force_n: float | None = None
+    """Force of the tool on its surroundings, newtons; None where nothing measures it."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +102,7 @@ class Verdict:
 
 
 class Guard:
-    """Finite -> box -> speed -> rate, else hold. Every command passes it, human ones too."""
+    """Fresh senses, no force -> finite -> box -> speed -> rate, else hold. Every command passes it, human ones too."""
 
     def __init__(self, limits: GuardLimits) -> None:
         self.limits = limits
@@ -92,15 +114,16 @@ class Guard:
         """Forget the last action: the robot stands still at the start of an episode."""
         self._last = np.clip(np.array([0.0 if h is None else h for h in self.limits.hold]), self._low, self._high)
 
-    def apply(self, wanted: Any, position_m: np.ndarray | None = None) -> Verdict:
+    def apply(self, wanted: Any, position_m: np.ndarray | None = None, vitals: Vitals | None = None) -> Verdict:
         """Turn a wanted action into one that may reach the robot.
 
         Args:
             wanted: Whatever the policy or the person asked for; anything but a finite vector of the right shape holds.
             position_m: Commanded tool position, shape (3,), metres, base frame. Where there is a workspace box,
                 anything but a finite position holds.
+            vitals: Age of the senses and force, judged where given.
         """
-        problem = self._problem(wanted) or self._position_problem(position_m)
+        problem = self._problem(wanted) or self._position_problem(position_m) or self._vitals_problem(vitals)
         if problem:
             return self._settle(self._hold_action(), held=True, reason=problem)
         action = np.clip(np.asarray(wanted, np.float64), self._low, self._high)
@@ -111,10 +134,15 @@ class Guard:
         return self._settle(action, held=False, reason=", ".join(reasons))
 
     def _problem(self, wanted: Any) -> str | None:
+        if wanted is None:
+            return "there is no action"
         try:
-            values = np.asarray(wanted, np.float64)
+            values = np.asarray(wanted)
         except (TypeError, ValueError):
             return f"action is no numeric vector but a {type(wanted).__name__}"
+        # Else strings that look like numbers, and the real parts of complex ones, would move the robot.
+        if values.dtype.kind not in "fiu" or values.dtype.itemsize > 8:
+            return f"action is no numeric vector but of dtype {values.dtype}"
         if values.shape != self._low.shape:
             return f"action has shape {values.shape}, wanted {self._low.shape}"
         return None if np.isfinite(values).all() else "action holds a NaN or an infinity"
@@ -124,6 +152,23 @@ class Guard:
             return None
         known = position_m is not None and np.shape(position_m) == (3,) and np.isfinite(position_m).all()
         return None if known else f"tool position is {position_m}, so the workspace cannot be kept"
+
+    def stale(self, vitals: Vitals) -> str | None:
+        """Which sense is too old to be acted on, or learned from, and by how much; None where none is."""
+        for name, age_s in vitals.ages_s.items():
+            oldest_s = self.limits.max_joint_age_s if name == JOINTS else self.limits.max_camera_age_s
+            # Written so that a NaN, too, is too old.
+            if oldest_s is not None and not age_s <= oldest_s:
+                return f"{name} was last heard of {1000 * age_s:.0f} ms ago, the limit is {1000 * oldest_s:.0f} ms"
+        return None
+
+    def _vitals_problem(self, vitals: Vitals | None) -> str | None:
+        if vitals is None:
+            return None
+        force_n, most_n = vitals.force_n, self.limits.max_force_n
+        if force_n is not None and most_n is not None and not force_n <= most_n:
+            return f"the tool presses with {force_n:.0f} N, the limit is {most_n:.0f} N"
+        return self.stale(vitals)
 
     def _hold_action(self) -> np.ndarray:
         held = [last if hold is None else hold for last, hold in zip(self._last, self.limits.hold, strict=True)]
@@ -144,7 +189,8 @@ class Guard:
             reasons += ["smoothed to max_acceleration_m_s2"] if smoothed else []
         if position_m is not None and limits.workspace_low_m is not None and limits.workspace_high_m is not None:
             inside = np.clip(position_m + motion, limits.workspace_low_m, limits.workspace_high_m) - position_m
-            if not np.array_equal(inside, motion):
+            # Adding and subtracting the position rounds; what passed untouched must not be called changed.
+            if np.abs(inside - motion).max() > 1e-12:
                 reasons.append("kept in the workspace")
                 # Coming back from outside the box must not be a jump either.
                 longest = np.inf if limits.max_speed_m_s is None else limits.max_speed_m_s / limits.rate_hz

@@ -11,7 +11,8 @@ from gymnasium.spaces import Box, Dict, Space
 
 from envs.experts import Corrector, Expert
 from envs.graphics import settle_backend
-from envs.guard import GuardLimits
+from envs.guard import GuardLimits, Vitals
+from envs.ticker import Pause, sleep
 from wire.errors import UserError
 from wire.specs import ArraySpec, EnvSpec
 from wire.types import Action, Observation
@@ -29,6 +30,11 @@ class GymEnv(gymnasium.Env[Observation, Action]):
     A Dict of Boxes keeps its names; a Box becomes `image` (uint8 of shape (height, width, 3)) or `state` (float32).
     Bounded actions are mapped affinely from [-1, 1].
     """
+
+    stopper: None = None
+    ticker: None = None
+    """Nobody else can stop it, nor needs to: its time stands still between steps."""
+    pause: Pause = staticmethod(sleep)
 
     def __init__(self, env_id: str, **kwargs: Any) -> None:
         """Make the environment `env_id`, also module:Id-v0; `kwargs` go to it.
@@ -104,6 +110,14 @@ class GymEnv(gymnasium.Env[Observation, Action]):
 
     def hold(self) -> None:
         """Do nothing: between steps a simulated environment stands still."""
+
+    def vitals(self) -> Vitals:
+        """Nothing ages between steps, and nothing is felt."""
+        return Vitals()
+
+    def halted(self) -> str:
+        """Nobody else can stop it."""
+        return ""
 
     def render(self) -> Any:
         """What the environment shows people: uint8 of shape (height, width, 3), or None where it shows nothing."""

@@ -15,6 +15,7 @@ def make_env(config: EnvConfig) -> WorkcellEnv[Any] | GymEnv:
     Raises:
         ValueError: Where the Gymnasium id is unknown, or its spaces do not fit.
         GraphicsUnavailableError: A RuntimeError; where images are wanted and no GL library works here.
+        CellGoneError: A RuntimeError; where the process of a cell in real time does not start.
         RuntimeError: Where the robot's model files are not installed.
     """
     if config.env == "gym":
@@ -24,5 +25,9 @@ def make_env(config: EnvConfig) -> WorkcellEnv[Any] | GymEnv:
     from envs.sim.tasks import TASKS
 
     task = TASKS[config.task]()
-    cell = SimCell(task, obs=config.obs, scene_name=config.scene, image_size=config.image_size)
-    return WorkcellEnv(cell, task)
+    seen: dict[str, Any] = {"obs": config.obs, "scene_name": config.scene, "image_size": config.image_size}
+    if not config.realtime:
+        return WorkcellEnv(SimCell(task, **seen), task)
+    from envs.sim.realtime import RealtimeCell
+
+    return WorkcellEnv(RealtimeCell(task, task_name=config.task, **seen), task)

@@ -7,7 +7,8 @@ import gymnasium
 import numpy as np
 
 from envs.experts import Corrector, Expert
-from envs.guard import Guard, GuardLimits
+from envs.guard import Guard, GuardLimits, Vitals
+from envs.ticker import Pause, Ticker, sleep
 from wire.specs import ArraySpec, EnvSpec
 from wire.types import Action, Observation
 
@@ -15,8 +16,8 @@ from wire.types import Action, Observation
 class Workcell(Protocol):
     """A robot with its senses: what MuJoCo and ROS 2 both implement.
 
-    Actions arrive guarded. `command` states what the robot shall do during the coming control period, `advance` lets
-    that period pass (a simulator integrates; a real cell waits for its deadline).
+    Actions arrive guarded. `command` states what the robot shall do during the coming control period. Then a simulator
+    is told to `advance`; in a cell in real time the period passes by itself, and `advance` only takes in its senses.
     """
 
     kind: str
@@ -28,6 +29,9 @@ class Workcell(Protocol):
     action_names: tuple[str, ...]
     action_frame: str
     limits: GuardLimits
+    stopper: str | None
+    """Address at which a watchdog stops this robot (see envs.stopper), which goes on whatever becomes of us. None: a
+    simulation in this process, which stops with it."""
 
     def observe(self) -> Observation:
         """The latest senses, as fresh arrays that the caller may keep."""
@@ -42,11 +46,19 @@ class Workcell(Protocol):
         ...
 
     def advance(self) -> None:
-        """Let one control period pass."""
+        """Let one control period pass (in simulated time), or take in the senses as they are after it."""
         ...
 
     def hold(self) -> None:
         """Stay where the robot is from now on, until the next command."""
+        ...
+
+    def vitals(self) -> Vitals:
+        """Whether the senses are fresh, and what the arm feels, now; called before every command."""
+        ...
+
+    def halted(self) -> str:
+        """Why commands are refused until the next reset (a watchdog, a second commander); empty: they are not."""
         ...
 
     def picture(self) -> np.ndarray:
@@ -110,7 +122,7 @@ class WorkcellEnv(gymnasium.Env[Observation, Action], Generic[Cell]):
         self.metadata = {**self.metadata, "render_fps": round(cell.rate_hz)}
         self.cell = cell
         self.task = task
-        self.limits = cell.limits
+        self.limits, self.stopper = cell.limits, cell.stopper
         self.wire_spec = EnvSpec(
             env=cell.kind,
             task=task.name,
@@ -128,6 +140,10 @@ class WorkcellEnv(gymnasium.Env[Observation, Action], Generic[Cell]):
         spaces: dict[str, Any] = {name: _space(spec) for name, spec in cell.observation.items()}
         self.observation_space: Any = gymnasium.spaces.Dict(spaces)
         self.action_space = _space(cell.action)
+        self.ticker = None if cell.stopper is None else Ticker(cell.rate_hz)
+        """Keeps the control periods of a cell in real time; None in a simulation, whose time stands still meanwhile."""
+        self.pause: Pause = sleep
+        """How to wait for the end of a period in real time: an actor puts its heartbeat and its person in here."""
         self._t: int | None = None
         """Control periods since the reset; None where an episode has yet to start."""
 
@@ -138,6 +154,8 @@ class WorkcellEnv(gymnasium.Env[Observation, Action], Generic[Cell]):
         super().reset(seed=seed)
         self._t = 0
         self.task.reset(self.cell, self.np_random)
+        if self.ticker is not None:
+            self.ticker.begin()
         return self.cell.observe(), {}
 
     def step(self, action: Action) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
@@ -151,6 +169,8 @@ class WorkcellEnv(gymnasium.Env[Observation, Action], Generic[Cell]):
                 "no episode is under way: call reset() before the first step and after an episode's last"
             )
         self.cell.command(action)
+        if self.ticker is not None:
+            self.ticker.wait(self.pause)
         self.cell.advance()
         self._t += 1
         outcome = self.task.evaluate(self.cell)
@@ -159,6 +179,11 @@ class WorkcellEnv(gymnasium.Env[Observation, Action], Generic[Cell]):
         if terminated or truncated:
             self._t = None
         return self.cell.observe(), outcome.reward, terminated, truncated, {"success": outcome.success}
+
+    def look_again(self) -> Observation:
+        """The senses of a cell in real time as they are now, between two steps."""
+        self.cell.advance()
+        return self.cell.observe()
 
     def expert(self, rng: np.random.Generator, noise: float = 0.0) -> Expert:
         """A script that solves the task; `noise` is the sigma of Gaussian noise on its translation, action units."""
@@ -179,6 +204,14 @@ class WorkcellEnv(gymnasium.Env[Observation, Action], Generic[Cell]):
     def hold(self) -> None:
         """Stop the robot where it is."""
         self.cell.hold()
+
+    def vitals(self) -> Vitals:
+        """Whether the senses are fresh, and what the arm feels, now: what the guard judges besides the action."""
+        return self.cell.vitals()
+
+    def halted(self) -> str:
+        """Why commands are refused until the next reset; empty: they are not."""
+        return self.cell.halted()
 
     def close(self) -> None:
         """Release the cell."""
@@ -204,7 +237,10 @@ class GuardedEnv(gymnasium.Wrapper[Observation, Action, Observation, Action]):
 
     def step(self, action: Any) -> tuple[Observation, Any, bool, bool, dict[str, Any]]:
         """Carry out what the guard makes of an action."""
-        verdict = self._guard.apply(action, self.unwrapped.target_position())  # pyright: ignore
+        inner: Any = self.unwrapped
+        verdict = self._guard.apply(action, inner.target_position(), inner.vitals())
+        if verdict.held:
+            inner.hold()
         observation, reward, terminated, truncated, info = self.env.step(verdict.action)
         return observation, reward, terminated, truncated, {**info, "action": verdict.action, "held": verdict.held}
 

@@ -22,7 +22,7 @@ Made = TypeVar("Made")
 def env_config(config: DictConfig) -> EnvConfig:
     """The environment that the common keys describe."""
     kind = config.env.kind
-    chosen = {"id": config.env.id} if kind == "gym" else {"image_size": config.env.image_size}
+    chosen = {str(key): value for key, value in config.env.items() if key != "kind"}
     return _checked(lambda: EnvConfig(env=kind, task=config.task, obs=config.obs, scene=config.scene, **chosen))
 
 

@@ -70,6 +70,8 @@ class Replay:
         self.prior = IndexRing(capacity)
         self.orphans = 0
         """Steps whose next observation never came (an actor died in mid-episode): they form no transition."""
+        self.held = 0
+        """Transitions left out because the robot was held, or its senses stale, at one of their ends."""
         slots = 2 * capacity + _SPARE_SLOTS
         self._columns = {name: np.empty((slots, *a.shape), a.dtype) for name, a in spec.observation.items()}
         self._references = np.zeros(slots, np.int32)
@@ -92,10 +94,13 @@ class Replay:
         slot = self._store(step.observation)
         pending = self._pending.pop(stream, None)
         if pending is not None:
-            if (step.episode, step.t) == (pending.step.episode, pending.step.t + 1):
-                self._complete(pending, slot)
-            else:
+            if (step.episode, step.t) != (pending.step.episode, pending.step.t + 1):
                 self.orphans += 1
+            elif pending.step.held or step.held:
+                # The second's observation is the first's next one, and may be why the robot was held.
+                self.held += 1
+            else:
+                self._complete(pending, slot)
             self._release(pending.slot)
         arrived = _Pending(slot, step)
         if not step.ended:
@@ -103,6 +108,8 @@ class Replay:
             return
         if step.final_observation is None:
             self.orphans += 1
+        elif step.held:
+            self.held += 1
         else:
             final = self._store(step.final_observation)
             self._complete(arrived, final)

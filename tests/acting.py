@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from envs.guard import GuardLimits
+from envs.guard import GuardLimits, Vitals
 from envs.workcell import Outcome, WorkcellEnv
 from learner.publisher import encode_policy
 from networks import encoder, policy
@@ -25,10 +25,13 @@ class ToyCell:
     action_names: tuple[str, ...] = ("x", "grip")
     action_frame = "none"
     limits = GuardLimits(low=(-1.0, -1.0), high=(1.0, 1.0), hold=(0.0, None), rate_hz=20.0)
+    stopper: str | None = None
 
     def __init__(self) -> None:
         self.x, self.clock, self.holds = 0.0, 0, 0
         self.commands: list[Action] = []
+        self.ages_s: dict[str, float] = {}
+        self.halt = ""
 
     def observe(self) -> Observation:
         return {"state": np.array([self.x, self.clock], np.float32)}
@@ -45,6 +48,12 @@ class ToyCell:
 
     def hold(self) -> None:
         self.holds += 1
+
+    def vitals(self) -> Vitals:
+        return Vitals(self.ages_s)
+
+    def halted(self) -> str:
+        return self.halt
 
     def picture(self) -> np.ndarray:
         return np.zeros((8, 8, 3), np.uint8)

@@ -49,7 +49,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     weights_version: int = 0
     """Version of the policy weights that wanted `policy_action`; 0 before the first."""
     held: bool = False
-    """The guard refused the action and the robot held still; the step is no evidence about `policy_action`."""
+    """The robot held still, or its senses were stale: the action was refused by the guard, cut short by a person, or
+    stopped from outside. Such a step is kept, and never trained on, nor is the one that led to it."""
     stamps: dict[str, float] = {}
     """Seconds: `monotonic` at observation, and what each stage of the loop took."""
 

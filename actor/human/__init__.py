@@ -16,14 +16,22 @@ class Override:
 
 
 class Channel(Protocol):
-    """A way for somebody to take over. `poll` must return at once: it is called in the control loop."""
+    """A way for somebody to take over. Its methods must return at once: they are called in the control loop.
+
+    What a device wanted some time ago is not what its person wants now: `poll` returns an override only while the
+    device is known to be alive (see actor.human.live).
+    """
 
     def begin_episode(self, episode: int) -> None:
         """Start episode number `episode` of the stream."""
         ...
 
     def poll(self) -> Override | None:
-        """The override for the coming control period, or None: the policy keeps control."""
+        """The override for the coming control period, or None: the policy keeps control. Called once per period."""
+        ...
+
+    def touched(self) -> bool:
+        """Whether somebody has a hand on it now and cannot wait for the next period; called as often as we like."""
         ...
 
 
@@ -35,6 +43,10 @@ class Nobody:
 
     def poll(self) -> None:
         """None."""
+
+    def touched(self) -> bool:
+        """Never."""
+        return False
 
 
 class ScriptedCorrector:
@@ -51,3 +63,7 @@ class ScriptedCorrector:
         """The corrector's action while it drives."""
         action = self._corrector.propose()
         return None if action is None else Override(action, Source.SCRIPT)
+
+    def touched(self) -> bool:
+        """Never: a script can wait."""
+        return False

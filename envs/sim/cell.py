@@ -8,7 +8,7 @@ from typing import Protocol
 import mujoco
 import numpy as np
 
-from envs.guard import GuardLimits
+from envs.guard import GuardLimits, Vitals
 from envs.sim import scene
 from envs.sim.controller import OperationalSpaceController
 from envs.sim.panda import ARM_JOINTS, FINGER_BODIES, FINGER_OPEN_M, TOOL_SITE
@@ -19,6 +19,7 @@ from wire.types import Action, Observation
 ARM_DOFS = len(ARM_JOINTS)
 """The arm comes first in qpos, qvel and ctrl; then the two fingers; then the task's things."""
 RATE_HZ = 10.0
+PERIOD_S = 1.0 / RATE_HZ
 SUBSTEPS_PER_TORQUE = 5
 """Torques are recomputed every 10 ms; at every 2 ms substep they cost three times as much and track no better."""
 METRES_PER_UNIT = 0.025
@@ -85,6 +86,7 @@ class SimCell:
     action_names = ACTION_NAMES
     action_frame = "base"
     limits = LIMITS
+    stopper: str | None = None
 
     def __init__(self, task: SimTask, *, obs: str = "state", scene_name: str = "plain", image_size: int = 64) -> None:
         """Build the cell.
@@ -106,6 +108,7 @@ class SimCell:
         joints = tuple(f"{scene.ARM}{name}" for name in ARM_JOINTS)
         self._controller = OperationalSpaceController(self.model, f"{scene.ARM}{TOOL_SITE}", joints, np.array(HOME_RAD))
         self._tool = self.model.site(f"{scene.ARM}{TOOL_SITE}").id
+        self._is_arm = np.array([self.model.body(i).name.startswith(scene.ARM) for i in range(self.model.nbody)])
         self._finger_bodies = [self.model.body(f"{scene.ARM}{name}").id for name in FINGER_BODIES]
         self._pictures = Pictures(self.model, width=image_size, height=image_size) if obs == "pixels" else None
         self._people: tuple[Pictures, mujoco.MjModel, mujoco.MjData] | None = None
@@ -159,18 +162,26 @@ class SimCell:
         self._controller.move(METRES_PER_UNIT * np.asarray(action[:3], np.float64))
         self._gripper = float(action[3])
         self.data.ctrl[ARM_DOFS:] = FINGER_OPEN_M * (1.0 + self._gripper) / 2.0
-        self._standing = False
+        self._standing = self._standing and not np.any(action[:3])
 
     def advance(self) -> None:
         """Let one control period pass."""
-        updates = round(1.0 / (RATE_HZ * self.model.opt.timestep * SUBSTEPS_PER_TORQUE))
+        updates = self.updates_per_period()
         for update in range(updates):
             # Where the target is now, not at the end of the 10 ms: half the lag, and no overshoot into the table.
-            self.data.ctrl[:ARM_DOFS] = self._controller.torques(self.data, update / updates, 1.0 / RATE_HZ)
-            mujoco.mj_step(self.model, self.data, SUBSTEPS_PER_TORQUE)
+            self.integrate(update / updates)
         self._controller.arrive()
         # Positions of bodies and contacts lag by one substep until this.
         mujoco.mj_forward(self.model, self.data)
+
+    def updates_per_period(self) -> int:
+        """How often torques are computed in a control period."""
+        return round(PERIOD_S / (self.model.opt.timestep * SUBSTEPS_PER_TORQUE))
+
+    def integrate(self, fraction: float, period_s: float = PERIOD_S) -> None:
+        """Let 10 ms pass at a `fraction` of the way to the target, which is covered in `period_s`."""
+        self.data.ctrl[:ARM_DOFS] = self._controller.torques(self.data, fraction, period_s)
+        mujoco.mj_step(self.model, self.data, SUBSTEPS_PER_TORQUE)
 
     def hold(self) -> None:
         """Stay where the robot is from now on, until the next command; the gripper keeps its last command."""
@@ -178,6 +189,27 @@ class SimCell:
         if not self._standing:
             self._controller.stop(self.data)
             self._standing = True
+
+    def vitals(self) -> Vitals:
+        """The force; simulated senses are never stale, for nothing moves while we think."""
+        return Vitals(force_n=self.force_n())
+
+    def halted(self) -> str:
+        """Nobody else can reach a simulation in this process."""
+        return ""
+
+    def force_n(self) -> float:
+        """Size of the sum of all contact forces between the arm and its surroundings, newtons.
+
+        What the two fingers squeeze cancels out, as it does for a sensor in the wrist.
+        """
+        sides = self._is_arm[self.model.geom_bodyid[self.data.contact.geom]]
+        total, wrench = np.zeros(3), np.zeros(6)
+        for index in np.flatnonzero(sides[:, 0] != sides[:, 1]):
+            mujoco.mj_contactForce(self.model, self.data, index, wrench)
+            force = wrench[:3] @ self.data.contact.frame[index].reshape(3, 3)
+            total += force if sides[index, 1] else -force
+        return float(np.linalg.norm(total))
 
     def target_position(self) -> np.ndarray:
         """Commanded position of the tool centre point, shape (3,), metres, base frame."""

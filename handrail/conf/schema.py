@@ -15,6 +15,7 @@ class SimEnv:
 
     kind: str = "sim"
     image_size: int = 64
+    realtime: bool = False
 
 
 @dataclass

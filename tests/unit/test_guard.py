@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envs.guard import Guard, GuardLimits
+from envs.guard import JOINTS, Guard, GuardLimits, Vitals
 
 SCALE = 0.05
 LOW_M, HIGH_M = (0.2, -0.3, 0.0), (0.7, 0.3, 0.5)
@@ -113,8 +113,60 @@ def test_a_diagonal_is_slowed_without_turning():
         ({"workspace_low_m": None}, "go together"),
         ({"max_speed_m_s": -0.1}, "max_speed_m_s must be >= 0 or None, got -0.1"),
         ({"metres_per_unit": 0.0}, "metres_per_unit must be > 0"),
+        *[
+            ({name: bad}, f"{name} must be >= 0 or None, got {bad}")
+            for name in ("max_speed_m_s", "max_acceleration_m_s2", "max_force_n", "max_camera_age_s", "max_joint_age_s")
+            for bad in (-1.0, float("nan"))
+        ],
+        ({"workspace_high_m": None}, "go together"),
+        ({"low": (float("nan"),) * 4}, "low must not be above high"),
+        ({"metres_per_unit": -0.1}, "metres_per_unit must be > 0"),
+        ({"rate_hz": -5.0}, "rate_hz must be > 0, got -5.0"),
     ],
 )
 def test_limits_that_make_no_sense_are_refused_by_name(changes, words):
     with pytest.raises(ValueError, match=words):
         limits(**changes)
+
+
+AT = np.array([0.4, 0.0, 0.2])
+MOVE = [0.1, 0.0, 0.0, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("limit", "sense"),
+    [
+        ("max_force_n", lambda value: Vitals(force_n=value)),
+        ("max_camera_age_s", lambda value: Vitals({"front": value})),
+        ("max_joint_age_s", lambda value: Vitals({JOINTS: value})),
+    ],
+)
+def test_a_vital_limit_of_none_is_off_and_one_of_zero_is_a_limit(limit, sense):
+    for bound, value, holds in [
+        (None, 1e9, False),
+        (0.0, 0.0, False),
+        (0.0, 1e-9, True),
+        (0.1, 0.1, False),
+        (0.1, 0.1001, True),
+        (0.1, float("nan"), True),
+        (0.1, float("inf"), True),
+    ]:
+        verdict = Guard(limits(**{limit: bound})).apply(MOVE, AT, sense(value))
+        assert verdict.held == holds, (bound, value)
+        assert bool(verdict.reason) == holds
+        assert verdict.action[0] == (0.0 if holds else np.float32(0.1))
+
+
+@pytest.mark.parametrize(
+    ("vitals", "words"),
+    [
+        (Vitals(force_n=61.0), "presses with 61 N, the limit is 60 N"),
+        (Vitals({"front": 0.05, "wrist": 0.201}), "wrist was last heard of 201 ms ago, the limit is 200 ms"),
+        (Vitals({"joints": 0.051, "front": 0.0}), "joints was last heard of 51 ms ago, the limit is 50 ms"),
+    ],
+)
+def test_the_default_limits_hold_and_say_why(vitals, words):
+    verdict = Guard(limits()).apply(MOVE, AT, vitals)
+    assert verdict.held
+    assert words in verdict.reason
+    assert not Guard(limits()).apply(MOVE, AT, Vitals({"front": 0.2, "joints": 0.05}, force_n=60.0)).held

@@ -34,6 +34,9 @@ class Helper:
         self.t += 1
         return Override(self.action, Source.HUMAN) if self.t - 1 in self.during else None
 
+    def touched(self) -> bool:
+        return False
+
 
 class Broken:
     """A policy that answers nonsense."""
@@ -151,6 +154,9 @@ def test_new_weights_act_from_the_next_step_on():
             if self.t == 2:
                 policy.load(toy_weights(env.wire_spec, -0.5, version=5))
 
+        def touched(self) -> bool:
+            return False
+
     steps, _ = play(env, policy=policy, human=Swapping())
     assert [step.weights_version for step in steps] == [4, 4, 5, 5]
     assert [bool(step.action[0] > 0) for step in steps] == [True, True, False, False]
@@ -169,3 +175,93 @@ def test_the_guard_forgets_the_last_episode():
         env, Broken([np.nan, 0.0]), Nobody(), guard, NoPace(), lambda _: None, episode=0, seed=0, stopped=lambda: False
     )
     np.testing.assert_array_equal(env.cell.commands[0], [0.0, 0.0])
+
+
+class Alarm:
+    """A heart whose watchdog trips at a given beat."""
+
+    def __init__(self, trips_at: int) -> None:
+        self.trips_at, self.beats, self.calls = trips_at, 0, []
+
+    def begin(self, within_s: float) -> None:
+        self.calls.append("begin")
+
+    def beat(self) -> None:
+        self.beats += 1
+        self.calls.append("beat")
+
+    def rest(self) -> None:
+        self.calls.append("rest")
+
+    def tripped(self) -> bool:
+        return self.beats >= self.trips_at
+
+
+def test_the_loop_promises_before_the_reset_beats_in_every_period_and_rests_once_the_robot_holds():
+    env, heart = toy_env(limit=3), Alarm(99)
+    play(env, heart=heart)
+    assert heart.calls == ["begin", "beat", "beat", "beat", "rest"]
+    assert env.cell.holds == 1
+
+
+def test_a_tripped_watchdog_ends_the_episode_holds_and_marks_the_step_that_it_cut():
+    env = toy_env()
+    steps, success = play(env, heart=Alarm(3))
+    assert [step.held for step in steps] == [False, False, True]
+    assert (steps[-1].ended, success, env.cell.holds) == (False, False, 1)
+
+
+def test_a_cell_that_was_halted_from_outside_ends_the_episode_and_marks_the_step():
+    env = toy_env()
+
+    class Intruder(Helper):
+        def poll(self) -> None:
+            self.t += 1
+            if self.t == 2:
+                env.cell.halt = "a second commander sent a target"
+
+    steps, _ = play(env, human=Intruder([0.0, 0.0], range(0)))
+    assert [step.held for step in steps] == [False, True]
+    assert env.cell.holds == 1
+
+
+@pytest.mark.parametrize("sense", ["joints", "front"])
+def test_a_sense_that_freezes_holds_the_robot_until_it_is_back(sense: str):
+    env = toy_env(limit=5)
+
+    class Freezing(Helper):
+        def poll(self) -> None:
+            self.t += 1
+            env.cell.ages_s = {sense: 0.201 if self.t in (2, 3) else 0.0}
+
+    steps, _ = play(env, human=Freezing([0.0, 0.0], range(0)))
+    assert [step.held for step in steps] == [False, True, True, False, False]
+    assert [bool(command[0]) for command in env.cell.commands] == [True, False, False, True, True]
+    assert env.cell.holds == 2 + 1
+    assert all(step.policy_action is not None for step in steps)
+
+
+def test_an_episode_whose_last_observation_is_stale_is_marked_though_its_action_was_carried_out():
+    env = toy_env(limit=2)
+    advance = env.cell.advance
+
+    def freeze() -> None:
+        advance()
+        env.cell.ages_s = {"front": 0.0 if env.cell.clock < 2 else 0.3}
+
+    env.cell.advance = freeze
+    steps, _ = play(env)
+    assert [(step.held, step.ended) for step in steps] == [(False, False), (True, True)]
+
+
+def test_a_hand_that_comes_in_mid_period_stops_the_robot_and_the_broken_step_is_marked():
+    env = toy_env(limit=4)
+
+    class Hand(Helper):
+        def touched(self) -> bool:
+            return self.t >= 2
+
+    steps, _ = play(env, human=Hand([-1.0, 0.0], range(2, 9)))
+    assert [step.source for step in steps] == [Source.POLICY, Source.POLICY, Source.HUMAN, Source.HUMAN]
+    assert [step.held for step in steps] == [False, True, False, False]
+    assert env.cell.holds == 1 + 1

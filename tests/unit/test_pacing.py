@@ -4,7 +4,8 @@ import threading
 import time
 from types import SimpleNamespace
 
-from actor.pacing import ClockPace, LearnerPace
+from actor.pacing import LearnerPace
+from envs.ticker import Ticker
 
 
 def status(state: str = "connected", unacked: int = 0, backlog: int = 0) -> SimpleNamespace:
@@ -12,7 +13,7 @@ def status(state: str = "connected", unacked: int = 0, backlog: int = 0) -> Simp
 
 
 def test_the_clock_keeps_the_rate_however_long_a_step_takes():
-    pace = ClockPace(100.0)
+    pace = Ticker(100.0)
     pace.begin()
     began_s = time.monotonic()
     for i in range(20):
@@ -22,7 +23,7 @@ def test_the_clock_keeps_the_rate_however_long_a_step_takes():
 
 
 def test_a_missed_period_is_counted_and_the_next_is_a_whole_one():
-    pace = ClockPace(50.0)
+    pace = Ticker(50.0)
     pace.begin()
     time.sleep(0.07)
     pace.wait()
@@ -34,7 +35,7 @@ def test_a_missed_period_is_counted_and_the_next_is_a_whole_one():
 
 
 def test_percentiles_are_in_milliseconds_and_defined_before_the_first_period():
-    pace = ClockPace(100.0)
+    pace = Ticker(100.0)
     assert pace.percentiles_ms(50) == [0.0]
     pace.begin()
     for _ in range(5):

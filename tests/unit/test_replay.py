@@ -82,6 +82,21 @@ def test_a_step_whose_follower_never_came_is_an_orphan_and_no_transition(next_st
     assert (len(replay), replay.orphans) == (0, 1)
 
 
+def test_what_was_held_or_seen_by_stale_senses_is_no_transition_from_either_side():
+    replay = Replay(SPEC, 10)
+    for t in range(6):
+        replay.add("a", step(0, t, t, held=t == 2, final=9.0 if t == 5 else None))
+    assert pairs(replay, members(replay.online)) == [(0, 1), (3, 4), (4, 5), (5, 9)]
+    assert (replay.held, replay.orphans) == (2, 0)
+    replay.add("b", step(0, 0, 50))
+    replay.add("b", step(0, 1, 51, held=True, final=52.0))
+    assert (len(replay), replay.held, replay.orphans) == (4, 4, 0)
+    replay.add("c", step(0, 0, 60, held=True))
+    replay.add("c", step(1, 0, 61))
+    assert (len(replay), replay.held, replay.orphans) == (4, 4, 1)
+    assert int((replay._references > 0).sum()) == 7
+
+
 def test_an_intervention_is_in_both_lists_a_demonstration_only_in_the_prior_one():
     replay = Replay(SPEC, 10)
     for t, source in enumerate([Source.POLICY, Source.HUMAN, Source.SCRIPT, Source.POLICY]):

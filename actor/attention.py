@@ -1,0 +1,106 @@
+"""What the control loop does in real time while it waits: it shows that it lives, and it lets a person cut in.
+
+In simulation time stands still while we think, and nothing of this is needed.
+"""
+
+import sys
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol
+
+from actor.human import Channel, Override
+from actor.watchdog import Heart
+from wire.types import Action, Observation
+
+_SLICE_S = 0.005
+_SWITCH_S = 0.0005
+_GRACE_S = 0.01
+"""How long a person's command waits for what the policy would have done, which is recorded beside it."""
+
+
+class Policy(Protocol):
+    """Chooses actions."""
+
+    def act(self, observation: Observation) -> tuple[Action | None, int]:
+        """The action for one observation, and the version of the weights that chose it; None where it has none."""
+        ...
+
+
+class Attention:
+    """A person's channel that is listened to during every wait, each of which beats the heart."""
+
+    def __init__(self, human: Channel, heart: Heart) -> None:
+        self._human = human
+        self._heart = heart
+        self._driving = False
+
+    def begin_episode(self, episode: int) -> None:
+        """Start episode number `episode` of the stream."""
+        self._driving = False
+        self._human.begin_episode(episode)
+
+    def poll(self) -> Override | None:
+        """The override for the coming control period, or None: the policy keeps control."""
+        override = self._human.poll()
+        self._driving = override is not None
+        return override
+
+    def touched(self) -> bool:
+        """Whether somebody has a hand on it now."""
+        return self._human.touched()
+
+    def pause(self, seconds: float) -> bool:
+        """Wait; False, at once, where somebody takes over."""
+        deadline_s = time.monotonic() + seconds
+        while (left_s := deadline_s - time.monotonic()) > 0:
+            self._heart.beat()
+            if not self._driving and self.touched():
+                return False
+            time.sleep(min(left_s, _SLICE_S))
+        return True
+
+    def wait_for(self, answer: "Future[tuple[Action | None, int]]") -> bool:
+        """Wait until an answer is there; False where a person has waited for it long enough."""
+        since_s: float | None = None
+        while not answer.done():
+            self._heart.beat()
+            if since_s is None and self.touched():
+                since_s = time.monotonic()
+            if since_s is not None and time.monotonic() - since_s > _GRACE_S:
+                return False
+            try:
+                answer.exception(_SLICE_S)
+            except TimeoutError:
+                continue
+        return True
+
+
+class BackgroundPolicy:
+    """A policy in a thread of its own, so that neither the heartbeat nor a person has to wait for it."""
+
+    def __init__(self, policy: Policy, attention: Attention) -> None:
+        self._policy = policy
+        self._attention = attention
+        # Python's lock changes hands every 5 ms at best while somebody computes, and a control period asks for it a
+        # dozen times: that alone would keep a person waiting for longer than we promise.
+        sys.setswitchinterval(_SWITCH_S)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="policy")
+        self._unheard: Future[tuple[Action | None, int]] | None = None
+        self._version = 0
+
+    def act(self, observation: Observation) -> tuple[Action | None, int]:
+        """The action for one observation; None where a person could not wait for it."""
+        if self._unheard is not None and not self._attention.wait_for(self._unheard):
+            return None, self._version
+        asked = self._thread.submit(self._policy.act, observation)
+        if not self._attention.wait_for(asked):
+            # Its answer will be to an observation of the past.
+            self._unheard = asked
+            return None, self._version
+        self._unheard = None
+        wanted, self._version = asked.result()
+        return wanted, self._version
+
+    def close(self) -> None:
+        """Let the thread end; it does not hold the process up."""
+        self._thread.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,157 @@
+"""What happens while the loop waits in real time."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from actor.attention import Attention, BackgroundPolicy
+from actor.human import Override
+from actor.human.live import LiveChannel, Report
+from envs.ticker import Ticker
+from wire.types import Source
+
+DRIVE = Override(np.array([1.0, 0.0], np.float32), Source.HUMAN)
+
+
+class Heart:
+    def __init__(self) -> None:
+        self.beats = 0
+
+    def begin(self, within_s: float) -> None:
+        pass
+
+    def beat(self) -> None:
+        self.beats += 1
+
+    def rest(self) -> None:
+        pass
+
+    def tripped(self) -> bool:
+        return False
+
+
+class Mouse:
+    """A device that reports when told."""
+
+    name = "mouse"
+
+    def __init__(self) -> None:
+        self.report: Report | None = None
+
+    def begin_episode(self, episode: int) -> None:
+        pass
+
+    def latest(self) -> Report | None:
+        return self.report
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 50.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def made() -> tuple[Mouse, Attention, Heart]:
+    mouse, heart = Mouse(), Heart()
+    return mouse, Attention(LiveChannel(mouse, silent_s=1e9), heart), heart
+
+
+def test_a_long_wait_beats_all_along():
+    _, attention, heart = made()
+    began_s = time.monotonic()
+    assert attention.pause(0.2)
+    assert time.monotonic() - began_s >= 0.2
+    assert heart.beats >= 3
+
+
+def test_a_hand_cuts_the_wait_short_once_and_then_has_whole_periods():
+    mouse, attention, _ = made()
+    mouse.report = Report(time.monotonic(), DRIVE)
+    assert not attention.pause(60.0)
+    assert attention.poll() is DRIVE
+    assert attention.pause(0.01)
+    mouse.report = Report(time.monotonic())
+    assert attention.poll() is None
+    assert attention.pause(0.01)
+    mouse.report = Report(time.monotonic(), DRIVE)
+    assert not attention.pause(60.0)
+
+
+def test_a_period_that_is_cut_short_is_followed_by_a_whole_one():
+    ticker = Ticker(20.0)
+    ticker.begin()
+    ticker.wait(lambda seconds: False)
+    began_s = time.monotonic()
+    ticker.wait()
+    assert time.monotonic() - began_s >= 0.045
+    assert ticker.overruns == 0
+
+
+class Slow:
+    """A policy that answers when told."""
+
+    def __init__(self) -> None:
+        self.go, self.asked = threading.Event(), 0
+
+    def act(self, observation):
+        self.asked += 1
+        self.go.wait(60)
+        return observation["state"], 7
+
+
+def test_a_person_waits_only_a_moment_for_a_slow_policy_whose_late_answer_is_never_used():
+    mouse, attention, heart = made()
+    slow = Slow()
+    policy = BackgroundPolicy(slow, attention)
+    mouse.report = Report(time.monotonic(), DRIVE)
+    for number in range(3):
+        assert policy.act({"state": np.array([number])}) == (None, 0)
+        assert attention.poll() is DRIVE
+    assert slow.asked == 1
+    assert heart.beats > 0
+    mouse.report = Report(time.monotonic())
+    assert attention.poll() is None
+    slow.go.set()
+    wanted, version = policy.act({"state": np.array([9])})
+    assert (wanted.tolist(), version) == ([9], 7)
+    mouse.report = Report(time.monotonic(), DRIVE)
+    wanted, version = policy.act({"state": np.array([10])})
+    assert (wanted.tolist(), version) == ([10], 7)
+    policy.close()
+
+
+def test_an_error_of_the_policy_reaches_the_loop():
+    class Broken:
+        def act(self, observation):
+            raise RuntimeError("no weights yet")
+
+    _, attention, _ = made()
+    with pytest.raises(RuntimeError, match="no weights yet"):
+        BackgroundPolicy(Broken(), attention).act({})
+
+
+def test_a_dead_device_does_not_repeat_its_last_command_and_says_so(caplog):
+    mouse, clock = Mouse(), Clock()
+    channel = LiveChannel(mouse, clock=clock)
+    assert (channel.poll(), channel.silent) == (None, True)
+    mouse.report = Report(clock.now_s, DRIVE)
+    assert channel.poll() is DRIVE
+    clock.now_s += 0.0999
+    assert channel.poll() is DRIVE
+    assert channel.touched()
+    caplog.clear()
+    clock.now_s += 0.0002
+    assert channel.poll() is None
+    assert not channel.touched()
+    assert channel.silent
+    assert [record.message for record in caplog.records] == [
+        "the mouse fell silent: age_s=0.10; the policy has control, check its cable"
+    ]
+    mouse.report = Report(clock.now_s)
+    assert channel.poll() is None
+    assert not channel.silent
+    assert caplog.records[-1].message == "the mouse is back"
