@@ -1,12 +1,13 @@
 """Every key of every verb, with its type and default: unknown keys and wrong types fail before anything starts."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, make_dataclass
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
-from learner.config import AGENTS
+from actor.config import ActorConfig
+from learner.config import AGENTS, LearnerConfig
 
 
 @dataclass
@@ -26,26 +27,19 @@ class GymEnv:
     id: str = MISSING
 
 
-@dataclass
-class LearnerKeys:
-    """`learner.*`: how the learner runs, whatever it learns."""
-
-    interventions: str = "plain"
-    capacity: int = 200_000
-    min_online: int = 100
-    publish_period: int = 10
-    checkpoint_period_s: float = 60.0
-    tensorboard: bool = True
-    wandb: bool = False
+def _part_of(config: type, *names: str) -> Any:
+    """A class of some of a room's settings, with the types and defaults that they have there."""
+    chosen = [each for each in fields(config) if each.name in names]
+    return make_dataclass(config.__name__, [(each.name, each.type, field(default=each.default)) for each in chosen])
 
 
-@dataclass
-class ActorKeys:
-    """`actor.*`: how the actor runs."""
-
-    pace: str = "learner"
-    max_lead_steps: int = 8
-    outbox_cap_gb: float = 100.0
+LEARNER_KEYS = _part_of(
+    LearnerConfig,
+    *("interventions", "capacity", "min_online", "publish_period", "checkpoint_period_s", "tensorboard", "wandb"),
+)
+"""`learner.*`: how the learner runs, whatever it learns."""
+ACTOR_KEYS = _part_of(ActorConfig, "pace", "max_lead_steps", "outbox_cap_gb")
+"""`actor.*`: how the actor runs."""
 
 
 @dataclass
@@ -88,7 +82,7 @@ class LearnerVerb(EnvKeys):
     steps: int = 3000
     stop_at: float | None = None
     demos: str = "none"
-    learner: LearnerKeys = field(default_factory=LearnerKeys)
+    learner: Any = field(default_factory=LEARNER_KEYS)
     link: LinkKeys = field(default_factory=LinkKeys)
 
 
@@ -105,8 +99,8 @@ class SimVerb(EnvKeys):
     stop_at: float | None = None
     demos: str = "script:20"
     eval_episodes: int = 100
-    learner: LearnerKeys = field(default_factory=LearnerKeys)
-    actor: ActorKeys = field(default_factory=ActorKeys)
+    learner: Any = field(default_factory=LEARNER_KEYS)
+    actor: Any = field(default_factory=ACTOR_KEYS)
 
 
 @dataclass
@@ -117,7 +111,7 @@ class ActorVerb(EnvKeys):
     learner: str = "tcp://127.0.0.1:5555"
     human: str = "none"
     outbox: str = "outbox.sqlite"
-    actor: ActorKeys = field(default_factory=ActorKeys)
+    actor: Any = field(default_factory=ACTOR_KEYS)
     link: ActorLinkKeys = field(default_factory=ActorLinkKeys)
 
 
