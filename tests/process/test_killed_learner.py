@@ -12,7 +12,7 @@ from front_door import SMALL, Command, archived, read
 from wire.failpoints import VARIABLE
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(900)]
-POINTS = ["before_digest:1", "mid_checkpoint:1", "mid_publish:1", "before_rename:3"]
+POINTS = ["before_digest:1", "mid_checkpoint:1", "mid_publish:1", "before_rename:4"]
 
 
 @contextmanager
