@@ -44,7 +44,7 @@ def wait_for_room(look: Callable[[], LinkStatus], hold: Callable[[], None], over
         return
     hold()
     ended = "; the episode was ended before its time" if status.full else ""
-    log.error("%s%s. The robot holds until the learner takes steps", status.room, ended)
+    log.error("%s%s. The robot holds until there is room", status.room, ended)
     while (status := look()).nearly_full and status.state not in over:
         time.sleep(_POLL_S)
     if not status.nearly_full:

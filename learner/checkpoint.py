@@ -1,5 +1,6 @@
 """The learner's state on disk, through Orbax: the last two kept, each sealed, so that a torn one is never believed."""
 
+import contextlib
 import dataclasses
 import logging
 import shutil
@@ -148,7 +149,9 @@ class Checkpointer:
         if self._problem:
             problem, self._problem = self._problem.partition("\n")[0], ""
             # Orbax counts the failed one among those to keep, and on a full disk its remains are in the way.
-            self._manager.close()
+            with contextlib.suppress(Exception):
+                # It raises the same again.
+                self._manager.close()
             self._manager = self._open()
             raise StoreError(f"cannot write a checkpoint to {self._folder}: {problem}; make room on the disk")
 

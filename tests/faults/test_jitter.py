@@ -45,7 +45,7 @@ def test_handing_a_step_over_takes_less_than_a_millisecond(trouble: str, tmp_pat
         pace = ClockPace(RATE_HZ)
         pace.begin()
         took_ms = []
-        for number in range(count(ci=300, nightly=6000)):
+        for number in range(count(ci=200, nightly=6000)):
             began_s = time.monotonic()
             uplink.append(STEPS[number % len(STEPS)])
             took_ms.append(1000 * (time.monotonic() - began_s))

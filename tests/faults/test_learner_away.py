@@ -123,7 +123,7 @@ def test_without_room_the_robot_holds_and_a_person_is_told_what_there_is(full: b
     assert told == ["hold"]
     assert next(moments, None) is None
     assert "there is none" in caplog.text
-    assert "The robot holds until the learner takes steps" in caplog.text
+    assert "The robot holds until there is room" in caplog.text
     assert ("the episode was ended before its time" in caplog.text) == full
 
 

@@ -1,5 +1,6 @@
 """A torn checkpoint is never believed: the one before it is used, or training begins again, and a person is told."""
 
+import resource
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from counts import count
+from rooms import until
 
 from learner import checkpoint as checkpoint_module
 from learner.checkpoint import Checkpointer
@@ -156,3 +158,23 @@ def test_a_save_that_fails_is_told_by_the_next_one_which_succeeds_when_there_is_
     checkpointer.save(state_of(15), RateLimiter(done=15), fingerprint="abc", version=15)
     checkpointer.close()
     assert restore(run)[0] == 15
+
+
+def test_a_disk_that_does_not_take_a_checkpoint_is_said_and_the_one_before_is_still_there(tmp_path: Path):
+    run = tmp_path / "run"
+    save(run, 5)
+    checkpointer = Checkpointer(run)
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        # Writing past it fails in Orbax's own threads, as on a full disk.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, unlimited[1]))
+        checkpointer.save(state_of(10), RateLimiter(done=10), fingerprint="abc", version=10)
+        with pytest.raises(StoreError, match=r"cannot write a checkpoint to .*; make room on the disk"):
+            checkpointer.save(state_of(11), RateLimiter(done=11), fingerprint="abc", version=11)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    # Orbax clears away what is left of it in the background.
+    until(lambda: [path.name for path in (run / "checkpoints").iterdir()] == ["5"])
+    checkpointer.save(state_of(15), RateLimiter(done=15), fingerprint="abc", version=15)
+    checkpointer.close()
+    assert restore(run) == (15, "")
