@@ -1,5 +1,6 @@
 """The actor process: sets up the cell, the link and the person, then runs episodes until the learner says stop."""
 
+import contextlib
 import itertools
 import json
 import logging
@@ -33,8 +34,10 @@ _OVER = ("finished", "refused", "failed")
 
 def act(config: ActorConfig) -> int:
     """Run episodes until the learner ends the run or somebody stops the process; nothing recorded is lost."""
-    env = make_env(config.env)
-    try:
+    # Whatever fails, also on the way out, the robot holds and what was recorded reaches the disk.
+    with contextlib.ExitStack() as leaving:
+        env = make_env(config.env)
+        leaving.callback(env.close)
         policy = PolicySlot(env.wire_spec, seed=config.seed)
         uplink = Uplink(
             config.learner,
@@ -46,18 +49,18 @@ def act(config: ActorConfig) -> int:
             cap_bytes=config.outbox_cap_bytes,
         )
         uplink.start()
+        leaving.callback(_finish, config, uplink)
         warn_of_shortage(env.wire_spec, cap_bytes=config.outbox_cap_bytes, outbox=Path(config.outbox))
-        try:
-            with watched(env.stopper) as heart:
-                _run(config, env, policy, uplink, heart)
-        finally:
-            env.hold()
-            if not uplink.close(_FLUSH_S):
-                log.warning("left with %d steps in %s; they go out next time", uplink.status.unacked, config.outbox)
-            _note_production(config, uplink)
-    finally:
-        env.close()
+        heart = leaving.enter_context(watched(env.stopper))
+        leaving.callback(env.hold)
+        _run(config, env, policy, uplink, heart)
     return 0
+
+
+def _finish(config: ActorConfig, uplink: Uplink) -> None:
+    if not uplink.close(_FLUSH_S):
+        log.warning("left with %d steps in %s; they go out next time", uplink.status.unacked, config.outbox)
+    _note_production(config, uplink)
 
 
 def _run(config: ActorConfig, env: CellEnv, policy: PolicySlot, uplink: Uplink, heart: Heart) -> None:

@@ -37,11 +37,12 @@ _DUE, _EPISODE, _OVER, _ECHO, _TRIPPED = range(5)
 
 due: CLOCK_MONOTONIC, which is one clock for all processes, in nanoseconds; 0 while nothing is promised
 episode: from 1; what is tripped stays so until the next one begins
-over: not 0 where the watchdog shall end
+over: not 0 where the watchdog shall end: FINE, or FAILED, and then it holds the robot first
 echo: when the watchdog last found itself and its way to the robot in order
 tripped: the last episode in which it stopped the robot
 """
 _WORDS = 5
+_FINE, _FAILED = 1, 2
 
 
 class WatchdogLostError(UserError, RuntimeError):
@@ -122,6 +123,8 @@ class Watched:
 def watched(address: str | None) -> Iterator[Heart]:
     """A watchdog over the robot that can be stopped at `address`, for the block; None: there is nothing to watch.
 
+    A block that ends with an error leaves the robot held.
+
     Raises:
         WatchdogLostError: Where it cannot be started or does not reach the robot.
     """
@@ -140,8 +143,11 @@ def watched(address: str | None) -> Iterator[Heart]:
         try:
             _wait_for_echo(words, process)
             yield Watched(words)
+            words[_OVER] = _FINE
+        except BaseException:
+            words[_OVER] = _FAILED
+            raise
         finally:
-            words[_OVER] = 1
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(1.0)
             process.kill()
@@ -174,6 +180,9 @@ def watch(words: memoryview, stopper: Stopper, parent: int) -> None:
         if reachable:
             words[_ECHO] = now_ns
         time.sleep(POLL_S)
+    if words[_OVER] == _FAILED:
+        with contextlib.suppress(OSError):
+            stopper.hold("the actor has failed")
 
 
 def _shared(file: IO[bytes]) -> memoryview:

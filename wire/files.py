@@ -22,12 +22,12 @@ def write_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     # What a killed writer left there may be readable by others.
     temporary.unlink(missing_ok=True)
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, mode)
+        temporary.touch(mode=mode, exist_ok=False)
+        temporary.chmod(mode)
+        with temporary.open("wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(descriptor)
+            os.fsync(file.fileno())
         failpoints.passing("before_rename")
         temporary.replace(path)
     except OSError:

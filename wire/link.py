@@ -119,10 +119,14 @@ class Ack(_Message):
     """No weights come before the actor says Ready. If it has said so, that was lost, or the weights were."""
 
 
-class Rejected(_Reason):
+class Rejected(_Message):
     """Learner: this one record is damaged or does not fit the spec; I have stepped over it."""
 
     seq: Count
+    reason: _Text
+
+    def __post_init__(self) -> None:
+        self.reason = plain(self.reason, REASON_CHARS)
 
 
 class WeightsSet(_Message):

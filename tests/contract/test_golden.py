@@ -9,8 +9,9 @@ from experience import STREAM, make_spec
 
 from wire import link
 from wire.actor_link import ActorLink
-from wire.codec import DecodeError, Weights, decode_spec, decode_weights, encode_spec, encode_weights
+from wire.codec import DecodeError, decode_spec, encode_spec
 from wire.learner_link import LearnerLink
+from wire.weights import Weights, decode_weights, encode_weights
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SPEC = msgspec.structs.replace(make_spec(size=8), return_bounds=(0.0, 1.0))

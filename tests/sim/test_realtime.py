@@ -13,6 +13,7 @@ import pytest
 from actor.human import Nobody
 from actor.loop import run_episode
 from actor.pacing import CellPace
+from actor.watchdog import watched
 from envs.cell_socket import Command, Restart, State, Watch, Wire, connect, decode_state
 from envs.config import EnvConfig
 from envs.guard import Guard
@@ -157,6 +158,21 @@ def other_hung_up(other: Wire) -> None:
             time.sleep(0.001)
     except OSError:
         pass
+
+
+@pytest.mark.parametrize("ending", [RuntimeError("broken"), None])
+def test_an_actor_that_fails_leaves_its_robot_held(path: str, closing, ending: Exception | None):
+    env, watcher = closing(commander(path)), closing(Watcher(path))
+    with contextlib.suppress(RuntimeError), watched(env.stopper) as heart:
+        heart.begin(60.0)
+        env.cell.command(RIGHT)
+        watcher.until(lambda state: state.speed_m_s > 0.1)
+        heart.rest()
+        if ending is not None:
+            raise ending
+    now_ns = time.monotonic_ns()
+    state = watcher.until(lambda state: state.stamp_ns > now_ns)
+    assert state.halted == ("the actor has failed" if ending else "")
 
 
 def test_senses_that_are_no_longer_heard_hold_the_robot(monkeypatch: pytest.MonkeyPatch, closing):

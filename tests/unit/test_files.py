@@ -39,7 +39,7 @@ def test_a_file_is_synced_before_it_gets_its_name_and_its_folder_after(tmp_path:
     nth = Nth(1000)
     with failing_files(nth):
         write_atomically(tmp_path / "policy.weights", NEW)
-    assert nth.seen == ["open", "write", "fsync", "replace", "open", "fsync"]
+    assert nth.seen == ["open", "open", "write", "fsync", "replace", "open", "fsync"]
 
 
 def test_the_remains_of_a_killed_write_are_in_nobodys_way(tmp_path: Path):

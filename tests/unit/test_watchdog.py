@@ -120,6 +120,14 @@ def test_a_parent_that_is_gone_is_reason_enough_even_at_rest():
     assert bench.robot.reasons == ["the actor's process has ended"]
 
 
+def test_a_block_that_fails_leaves_the_robot_held_and_one_that_ends_well_does_not():
+    for over, reasons in ((watchdog._FAILED, ["the actor has failed"]), (watchdog._FINE, [])):
+        bench = Bench()
+        bench.words[watchdog._OVER] = over
+        bench.thread.join(30)
+        assert bench.robot.reasons == reasons
+
+
 def test_without_an_address_nothing_is_started_and_nothing_trips():
     with watchdog.watched(None) as heart:
         heart.begin(1.0)
