@@ -149,6 +149,7 @@ def archive_on_a_full_disk(disk: Disk, elsewhere: Path, dice: random.Random) -> 
         number = 0
         disk.fill(but_bytes=dice.randrange(400_000))
         while "make room" not in inbox.status.detail:
+            assert number < 1000, "a full disk must be noticed"
             uplink.append(make_step(BIG, number))
             number += 1
             until(lambda: uplink.status.unacked < 8 or "make room" in inbox.status.detail)
@@ -166,6 +167,7 @@ def outbox_on_a_full_disk(disk: Disk, elsewhere: Path, dice: random.Random) -> i
         disk.fill(but_bytes=dice.randrange(400_000))
         number = 0
         while "wait in memory" not in uplink.status.detail:
+            assert number < 1000, "a full disk must be noticed"
             uplink.append(make_step(BIG, number))
             number += 1
             until(lambda: uplink.status.waiting == 0 or "wait in memory" in uplink.status.detail)

@@ -14,6 +14,7 @@ from rooms import Cell, cell, until
 
 from actor.uplink import Uplink
 from envs.ticker import Ticker
+from wire.types import Step
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(3600)]
 CAMERAS = make_spec(size=158)
@@ -34,28 +35,43 @@ TROUBLE: dict[str, Callable[[Cell], None]] = {
 }
 
 
+def drive(take: Callable[[Step], object]) -> tuple[np.ndarray, float]:
+    """Run a loop that hands steps to `take`: how long each took in milliseconds, and the 99th percentile period."""
+    pace = Ticker(RATE_HZ)
+    pace.begin()
+    took_ms = []
+    for number in range(count(ci=200, nightly=6000)):
+        began_s = time.monotonic()
+        take(STEPS[number % len(STEPS)])
+        took_ms.append(1000 * (time.monotonic() - began_s))
+        pace.wait()
+    return np.array(took_ms), pace.percentiles_ms(99)[0]
+
+
+@pytest.fixture(scope="module")
+def alone() -> tuple[float, float]:
+    """What this machine, as busy as it is, makes of a loop that only looks at its steps: 99th percentiles."""
+    took_ms, period_ms = drive(CAMERAS.step_problem)
+    return float(np.percentile(took_ms, 99)), period_ms
+
+
 @pytest.mark.parametrize("trouble", TROUBLE)
-def test_handing_a_step_over_takes_less_than_a_millisecond(trouble: str, tmp_path: Path):
+def test_handing_a_step_over_costs_the_loop_less_than_a_millisecond(
+    trouble: str, alone: tuple[float, float], tmp_path: Path
+):
     with cell(tmp_path, CAMERAS) as rooms:
         rooms.start("learner")
         uplink = Uplink(rooms.address, tmp_path / "outbox.sqlite", CAMERAS)
         uplink.start()
         until(lambda: uplink.status.state == "connected")
         TROUBLE[trouble](rooms)
-        pace = Ticker(RATE_HZ)
-        pace.begin()
-        took_ms = []
-        for number in range(count(ci=200, nightly=6000)):
-            began_s = time.monotonic()
-            uplink.append(STEPS[number % len(STEPS)])
-            took_ms.append(1000 * (time.monotonic() - began_s))
-            pace.wait()
+        took_ms, period_ms = drive(uplink.append)
         uplink.close(0.0)
     p50, p99, most = np.percentile(took_ms, [50, 99, 100])
-    period_p99 = pace.percentiles_ms(99)[0]
     print(
         f"B2: learner {trouble}: append of 150 kB p50 {p50:.3f} ms, p99 {p99:.3f} ms, max {most:.2f} ms "
-        f"({len(took_ms)} steps at {RATE_HZ:g} Hz); loop period p99 {period_p99:.1f} ms, wanted {1000 / RATE_HZ:.0f}"
+        f"({len(took_ms)} steps at {RATE_HZ:g} Hz; without a wire p99 {alone[0]:.3f} ms); "
+        f"loop period p99 {period_ms:.1f} ms, without a wire {alone[1]:.1f} ms"
     )
-    # On a busy machine the scheduler now and then takes more than that away: on every push the middle is held to it.
-    assert (p99 if count(0, 1) else p50) <= 1.0
+    assert p99 <= 1.0 + alone[0]
+    assert period_ms <= 5.0 + alone[1]

@@ -12,7 +12,7 @@ from front_door import SMALL, Command, archived, read
 from wire.failpoints import VARIABLE
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(900)]
-POINTS = ["before_digest:1", "mid_checkpoint:1", "mid_publish:1", "before_rename:4"]
+POINTS = ["before_digest:2", "mid_checkpoint:2", "mid_publish:2", "before_rename:6"]
 
 
 @contextmanager
@@ -29,12 +29,13 @@ def test_a_learner_killed_while_it_saves_is_resumed_and_nothing_is_lost(
     point: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     run = tmp_path / "r"
-    words = ("sim", *SMALL, "run=r", "steps=120", "demos=none", "eval_episodes=1", "learner.checkpoint_period_s=4")
+    words = ("sim", *SMALL, "run=r", "steps=120", "demos=none", "eval_episodes=1", "learner.checkpoint_period_s=2")
     monkeypatch.setenv(VARIABLE, point)
     with running(tmp_path, *words) as first:
         assert first.ends() == 1, first.said
     monkeypatch.delenv(VARIABLE)
     known = archived(run)
+    assert known
     with running(tmp_path, "sim", "run=r", "resume=true") as again:
         assert again.ends() == 0, again.said
     steps, actor, summary = archived(run), read(run / "outbox.json"), read(run / "summary.json")
