@@ -51,7 +51,7 @@ class LinkStatus:
     appended: int
     """How many steps this stream has ever taken, earlier processes included."""
     refused: int
-    """Steps that could not be encoded or that the learner rejected; `detail` and the log name them."""
+    """Steps that could not be encoded, were damaged on our disk or were rejected; `detail` and the log name them."""
     nearly_full: bool
     """The outbox is at 90 % of its cap: pause at the end of the episode."""
     detail: str
@@ -280,9 +280,9 @@ class Uplink:
             backlog=state.backlog,
             acked_seq=state.acked_seq,
             appended=self._appended_before + self._accepted - self._refused,
-            refused=self._refused + state.rejected,
+            refused=self._refused + state.rejected + outbox.damaged,
             nearly_full=outbox.nearly_full,
-            detail=next(iter(self._trouble.values()), state.detail),
+            detail=next(iter(self._trouble.values()), state.detail or outbox.detail),
         )
         return _Snapshot(status, state.live, self._accepted)
 

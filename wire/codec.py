@@ -164,6 +164,11 @@ def seal(payload: bytes) -> bytes:
     return framed + zlib.crc32(framed).to_bytes(4, "little")
 
 
+def is_sealed(data: bytes) -> bool:
+    """Whether a record is as `seal` left it."""
+    return len(data) > 5 and zlib.crc32(memoryview(data)[:-4]) == int.from_bytes(data[-4:], "little")
+
+
 def encode_step(step: Step) -> bytes:
     """The record of a step; raises ValueError where a dtype, a name or a size may not travel."""
     try:

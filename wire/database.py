@@ -10,6 +10,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from wire.errors import UserError
+from wire.pages import is_log_damaged
 
 PAGE_BYTES = 32 << 10
 """Camera images are rows of tens of kilobytes; measured best between 16 and 64 KiB."""
@@ -20,6 +21,10 @@ _NETWORK_FILE_SYSTEMS |= {"fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.rcl
 
 class StoreError(UserError, OSError):
     """A file cannot be opened, read or written as what it should be; the text names the cure."""
+
+
+class DamagedError(StoreError):
+    """A file is damaged, or no database at all."""
 
 
 class Kind(NamedTuple):
@@ -43,16 +48,21 @@ class Writer:
             synchronous: FULL where a commit must survive a power cut, NORMAL where it must survive a killed process.
 
         Raises:
+            DamagedError: the file or its log is damaged; nothing was changed.
             StoreError: another writer has it, it is something else or newer, or it lies on a network file system.
         """
         self.path = path
         with contextlib.ExitStack() as undo, explained(path, "open"):
             path.parent.mkdir(parents=True, exist_ok=True)
             _refuse_network_file_system(path)
-            self._lock = undo.enter_context(contextlib.closing(_Lock(path)))
+            self._lock = undo.enter_context(contextlib.closing(Lock(path)))
+            # SQLite would go on without what follows the damage, say nothing, and delete the log.
+            if is_log_damaged(path, PAGE_BYTES):
+                raise DamagedError(f"{path}-wal is damaged: restore {path} and it from a copy")
             # Whoever opens it may hand it to one other thread, which then owns it.
             connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_S, check_same_thread=False)
             self.db = undo.enter_context(contextlib.closing(connection))
+            self.db.text_factory = _text
             _prepare(self.db, path, kind, synchronous)
             undo.pop_all()
 
@@ -106,9 +116,13 @@ def _reader(uri: str, path: Path, kind: Kind) -> sqlite3.Connection:
         db = undo.enter_context(contextlib.closing(connection))
         _check_kind(db, path, kind)
         undo.pop_all()
-    # A flipped byte in a text must be found by the row's checksum, not end the reading.
-    db.text_factory = lambda data: data.decode(errors="replace")
+    db.text_factory = _text
     return db
+
+
+def _text(data: bytes) -> str:
+    """A flipped byte in a text must be found by the row's checksum, not end the reading."""
+    return data.decode(errors="replace")
 
 
 @contextlib.contextmanager
@@ -123,7 +137,8 @@ def explained(path: Path, verb: str) -> Iterator[None]:
         cure = "check the disk and the permissions"
         if "not a database" in text or "malformed" in text:
             cure = "it is damaged or no SQLite file: move it away, or restore it from a copy"
-        elif "full" in text:
+            raise DamagedError(f"cannot {verb} {path}: {text}; {cure}") from error
+        if "full" in text:
             cure = "make room on the disk; nothing that was confirmed is lost"
         raise StoreError(f"cannot {verb} {path}: {text}; {cure}") from error
 
@@ -159,7 +174,7 @@ def _check_kind(db: sqlite3.Connection, path: Path, kind: Kind, *, may_be_empty:
     return False
 
 
-class _Lock:
+class Lock:
     """An advisory lock on `<path>.lock`: on the file itself, closing it would drop SQLite's own locks."""
 
     def __init__(self, path: Path) -> None:
@@ -176,6 +191,7 @@ class _Lock:
         os.pwrite(self._fd, str(os.getpid()).encode(), 0)
 
     def close(self) -> None:
+        """Let the next writer in."""
         os.close(self._fd)
 
 
