@@ -56,6 +56,8 @@ class StepStore:
         """How many rows `rows` has skipped because they were damaged."""
         self.damage: list[str] = []
         """One line for each of them, the first hundred."""
+        self.repaired = ""
+        """What became of the file where `open` found it damaged."""
         self._db = db
         self._writer = writer
         self._newest: int | None = None
@@ -88,8 +90,12 @@ class StepStore:
         try:
             return cls._open(path, spec, info)
         except DamagedError as error:
-            archive_file.rebuild(path, spec, because=error)
-        return cls._open(path, spec, info)
+            aside = archive_file.rebuild(path, spec, because=error)
+        store = cls._open(path, spec, info)
+        store.repaired = (
+            f"{path} was damaged: its {store.count()} intact steps go on, the damaged file is kept as {aside}"
+        )
+        return store
 
     @classmethod
     def _open(cls, path: Path, spec: EnvSpec, info: Mapping[str, str]) -> Self:
