@@ -1,16 +1,21 @@
 """The actor's truth is its disk: steps wait here, in order, until the learner has them on its own."""
 
 import contextlib
+import logging
 import shutil
 import sqlite3
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from wire import failpoints
-from wire.codec import decode_spec, encode_spec, encode_step
-from wire.database import Kind, StoreError, Writer, explained
+from wire import failpoints, salvage
+from wire.codec import decode_spec, encode_spec, encode_step, is_sealed
+from wire.database import DamagedError, Kind, StoreError, Writer, explained
+from wire.pages import Values
 from wire.specs import EnvSpec
 from wire.types import Step, new_stream_id
+
+log = logging.getLogger(__name__)
 
 CAP_BYTES = 100_000_000_000
 """90 % of it take the 86.4 GB of eight hours at 20 Hz and 150 kB a step."""
@@ -28,6 +33,7 @@ _KIND = Kind(
     schema="""
     CREATE TABLE state (key TEXT PRIMARY KEY, value NOT NULL);
     CREATE TABLE records (seq INTEGER PRIMARY KEY, body BLOB NOT NULL);
+    CREATE TABLE damaged (seq INTEGER PRIMARY KEY, body BLOB NOT NULL);
     """,
 )
 
@@ -40,22 +46,44 @@ class Outbox:
     """
 
     def __init__(self, path: Path, spec: EnvSpec, *, cap_bytes: int = CAP_BYTES) -> None:
-        """Create or open the file; raises StoreError where it holds undelivered steps of another spec."""
+        """Create or open the file; where it is damaged, go on with a new one that holds what is intact.
+
+        The damaged file is then kept beside it, as <path>.damaged-<n>, and the log says so.
+
+        Raises:
+            StoreError: It holds undelivered steps of another spec, or cannot be opened.
+        """
         self.path = path
         self.cap_bytes = cap_bytes
         self._largest = 0
         self._episode_bytes = spec.max_episode_steps * spec.step_bytes()
+        self.damaged = 0
+        """How many records were found damaged; they are set aside, and the others go on."""
+        self.detail = ""
+        """The latest of them."""
+        try:
+            self._open(spec)
+        except DamagedError as error:
+            aside = salvage.rebuild(path, _KIND, _refill, because=error)
+            self._open(spec)
+            self.detail = f"{path} was damaged: its {self.pending} intact steps go on, the file is kept as {aside}"
+
+    def _open(self, spec: EnvSpec) -> None:
         with contextlib.ExitStack() as undo:
-            self._writer = undo.enter_context(contextlib.closing(Writer(path, _KIND, synchronous="NORMAL")))
+            self._writer = undo.enter_context(contextlib.closing(Writer(self.path, _KIND, synchronous="NORMAL")))
             self._db = self._writer.db
-            with explained(path, "open"):
-                self._open(spec)
+            salvage.require_intact(self._writer)
+            with explained(self.path, "open"):
+                self._begin(spec)
             self._writer.commit()
             self.sync()
             undo.pop_all()
 
-    def _open(self, spec: EnvSpec) -> None:
+    def _begin(self, spec: EnvSpec) -> None:
         state = dict(self._db.execute("SELECT key, value FROM state"))
+        crc = state.pop("crc", None)
+        if crc is not None and crc != _state_crc(state):
+            raise DamagedError(f"{self.path} is damaged: its state fails its checksum")
         query = "SELECT count(*), coalesce(sum(length(body)), 0) FROM records"
         self.pending, self.pending_bytes = self._db.execute(query).fetchone()
         text = encode_spec(spec)
@@ -66,7 +94,10 @@ class Outbox:
                 "Start a learner and an actor for that spec to deliver them, or move the file away to leave them"
             )
         if not state or state["spec"] != text:
-            state = {"spec": text, "stream": new_stream_id(), "newest": 0, "appended": 0, "next_episode": 0}
+            # Records without a state were saved from a damaged file. No stream has more episodes than steps.
+            newest = self._db.execute("SELECT coalesce(max(seq), 0) FROM records").fetchone()[0]
+            state = {"spec": text, "stream": new_stream_id(), "newest": newest, "next_episode": newest}
+            state |= {"appended": self.pending, "forgotten": 0}
         boot = _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else new_stream_id()
         if state.get("boot", boot) != boot:
             # A power cut may have taken the newest commits, but not from the learner: leave their numbers unused.
@@ -79,7 +110,9 @@ class Outbox:
         self.next_episode: int = state["next_episode"]
         """The first episode number that the stream has not used."""
         self._writer.begin()
-        self._db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", (state | {"boot": boot}).items())
+        self._forgotten: int = state.get("forgotten", 0)
+        self._state = state | {"boot": boot}
+        self._write_state()
         self._remember()
 
     @property
@@ -130,6 +163,7 @@ class Outbox:
             if count:
                 self._writer.begin()
                 self._db.execute("DELETE FROM records WHERE seq <= ?", (seq,))
+                self._forgotten = max(self._forgotten, seq)
                 self.pending -= count
                 self.pending_bytes -= size
                 failpoints.passing("after_delete")
@@ -139,8 +173,7 @@ class Outbox:
         if not self._db.in_transaction:
             return
         with self._undoing():
-            state = {"newest": self.newest, "appended": self.appended, "next_episode": self.next_episode}
-            self._db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", state.items())
+            self._write_state()
             self._writer.commit()
         self._remember()
 
@@ -151,11 +184,14 @@ class Outbox:
             self._free_bytes = shutil.disk_usage(self.path.parent).free
 
     def unsent(self, after: int, max_records: int, max_bytes: int) -> Iterator[tuple[int, bytes]]:
-        """The records that follow `after`, in order, as many as fit both limits."""
+        """The records that follow `after`, in order, as many as fit both limits; damaged ones are set aside."""
         with explained(self.path, "read"):
             # A damaged file may have lost a body altogether: the learner steps over it by name, as over any damage.
             query = "SELECT seq, coalesce(CAST(body AS BLOB), x'') FROM records WHERE seq > ? ORDER BY seq LIMIT ?"
             for seq, body in self._db.execute(query, (after, max_records)):
+                if not is_sealed(body):
+                    self._set_aside(seq, len(body))
+                    continue
                 max_bytes -= len(body)
                 if max_bytes < 0:
                     return
@@ -164,6 +200,25 @@ class Outbox:
     def close(self) -> None:
         """Close the file; what was not committed is forgotten."""
         self._writer.close()
+
+    def _set_aside(self, seq: int, size: int) -> None:
+        """Keep a damaged record where nobody sends it from."""
+        with self._undoing():
+            self._writer.begin()
+            self._db.execute("INSERT OR REPLACE INTO damaged SELECT seq, body FROM records WHERE seq = ?", (seq,))
+            self._db.execute("DELETE FROM records WHERE seq = ?", (seq,))
+            self.pending -= 1
+            self.pending_bytes -= size
+        self.commit()
+        self.damaged += 1
+        self.detail = f"step {seq} in {self.path} is damaged: it is kept in the table `damaged` and the others go on"
+        log.error("%s", self.detail)
+
+    def _write_state(self) -> None:
+        counters = {"newest": self.newest, "appended": self.appended, "next_episode": self.next_episode}
+        state = self._state | counters | {"forgotten": self._forgotten}
+        state["crc"] = _state_crc(state)
+        self._db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", state.items())
 
     def _remember(self) -> None:
         self._committed = (self.newest, self.appended, self.next_episode, self.pending, self.pending_bytes)
@@ -178,3 +233,36 @@ class Outbox:
             self._writer.rollback()
             self.newest, self.appended, self.next_episode, self.pending, self.pending_bytes = self._committed
             raise
+
+
+def _state_crc(state: Mapping[str, str | int]) -> int:
+    return zlib.crc32(repr(sorted(state.items())).encode())
+
+
+def _refill(writer: Writer, rows: Iterable[tuple[int, Values]]) -> int:
+    """Copy every intact record, and the state if that is intact; if not, the records begin a new stream.
+
+    Pages that were freed still hold records that the learner has long had: the state tells them apart. Without it they
+    are delivered once more rather than one of the others not at all.
+    """
+    db = writer.db
+    states: list[dict[str, str | int]] = [{}]
+    newest = 0
+    for seq, values in rows:
+        match values:
+            case (None, bytes(body)) if is_sealed(body):
+                db.execute("INSERT OR IGNORE INTO records VALUES (?, ?)", (seq, body))
+                newest = max(newest, seq)
+            case (str(key), str() | int() as value):
+                if key in states[-1]:
+                    states.append({})
+                states[-1][key] = value
+    # The newest that is whole; the one before it is older by one commit.
+    state = next((state for state in states if state.pop("crc", None) == _state_crc(state)), None)
+    if state is not None:
+        db.execute("DELETE FROM records WHERE seq <= ?", (state["forgotten"],))
+        # Newer numbers may have been given out and be lost here, but not at the learner.
+        state["newest"] = max(int(state["newest"]), newest) + _BOOT_SKIP
+        state["crc"] = _state_crc(state)
+        db.executemany("INSERT INTO state VALUES (?, ?)", state.items())
+    return db.execute("SELECT count(*) FROM records").fetchone()[0]

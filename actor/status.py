@@ -20,7 +20,7 @@ class LinkStatus:
     appended: int
     """How many steps this stream has ever taken, earlier processes included."""
     refused: int
-    """Steps that could not be encoded or that the learner rejected; `detail` and the log name them."""
+    """Steps that could not be encoded, were damaged on our disk or were rejected; `detail` and the log name them."""
     nearly_full: bool
     """The outbox is at 90 % of its cap, or its disk is almost full: pause at the end of the episode."""
     full: bool

@@ -280,11 +280,11 @@ class Uplink:
             backlog=state.backlog,
             acked_seq=state.acked_seq,
             appended=self._appended_before + self._accepted - self._refused,
-            refused=self._refused + state.rejected,
+            refused=self._refused + state.rejected + outbox.damaged,
             nearly_full=outbox.nearly_full,
             full=outbox.full,
             room=trouble or outbox.room,
-            detail=trouble or self._socket.trouble or state.detail,
+            detail=trouble or self._socket.trouble or state.detail or outbox.detail,
         )
         return _Snapshot(status, state.live, self._accepted)
 

@@ -67,6 +67,8 @@ def learn(config: LearnerConfig) -> int:
         inbox.start()
         console = stack.enter_context(LearnerConsole())
         spec = _wait_for_spec(inbox, console)
+        if inbox.repaired:
+            console.say(f"warning: {inbox.repaired}")
         trainer = Trainer(config, run, spec, inbox, console)
         with StepStore.read(run.archive) as archived:
             trainer.recall(demos, archived if config.resume else None)

@@ -150,6 +150,11 @@ class Inbox:
         return None if self._store is None else self._store.spec
 
     @property
+    def repaired(self) -> str:
+        """What became of the archive where it was found damaged; empty where it was not."""
+        return "" if self._store is None else self._store.repaired
+
+    @property
     def status(self) -> InboxStatus:
         """The state now, from any thread."""
         return self._status

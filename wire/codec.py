@@ -142,6 +142,11 @@ def seal(payload: bytes) -> bytes:
     return b"".join((_STEP_FORMAT, payload, checksum.to_bytes(4, "little")))
 
 
+def is_sealed(data: bytes) -> bool:
+    """Whether a record is as `seal` left it."""
+    return len(data) > 5 and zlib.crc32(memoryview(data)[:-4]) == int.from_bytes(data[-4:], "little")
+
+
 def encode_step(step: Step) -> bytes:
     """The record of a step; raises ValueError where a dtype, a name or a size may not travel."""
     try:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from wire import failpoints
 from wire.errors import UserError, plain
+from wire.pages import is_log_damaged
 
 PAGE_BYTES = 16 << 10
 """Camera images are rows of tens of kilobytes. One of 128x128 pixels takes 1.04 of its size here, 1.33 with 32 KiB."""
@@ -22,6 +23,10 @@ _NETWORK_FILE_SYSTEMS |= {"fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.rcl
 
 class StoreError(UserError, OSError):
     """A file cannot be opened, read or written as what it should be; the text names the cure."""
+
+
+class DamagedError(StoreError):
+    """A file is damaged, or no database at all."""
 
 
 class Kind(NamedTuple):
@@ -45,16 +50,21 @@ class Writer:
             synchronous: FULL where a commit must survive a power cut, NORMAL where it must survive a killed process.
 
         Raises:
+            DamagedError: the file or its log is damaged; nothing was changed.
             StoreError: another writer has it, it is something else or newer, or it lies on a network file system.
         """
         self.path = path
         with contextlib.ExitStack() as undo, explained(path, "open"):
             path.parent.mkdir(parents=True, exist_ok=True)
             _refuse_network_file_system(path)
-            self._lock = undo.enter_context(contextlib.closing(_Lock(path)))
+            self._lock = undo.enter_context(contextlib.closing(Lock(path)))
+            # SQLite would go on without what follows the damage, say nothing, and delete the log.
+            if is_log_damaged(path, PAGE_BYTES):
+                raise DamagedError(f"{path}-wal is damaged: restore {path} and it from a copy")
             # Whoever opens it may hand it to one other thread, which then owns it.
             connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_S, check_same_thread=False)
             self.db = undo.enter_context(contextlib.closing(connection))
+            self.db.text_factory = _text
             _prepare(self.db, path, kind, synchronous)
             undo.pop_all()
 
@@ -117,9 +127,13 @@ def _reader(uri: str, path: Path, kind: Kind) -> sqlite3.Connection:
         db = undo.enter_context(contextlib.closing(connection))
         _check_kind(db, path, kind)
         undo.pop_all()
-    # A flipped byte in a text must be found by the row's checksum, not end the reading.
-    db.text_factory = lambda data: data.decode(errors="replace")
+    db.text_factory = _text
     return db
+
+
+def _text(data: bytes) -> str:
+    """A flipped byte in a text must be found by the row's checksum, not end the reading."""
+    return data.decode(errors="replace")
 
 
 @contextlib.contextmanager
@@ -134,7 +148,8 @@ def explained(path: Path, verb: str) -> Iterator[None]:
         cure = "check the disk and the permissions"
         if "not a database" in text or "malformed" in text:
             cure = "it is damaged or no SQLite file: move it away, or restore it from a copy"
-        elif "full" in text or "No space left" in text:
+            raise DamagedError(f"cannot {verb} {path}: {text}; {cure}") from error
+        if "full" in text or "No space left" in text:
             cure = "make room on the disk; nothing that was confirmed is lost"
         raise StoreError(f"cannot {verb} {path}: {text}; {cure}") from error
 
@@ -192,7 +207,7 @@ def _refuse_code(db: sqlite3.Connection, path: Path, kind: Kind) -> None:
         )
 
 
-class _Lock:
+class Lock:
     """An advisory lock on `<path>.lock`: on the file itself, closing it would drop SQLite's own locks."""
 
     def __init__(self, path: Path) -> None:

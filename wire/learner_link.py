@@ -174,14 +174,14 @@ class LearnerLink:
         for peer, stream in self._peers.items():
             if stream.ack_due or now_s - stream.acked_s >= link.HEARTBEAT_S:
                 stream.ack_due, stream.acked_s = False, now_s
-                acknowledged = link.Ack(
+                ack = link.Ack(
                     last_seq=stream.committed,
                     credit_records=link.CREDIT_RECORDS,
                     credit_bytes=link.CREDIT_BYTES,
                     backlog=self._backlog,
                     awaits_ready=not stream.takes_weights,
                 )
-                self._send(peer, acknowledged)
+                self._send(peer, ack)
                 if self._finished is not None:
                     # Again and again: an actor that missed it would go on for ever.
                     self._send(peer, link.Finished(reason=self._finished))

@@ -2,7 +2,6 @@
 
 import contextlib
 import sqlite3
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -11,51 +10,18 @@ from typing import NamedTuple, Self
 import msgspec
 import numpy as np
 
-from wire import failpoints
+from wire import archive_file, failpoints, salvage
+from wire.archive_file import INSERT_EPISODE, INSERT_STEP, KIND, OWNER, frame_crc, step_columns, step_crc, text_crc
 from wire.codec import DecodeError, decode_spec, decode_step, encode_spec, encode_step
-from wire.database import Kind, StoreError, Writer, explained, open_reader
+from wire.database import DamagedError, StoreError, Writer, explained, open_reader
 from wire.errors import plain
 from wire.specs import EnvSpec, SpecMismatch
-from wire.types import Observation, Source, Step
+from wire.types import Observation, Step
 
 __all__ = ["EpisodeSummary", "Row", "StepStore", "StoreError"]
 
 _CHUNK = 32
 _DAMAGE_LINES = 100
-_OWNER = "owner of "
-_KIND = Kind(
-    name="Handrail archive (steps.sqlite)",
-    application_id=0x48524C53,  # "HRLS"
-    format=1,
-    schema="""
-    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-    CREATE TABLE episodes (
-        stream TEXT NOT NULL, episode INTEGER NOT NULL, length INTEGER NOT NULL, episode_return REAL NOT NULL,
-        success INTEGER NOT NULL, human_steps INTEGER NOT NULL, terminated INTEGER NOT NULL,
-        truncated INTEGER NOT NULL, first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL,
-        PRIMARY KEY (stream, episode));
-    CREATE TABLE steps (
-        id INTEGER PRIMARY KEY, stream TEXT NOT NULL, seq INTEGER NOT NULL, episode INTEGER NOT NULL,
-        t INTEGER NOT NULL, source INTEGER NOT NULL, reward REAL NOT NULL, terminated INTEGER NOT NULL,
-        truncated INTEGER NOT NULL, success INTEGER NOT NULL, body BLOB NOT NULL, crc INTEGER NOT NULL,
-        UNIQUE (stream, seq));
-    CREATE TABLE frames (
-        step INTEGER NOT NULL, final INTEGER NOT NULL, name TEXT NOT NULL, pixels BLOB NOT NULL,
-        crc INTEGER NOT NULL, PRIMARY KEY (step, final, name));
-    CREATE TABLE labels (
-        id INTEGER PRIMARY KEY, stream TEXT NOT NULL, seq INTEGER NOT NULL, kind TEXT NOT NULL,
-        value REAL NOT NULL, version TEXT NOT NULL);
-    """,
-)
-_INSERT_STEP = f"INSERT INTO steps VALUES ({', '.join('?' * 12)}) ON CONFLICT (stream, seq) DO NOTHING"
-# A stream's steps lie next to each other and t counts them, so an episode's are found without reading the others.
-_HUMAN = (int(Source.HUMAN), int(Source.SCRIPT))
-_INSERT_EPISODE = f"""
-    INSERT OR REPLACE INTO episodes
-    SELECT stream, episode, count(*), total(reward), max(success), sum(source IN {_HUMAN}),
-           max(terminated), max(truncated), min(seq), max(seq)
-    FROM steps WHERE stream = :stream AND seq BETWEEN :seq - :t AND :seq AND episode = :episode
-"""
 
 
 class Row(NamedTuple):
@@ -91,6 +57,8 @@ class StepStore:
         """How many rows `rows` has skipped because they were damaged."""
         self.damage: list[str] = []
         """One line for each of them, the first hundred."""
+        self.repaired = ""
+        """What became of the file where `open` found it damaged."""
         self._db = db
         self._writer = writer
         # The row inserted last, while nothing can have been undone since: a query for every step would be a waste.
@@ -98,17 +66,22 @@ class StepStore:
         self._claims: dict[str, str] = {}
         with explained(path, "read"):
             stored = dict(db.execute("SELECT key, value FROM meta"))
+        text = stored.pop("spec", "")
         try:
-            self.spec: EnvSpec = decode_spec(stored.pop("spec", ""))
+            if stored.pop("spec_crc", text_crc(text)) != text_crc(text):
+                raise DecodeError("the spec fails its checksum")
+            self.spec: EnvSpec = decode_spec(text)
         except DecodeError as error:
-            raise StoreError(f"cannot read {path}: {error}; restore it from a copy") from None
+            raise DamagedError(f"{path} is damaged: {error}; restore it from a copy") from None
         self.info: Mapping[str, str] = MappingProxyType(
-            {key: value for key, value in stored.items() if not key.startswith(_OWNER)}
+            {key: value for key, value in stored.items() if not key.startswith(OWNER)}
         )
 
     @classmethod
     def open(cls, path: Path, spec: EnvSpec, info: Mapping[str, str] = MappingProxyType({})) -> Self:
-        """Create the file, or open it to append.
+        """Create the file, or open it to append; where it is damaged, go on with a new one that holds what is intact.
+
+        The damaged file is then kept beside it, as <path>.damaged-<n>, and the log says so.
 
         Args:
             path: The file.
@@ -119,13 +92,27 @@ class StepStore:
             SpecMismatch: The file holds steps of another spec.
             StoreError: It is no such file, newer than this version, or somebody else is writing it.
         """
+        try:
+            return cls._open(path, spec, info)
+        except DamagedError as error:
+            aside = archive_file.rebuild(path, spec, because=error)
+        store = cls._open(path, spec, info)
+        store.repaired = (
+            f"{path} was damaged: its {store.count()} intact steps go on, the damaged file is kept as {aside}"
+        )
+        return store
+
+    @classmethod
+    def _open(cls, path: Path, spec: EnvSpec, info: Mapping[str, str]) -> Self:
         text = encode_spec(spec)
         with contextlib.ExitStack() as undo:
-            writer = undo.enter_context(contextlib.closing(Writer(path, _KIND, synchronous="FULL")))
+            writer = undo.enter_context(contextlib.closing(Writer(path, KIND, synchronous="FULL")))
+            salvage.require_intact(writer)
             with explained(path, "write"):
                 writer.begin()
-                writer.db.execute("INSERT OR IGNORE INTO meta VALUES ('spec', ?)", (text,))
-                facts = [(key, value) for key, value in info.items() if key != "spec"]
+                own = {"spec": text, "spec_crc": text_crc(text)}
+                writer.db.executemany("INSERT OR IGNORE INTO meta VALUES (?, ?)", own.items())
+                facts = [(key, value) for key, value in info.items() if key not in own]
                 writer.db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", facts)
             store = cls(path, writer.db, writer)
             cure = "Choose another run=<dir>, or set task and env as they were"
@@ -137,7 +124,7 @@ class StepStore:
     @classmethod
     def read(cls, path: Path) -> Self:
         """Open a finished or a live file to look only; raises StoreError where it is missing or something else."""
-        db = open_reader(path, _KIND)
+        db = open_reader(path, KIND)
         try:
             return cls(path, db, None)
         except BaseException:
@@ -169,23 +156,16 @@ class StepStore:
         final_vectors, final_frames = _split(step.final_observation or {}, self.spec)
         final = None if step.final_observation is None else final_vectors
         body = encode_step(msgspec.structs.replace(step, observation=vectors, final_observation=final))
-        outcome = (
-            int(step.source),
-            float(step.reward),
-            bool(step.terminated),
-            bool(step.truncated),
-            bool(step.success),
-        )
-        values = (row, stream, seq, int(step.episode), int(step.t), *outcome, body, _step_crc(row, stream, seq, body))
-        if db.execute(_INSERT_STEP, values).rowcount == 0:
+        values = step_columns(row, stream, seq, step, body)
+        if db.execute(INSERT_STEP, values).rowcount == 0:
             return False
         for place, images in enumerate((frames, final_frames)):
             for name, image in images.items():
                 pixels = np.ascontiguousarray(image).data
-                crc = _frame_crc(row, place, name, pixels)
+                crc = frame_crc(row, place, name, pixels)
                 db.execute("INSERT INTO frames VALUES (?, ?, ?, ?, ?)", (row, place, name, pixels, crc))
         if step.ended:
-            db.execute(_INSERT_EPISODE, {"stream": stream, "episode": step.episode, "seq": seq, "t": step.t})
+            db.execute(INSERT_EPISODE, {"stream": stream, "episode": step.episode, "seq": seq, "t": step.t})
         self._newest = row
         failpoints.passing("after_insert")
         return True
@@ -216,7 +196,7 @@ class StepStore:
             stream: The stream.
             name: Who continues it now; "" claims nothing.
         """
-        key = _OWNER + stream
+        key = OWNER + stream
         for (owner,) in self._all("SELECT value FROM meta WHERE key = ?", key):
             return owner
         if name:
@@ -314,12 +294,12 @@ class StepStore:
 
     def _join(self, row: int, stream: str, seq: int, body: bytes, crc: int, frames: list[tuple]) -> Step:
         """The step with its frames back in place; raises DecodeError where anything of it is damaged or missing."""
-        if crc != _step_crc(row, stream, seq, body):
+        if crc != step_crc(row, stream, seq, body):
             raise DecodeError(f"step {seq} of stream {stream[:8]} fails its checksum")
         step = decode_step(body)
         parts: tuple[Observation, Observation] = (dict(step.observation), dict(step.final_observation or {}))
-        for final, name, pixels, frame_crc in frames:
-            if frame_crc != _frame_crc(row, final, name, pixels) or name not in self.spec.observation:
+        for final, name, pixels, stored_crc in frames:
+            if stored_crc != frame_crc(row, final, name, pixels) or name not in self.spec.observation:
                 raise DecodeError(f"frame {plain(name)} of step {seq} of stream {stream[:8]} fails its checksum")
             parts[final][name] = np.frombuffer(pixels, np.uint8).reshape(self.spec.observation[name].shape)
         step = msgspec.structs.replace(
@@ -340,11 +320,3 @@ def _split(observation: Observation, spec: EnvSpec) -> tuple[Observation, Observ
     """The vectors and the frames of an observation: frames lie apart, so that statistics never touch them."""
     frames = {name: value for name, value in observation.items() if spec.observation[name].is_frame}
     return {name: value for name, value in observation.items() if name not in frames}, frames
-
-
-def _step_crc(row: int, stream: str, seq: int, body: bytes) -> int:
-    return zlib.crc32(body, zlib.crc32(f"{row}:{stream}:{seq}".encode()))
-
-
-def _frame_crc(row: int, final: int, name: str, pixels: bytes | memoryview) -> int:
-    return zlib.crc32(pixels, zlib.crc32(f"{row}:{final}:{name}".encode()))
