@@ -22,11 +22,9 @@ __all__ = ["EpisodeSummary", "Row", "StepStore", "StoreError"]
 _CHUNK = 32
 _DAMAGE_LINES = 100
 # No step is smaller on disk, so a flipped bit in a row's number cannot send the reader beyond what the file may hold.
-_ROW_BYTES = 100
-_LAST_ROW = f"""
-    SELECT coalesce(max(id), 0) FROM steps WHERE id <=
-        (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size) / {_ROW_BYTES}
-"""
+_MOST = "(SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size) / 100"
+_LAST_ROW = f"SELECT coalesce(max(id), 0) FROM steps WHERE id <= {_MOST}"
+_LAST_FRAME = f"SELECT coalesce(max(step), 0) FROM frames WHERE step <= {_MOST}"
 _KIND = Kind(
     name="Handrail archive (steps.sqlite)",
     application_id=0x48524C53,  # "HRLS"
@@ -165,7 +163,10 @@ class StepStore:
                 raise
 
     def _insert(self, db: sqlite3.Connection, stream: str, seq: int, step: Step) -> bool:
-        row = (self.last_row() if self._newest is None else self._newest) + 1
+        if self._newest is None:
+            # The frames too: those of a row whose own number was damaged are in the way.
+            self._newest = max(self.last_row(), self._one(_LAST_FRAME))
+        row = self._newest + 1
         vectors, frames = _split(step.observation, self.spec)
         final_vectors, final_frames = _split(step.final_observation or {}, self.spec)
         final = None if step.final_observation is None else final_vectors

@@ -2,7 +2,7 @@
 
 import contextlib
 
-from fuzzing import main, parents
+from fuzzing import assert_plain, main, parents
 from mutator import Mutator
 
 from wire.codec import DTYPES, LIMITS, DecodeError, decode_spec, decode_step, encode_spec, encode_step, seal
@@ -13,8 +13,11 @@ WORDS = (*Step.__struct_fields__, "front", "wrist", "monotonic", "dtype", "shape
 
 def one(data: bytes) -> None:
     """Bytes are a step that can be read and sent on, or a DecodeError; the text of a spec likewise."""
-    with contextlib.suppress(DecodeError):
+    try:
         step = decode_step(data)
+    except DecodeError as error:
+        assert_plain(error)
+    else:
         arrays = [*step.observation.values(), *(step.final_observation or {}).values(), step.action]
         assert sum(array.nbytes for array in arrays) <= len(data)
         assert all(array.dtype.name in DTYPES and array.ndim <= LIMITS.rank and array.size for array in arrays)

@@ -37,6 +37,13 @@ def parents(target: str) -> tuple[list[bytes], list[bytes]]:
     return golden, evil
 
 
+def assert_plain(error: Exception) -> None:
+    """A refusal is one short line, though it quotes what it refuses."""
+    text = str(error)
+    assert len(text) < 500, len(text)
+    assert text.isprintable(), text
+
+
 def main(target: str, one: Callable[[bytes], None], mutator: Mutating) -> None:
     """Run `one` under Atheris, with our mutants and its own in turn, from the committed corpus.
 
@@ -51,6 +58,5 @@ def main(target: str, one: Callable[[bytes], None], mutator: Mutating) -> None:
         return mutator.mutate(data)[:max_size]
 
     logging.disable()
-    atheris.instrument_all()
     atheris.Setup([*sys.argv, str(CORPUS / target)], lambda data: one(bytes(data)), custom_mutator=mutate)
     atheris.Fuzz()

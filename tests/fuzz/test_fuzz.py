@@ -102,6 +102,8 @@ def drive(one: Callable[[bytes], None], mutants: Iterable[bytes], folder: Path, 
     return slowest_s
 
 
+# By a thread: SQLite on an endless query hears no signal.
+@pytest.mark.timeout(120, method="thread")
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_input_of_the_corpus_is_understood_or_refused(target: str):
     inputs = corpus(target)
