@@ -143,10 +143,11 @@ def explained(path: Path, verb: str) -> Iterator[None]:
         yield
     except StoreError:
         raise
-    except (sqlite3.Error, OSError) as error:
-        text = str(error)
+    except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
+        text = plain(error)
         cure = "check the disk and the permissions"
-        if "not a database" in text or "malformed" in text:
+        # A damaged schema is quoted in SQLite's message, which then may not even be text.
+        if "not a database" in text or "malformed" in text or isinstance(error, UnicodeDecodeError):
             cure = "it is damaged or no SQLite file: move it away, or restore it from a copy"
             raise DamagedError(f"cannot {verb} {path}: {text}; {cure}") from error
         if "full" in text or "No space left" in text:
@@ -197,13 +198,13 @@ def _refuse_code(db: sqlite3.Connection, path: Path, kind: Kind) -> None:
     without an end included. Of what SQLite knows only tables and indices have a root page.
     """
     query = """
-        SELECT name FROM sqlite_master WHERE rootpage IS NULL OR rootpage < 1 OR EXISTS (
+        SELECT CAST(name AS BLOB) FROM sqlite_master WHERE rootpage IS NULL OR rootpage < 1 OR EXISTS (
             SELECT 1 FROM pragma_table_xinfo(sqlite_master.name) AS columns WHERE columns.hidden)
     """
     for (name,) in db.execute(query):
         raise StoreError(
-            f"{path} holds {plain(name)}, which is neither a table nor an index of a {kind.name}; do not use a "
-            "file that somebody has tampered with"
+            f"{path} holds {plain(bytes(name).decode(errors='replace'))}, which is neither a table nor an index of a "
+            f"{kind.name}: it is damaged or somebody has tampered with it; restore it from a copy"
         )
 
 

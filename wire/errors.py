@@ -16,6 +16,8 @@ def plain(value: object, limit: int = _SHOWN) -> str:
     text = str(value)
     if len(text) > limit:
         text = f"{text[: limit - 3]}..."
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 

@@ -22,6 +22,10 @@ __all__ = ["EpisodeSummary", "Row", "StepStore", "StoreError"]
 
 _CHUNK = 32
 _DAMAGE_LINES = 100
+# No step is smaller on disk, so a flipped bit in a row's number cannot send the reader beyond what the file may hold.
+_MOST = "(SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size) / 100"
+_LAST_ROW = f"SELECT coalesce(max(id), 0) FROM steps WHERE id <= {_MOST}"
+_LAST_FRAME = f"SELECT coalesce(max(step), 0) FROM frames WHERE step <= {_MOST}"
 
 
 class Row(NamedTuple):
@@ -64,6 +68,7 @@ class StepStore:
         # The row inserted last, while nothing can have been undone since: a query for every step would be a waste.
         self._newest: int | None = None
         self._claims: dict[str, str] = {}
+        self._missing = 0
         with explained(path, "read"):
             stored = dict(db.execute("SELECT key, value FROM meta"))
         text = stored.pop("spec", "")
@@ -151,7 +156,9 @@ class StepStore:
                 raise
 
     def _insert(self, db: sqlite3.Connection, stream: str, seq: int, step: Step) -> bool:
-        row = self.last_row() + 1
+        # The frames too: those of a row whose own number was damaged are in the way.
+        newest = max(self.last_row(), self._one(_LAST_FRAME)) if self._newest is None else self._newest
+        row = newest + 1
         vectors, frames = _split(step.observation, self.spec)
         final_vectors, final_frames = _split(step.final_observation or {}, self.spec)
         final = None if step.final_observation is None else final_vectors
@@ -211,7 +218,7 @@ class StepStore:
         """The number of the newest row, 0 where there is none."""
         if self._newest is not None:
             return self._newest
-        return self._one("SELECT coalesce(max(id), 0) FROM steps")
+        return self._one(_LAST_ROW)
 
     def count(self) -> int:
         """How many steps there are."""
@@ -224,14 +231,23 @@ class StepStore:
     def episodes(self) -> list[EpisodeSummary]:
         """The finished episodes, in the order in which they ended."""
         rows = self._all("SELECT * FROM episodes ORDER BY rowid")
-        return [msgspec.convert(row, EpisodeSummary, strict=False) for row in rows]
+        try:
+            return [msgspec.convert(row, EpisodeSummary, strict=False) for row in rows]
+        except msgspec.ValidationError as error:
+            raise StoreError(
+                f"cannot read the episodes of {self.path}: {plain(error)}; restore it from a copy"
+            ) from None
 
     def rows(self, after: int = 0, until: int | None = None) -> Iterator[Row]:
         """The steps after row `after`, up to row `until` or the newest; damaged ones are skipped, counted and named."""
         newest = self.last_row() if until is None else min(until, self.last_row())
         # Read in chunks: one long read would keep the writer of a live file from ever shortening its log.
-        for first in range(after + 1, newest + 1, _CHUNK):
-            yield from self._read(first, min(first + _CHUNK - 1, newest))
+        first = after + 1
+        while first <= newest:
+            last = min(first + _CHUNK - 1, newest)
+            rows = self._read(first, last)
+            yield from rows
+            first = last + 1 if rows else self._next(last, newest)
 
     def close(self) -> None:
         """Close the file; what was not committed is forgotten."""
@@ -259,6 +275,16 @@ class StepStore:
         with explained(self.path, "read"):
             return self._db.execute(query, values).fetchall()
 
+    def _next(self, row: int, newest: int) -> int:
+        """The number of the first row after `row`, past those that are missing; `row` + 1 where it cannot be read."""
+        try:
+            query = "SELECT coalesce(min(id), ?) FROM steps WHERE id > ?"
+            following: int = self._db.execute(query, (newest + 1, row)).fetchone()[0]
+        except (sqlite3.DatabaseError, UnicodeDecodeError):
+            return row + 1
+        self._missing += min(following, newest + 1) - row - 1
+        return following
+
     def _read(self, first: int, last: int) -> list[Row]:
         """The intact rows from `first` to `last`; a damaged page costs the rows on it, found by halving."""
         between = "BETWEEN ? AND ?"
@@ -275,7 +301,7 @@ class StepStore:
                 frames.setdefault(row, []).append(tuple(image))
         except sqlite3.OperationalError as error:
             raise StoreError(f"cannot read {self.path}: {error}; check the disk") from error
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             if first < last:
                 middle = (first + last) // 2
                 return self._read(first, middle) + self._read(middle + 1, last)
@@ -286,9 +312,10 @@ class StepStore:
             try:
                 stream, seq, body, crc = found[row]
                 rows.append(Row(row, stream, seq, self._join(row, stream, seq, body, crc, frames[row])))
+                self._note_missing(row)
             except KeyError:
-                self._note(row, "it is missing")
-            except (DecodeError, TypeError, IndexError) as error:
+                self._missing += 1
+            except (ValueError, TypeError, IndexError) as error:
                 self._note(row, str(error))
         return rows
 
@@ -309,6 +336,13 @@ class StepStore:
         if problem is not None:
             raise DecodeError(f"step {seq} of stream {stream[:8]} is not whole: {problem}")
         return step
+
+    def _note_missing(self, row: int) -> None:
+        """Count the rows that are missing before this intact one: a damaged one's number says nothing."""
+        missing, self._missing = self._missing, 0
+        self.damaged += missing
+        for lost in range(row - missing, row)[: max(0, _DAMAGE_LINES - len(self.damage))]:
+            self.damage.append(f"row {lost} of {self.path}: it is missing")
 
     def _note(self, row: int, problem: str) -> None:
         self.damaged += 1

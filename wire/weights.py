@@ -20,7 +20,7 @@ _SAFETENSORS = {
     for dtype in map(np.dtype, DTYPES)
 }
 _DIGEST_BYTES = 32
-_FINITE_CHUNK = 1 << 16
+_FINITE_CHUNK = 1 << 15
 
 
 class WeightsRefused(ValueError):

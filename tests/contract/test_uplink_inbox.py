@@ -256,7 +256,7 @@ def test_an_actor_of_another_spec_is_refused_and_both_sides_are_named(cell: Cell
     until(lambda: uplink.status.state == "refused")
     for words in ("the learner (here)", "the actor (there)", "task: reach here, pick there", "Start both"):
         assert words in uplink.status.detail
-    assert inbox.status.refused >= 1
+    until(lambda: inbox.status.refused >= 1)
     assert "task: reach here, pick there" in inbox.status.detail
 
 

@@ -241,6 +241,18 @@ def test_what_is_in_flight_never_exceeds_the_credit():
     assert sum(len(data) > 1000 for data in big.actor.step(100.0)) == 3
 
 
+@pytest.mark.parametrize("size", [10, link.CREDIT_BYTES // 3])
+def test_a_learner_cannot_talk_an_actor_into_sending_more_than_fits_its_memory(size: int):
+    actor, outbox = ActorLink(make_hello(), Outbox()), Outbox()
+    actor._outbox = outbox
+    outbox.newest = 100
+    outbox.records = {seq: bytes(size) for seq in range(1, 101)}
+    actor.receive(link.encode(link.Welcome(run="r", last_seq=0, credit_records=2**53, credit_bytes=2**53)), 100.0)
+    sent = [data for data in actor.step(100.0) if len(data) > size]
+    sent = [data for data in sent if isinstance(link.decode_from_actor(data), link.Record)]
+    assert len(sent) == min(link.CREDIT_RECORDS, link.CREDIT_BYTES // size)
+
+
 def test_nothing_is_acknowledged_before_it_is_committed():
     world = connected()
     world.append()

@@ -358,6 +358,20 @@ def test_a_stream_is_whose_it_was_first_also_after_a_restart_and_a_failed_commit
         assert "robot-1" not in store.info.values()
 
 
+@pytest.mark.timeout(60, method="thread")
+@pytest.mark.parametrize("number", [5000, 2**40, 2**62, 2**63 - 1])
+def test_a_row_with_a_flipped_number_costs_that_row_and_no_more_time_than_the_file_is_long(path: Path, number: int):
+    fill(path)
+    edit(path, "UPDATE steps SET id = ? WHERE id = 12", number)
+    with StepStore.read(path) as store:
+        assert [row.row for row in store.rows()] == list(range(1, 12))
+        assert store.damaged <= 1
+    with StepStore.open(path, SPEC) as store:
+        assert store.insert(STREAM, 13, make_step(SPEC, 12))
+        store.commit()
+        assert [row.seq for row in store.rows()] == [*range(1, 12), 13]
+
+
 PROGRAMS = {
     "a view that never ends": "ALTER TABLE steps RENAME TO mine; CREATE VIEW steps AS WITH RECURSIVE n(id) AS "
     "(SELECT 1 UNION ALL SELECT id + 1 FROM n) SELECT id, '' AS stream, 1 AS seq, x'' AS body, 0 AS crc FROM n",
@@ -368,7 +382,7 @@ PROGRAMS = {
 
 
 @pytest.mark.parametrize("sql", PROGRAMS.values(), ids=PROGRAMS.keys())
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(60, method="thread")
 def test_a_file_that_would_run_what_a_stranger_wrote_into_it_is_refused(path: Path, sql: str):
     fill(path)
     db = sqlite3.connect(path)
