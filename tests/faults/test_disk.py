@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+import os
 import random
 import resource
 import shutil
@@ -209,7 +210,11 @@ def test_a_full_disk_confirms_nothing_says_so_and_recovers(which: str, tmp_path:
         elsewhere.mkdir()
         seed = random.randrange(2**32)
         told = json.dumps([which, str(tmp_path), bool(words), str(elsewhere), seed])
-        done = subprocess.run([*words, sys.executable, __file__, told], capture_output=True, text=True, check=False)
+        command, environment = (
+            [*words, sys.executable, __file__, told],
+            {**os.environ, "PYTHONPATH": ":".join(sys.path)},
+        )
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"seed {seed}: {done.stdout}{done.stderr}"
         if not words:
             shutil.rmtree(tmp_path)
