@@ -118,6 +118,7 @@ def test_a_person_waits_only_a_moment_for_a_slow_policy_whose_late_answer_is_nev
     slow.go.set()
     wanted, version = policy.act({"state": np.array([9])})
     assert (wanted.tolist(), version) == ([9], 7)
+    assert slow.asked == 2
     mouse.report = Report(time.monotonic(), DRIVE)
     wanted, version = policy.act({"state": np.array([10])})
     assert (wanted.tolist(), version) == ([10], 7)

@@ -43,7 +43,7 @@ class Bench:
         self.words = memoryview(bytearray(8 * WORDS)).cast("q")
         self.robot, self.heart = Robot(), Watched(self.words)
         who = os.getppid() if parent is None else parent
-        self.thread = threading.Thread(target=watch, args=(self.words, self.robot, who))
+        self.thread = threading.Thread(target=watch, args=(self.words, self.robot, who), daemon=True)
         self.thread.start()
 
     def close(self) -> None:
