@@ -13,7 +13,7 @@ def complaints(path: Path) -> list[str]:
         return []
     content = path.read_bytes()
     found = [f"{path}: {len(content)} bytes; keep large files out of git"] if len(content) > LIMIT_BYTES else []
-    if b"\0" in content or not content:
+    if b"\0" in content or not content or path.suffix == ".bin":
         return found
     for number, line in enumerate(content.splitlines(), start=1):
         if line.startswith(MERGE_MARKS):

@@ -1,11 +1,13 @@
 """What the fuzz targets share: their corpus, and Atheris where it is installed."""
 
+import importlib
 import logging
 import random
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 CORPUS = Path(__file__).parent / "corpus"
 PARENT_BYTES = 4096
@@ -50,7 +52,7 @@ def main(target: str, one: Callable[[bytes], None], mutator: Mutating) -> None:
     Atheris is no dependency: `pip install atheris`, then e.g.
     `PYTHONPATH=. python tests/fuzz/fuzz_link.py -runs=1000000`.
     """
-    import atheris  # type: ignore[import-not-found]
+    atheris: Any = importlib.import_module("atheris")
 
     def mutate(data: bytes, max_size: int, seed: int) -> bytes:
         if random.Random(seed).random() < 0.5:
@@ -58,5 +60,9 @@ def main(target: str, one: Callable[[bytes], None], mutator: Mutating) -> None:
         return mutator.mutate(data)[:max_size]
 
     logging.disable()
-    atheris.Setup([*sys.argv, str(CORPUS / target)], lambda data: one(bytes(data)), custom_mutator=mutate)
-    atheris.Fuzz()
+    atheris.instrument_all()
+    with tempfile.TemporaryDirectory() as found:
+        # What it finds interesting goes to the first folder: the committed one is only read.
+        arguments = [*sys.argv, found, str(CORPUS / target)]
+        atheris.Setup(arguments, lambda data: one(bytes(data)), custom_mutator=mutate)
+        atheris.Fuzz()
