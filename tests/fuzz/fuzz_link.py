@@ -80,7 +80,7 @@ def one(data: bytes) -> None:
 
 def mutator(seed: int) -> Mutator:
     """Mutants of the corpus."""
-    return Mutator(*parents("link"), words=WORDS, seed=seed)
+    return Mutator(*parents("link"), words=WORDS, unseal=lambda data: data[:-4], seal=link.seal, seed=seed)
 
 
 if __name__ == "__main__":

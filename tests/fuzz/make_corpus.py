@@ -80,11 +80,11 @@ def messages() -> dict[str, bytes]:
         link.WhoAreYou(),
     ]
     evil = {
-        "evil-long-tag": b"\x81\xa4type\xda\x10\x00" + b"A" * 4096,
-        "evil-screen": b"\x82\xa4type\xa7Refused\xa6reason\xd9\x20" + b"\x1b[2J\r\n\x07\x00" * 4,
-        "evil-nesting": b"\x82\xa4type\xa4Ping\xa1x" + b"\x91" * 4000,
-        "evil-body-4g": b"\x82\xa4type\xa6Record\xa4body\xc6\xff\xff\xff\xff",
-        "evil-no-end": b"\xdf\xff\xff\xff\xff\xa4type\xa4Ping",
+        "evil-long-tag": link.seal(b"\x81\xa4type\xda\x10\x00" + b"A" * 4096),
+        "evil-screen": link.seal(b"\x82\xa4type\xa7Refused\xa6reason\xd9\x20" + b"\x1b[2J\r\n\x07\x00" * 4),
+        "evil-nesting": link.seal(b"\x82\xa4type\xa4Ping\xa1x" + b"\x91" * 4000),
+        "evil-body-4g": link.seal(b"\x82\xa4type\xa6Record\xa4body\xc6\xff\xff\xff\xff"),
+        "evil-no-end": link.seal(b"\xdf\xff\xff\xff\xff\xa4type\xa4Ping"),
         "evil-credit": link.encode(link.Ack(last_seq=3, backlog=1, credit_records=2**53, credit_bytes=2**53)),
         "evil-long-spec": link.encode(msgspec.structs.replace(hello, spec='{"env":"' + "x" * 8000 + '"}')),
         "evil-empty": b"",
