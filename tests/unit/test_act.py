@@ -10,6 +10,7 @@ from actor import act as act_module
 from actor.config import ActorConfig
 from actor.policy import PolicySlot
 from actor.status import LinkStatus
+from actor.watchdog import Unwatched
 from wire.types import Step
 
 WELL = LinkStatus("connected", 0, 0, 0, 0, 0, 0, 0, nearly_full=False, full=False, room="0 of 1 GB", detail="")
@@ -39,7 +40,7 @@ def run(uplink: FillingUplink) -> int:
     env = toy_env(limit=6)
     policy = PolicySlot(env.wire_spec)
     policy.load(toy_weights(env.wire_spec))
-    act_module._run(ActorConfig(pace="clock"), env, policy, uplink)  # type: ignore[arg-type]
+    act_module._run(ActorConfig(pace="clock"), env, policy, uplink, Unwatched())  # type: ignore[arg-type]
     return env.cell.holds
 
 

@@ -182,7 +182,7 @@ def test_a_stream_id_is_32_hex_digits_and_nothing_else(stream: str):
 @pytest.mark.parametrize("text", ["x" * 70_000, "\x1b[2J\x07\r\nWelcome", "\u202etxt", "no\x00"])
 def test_a_reason_is_cut_and_made_printable_on_both_sides(text: str):
     for message in (link.Refused(reason=text), link.Rejected(seq=1, reason=text), link.Finished(reason=text)):
-        raw = msgspec.msgpack.encode({"type": type(message).__name__, "reason": text[:60_000], "seq": 1})
+        raw = link.seal(msgspec.msgpack.encode({"type": type(message).__name__, "reason": text[:60_000], "seq": 1}))
         for reason in (message.reason, link.decode_from_learner(raw).reason, down(message).reason):  # type: ignore[attr-defined]
             assert len(reason) <= link.REASON_CHARS
             assert reason.isprintable()

@@ -216,7 +216,7 @@ def test_a_file_that_is_closed_while_somebody_reads_stays_readable_for_him(path:
 
 def test_a_lock_that_its_owner_removes_while_another_opens_it_is_no_lock(path: Path, monkeypatch: pytest.MonkeyPatch):
     path.parent.mkdir()
-    first = database._Lock(path)
+    first = database.Lock(path)
     flock, waited = database.fcntl.flock, []
 
     def close_first(fd: int, how: int) -> None:
@@ -226,9 +226,9 @@ def test_a_lock_that_its_owner_removes_while_another_opens_it_is_no_lock(path: P
         flock(fd, how)
 
     monkeypatch.setattr(database.fcntl, "flock", close_first)
-    second = database._Lock(path)
+    second = database.Lock(path)
     with pytest.raises(StoreError, match="is being written by process"):
-        database._Lock(path)
+        database.Lock(path)
     second.close()
 
 
