@@ -6,6 +6,7 @@ In simulation time stands still while we think, and nothing of this is needed.
 import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Protocol
 
 from actor.human import Channel, Override
@@ -15,7 +16,7 @@ from wire.types import Action, Observation
 _SLICE_S = 0.005
 _SWITCH_S = 0.0005
 _GRACE_S = 0.01
-"""How long a person's command waits for what the policy would have done, which is recorded beside it."""
+"""How long a policy may think while a person waits: a quick one's answer is recorded beside the person's action."""
 
 
 class Policy(Protocol):
@@ -59,20 +60,25 @@ class Attention:
             time.sleep(min(left_s, _SLICE_S))
         return True
 
-    def wait_for(self, answer: "Future[tuple[Action | None, int]]") -> bool:
-        """Wait until an answer is there; False where a person has waited for it long enough."""
-        since_s: float | None = None
-        while not answer.done():
+    def wait_for(self, question: "Question") -> bool:
+        """Wait until an answer is there; False where a person will not wait for it any longer."""
+        while not question.answer.done():
             self._heart.beat()
-            if since_s is None and self.touched():
-                since_s = time.monotonic()
-            if since_s is not None and time.monotonic() - since_s > _GRACE_S:
+            if self.touched() and time.monotonic() - question.asked_s > _GRACE_S:
                 return False
             try:
-                answer.exception(_SLICE_S)
+                question.answer.exception(_SLICE_S)
             except TimeoutError:
                 continue
         return True
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a policy was asked, and when."""
+
+    answer: "Future[tuple[Action | None, int]]"
+    asked_s: float
 
 
 class BackgroundPolicy:
@@ -85,20 +91,20 @@ class BackgroundPolicy:
         # dozen times: that alone would keep a person waiting for longer than we promise.
         sys.setswitchinterval(_SWITCH_S)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="policy")
-        self._unheard: Future[tuple[Action | None, int]] | None = None
+        self._unheard: Question | None = None
         self._version = 0
 
     def act(self, observation: Observation) -> tuple[Action | None, int]:
         """The action for one observation; None where a person could not wait for it."""
         if self._unheard is not None and not self._attention.wait_for(self._unheard):
             return None, self._version
-        asked = self._thread.submit(self._policy.act, observation)
-        if not self._attention.wait_for(asked):
+        question = Question(self._thread.submit(self._policy.act, observation), time.monotonic())
+        if not self._attention.wait_for(question):
             # Its answer will be to an observation of the past.
-            self._unheard = asked
+            self._unheard = question
             return None, self._version
         self._unheard = None
-        wanted, self._version = asked.result()
+        wanted, self._version = question.answer.result()
         return wanted, self._version
 
     def close(self) -> None:

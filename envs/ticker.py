@@ -31,6 +31,13 @@ class Ticker:
         self._began_s = time.monotonic()
         self._deadline_s = self._began_s + self.period_s
 
+    def catch_up(self) -> None:
+        """Before a command in real time: where its period is over already, give it a whole one of its own."""
+        now_s = time.monotonic()
+        if now_s >= self._deadline_s:
+            self.overruns += 1
+            self._deadline_s = now_s + self.period_s
+
     def wait(self, pause: Pause = sleep) -> None:
         """Wait for the deadline, or count an overrun; a pause that is cut short ends the period early."""
         left_s = self._deadline_s - time.monotonic()

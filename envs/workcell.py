@@ -168,6 +168,8 @@ class WorkcellEnv(gymnasium.Env[Observation, Action], Generic[Cell]):
             raise RuntimeError(
                 "no episode is under way: call reset() before the first step and after an episode's last"
             )
+        if self.ticker is not None:
+            self.ticker.catch_up()
         self.cell.command(action)
         if self.ticker is not None:
             self.ticker.wait(self.pause)

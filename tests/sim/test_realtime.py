@@ -190,6 +190,7 @@ def test_senses_that_are_no_longer_heard_hold_the_robot(monkeypatch: pytest.Monk
     while not (verdict := guard.apply(RIGHT, env.target_position(), env.vitals())).held:
         assert time.monotonic() < deadline_s
     assert "joints was last heard of" in verdict.reason
+    print(f"R5: the cell falls silent: held, because {verdict.reason}")
     os.kill(started[0].pid, signal.SIGCONT)
     while guard.apply(RIGHT, env.target_position(), env.vitals()).held:
         env.cell.advance()

@@ -34,6 +34,18 @@ def test_a_missed_period_is_counted_and_the_next_is_a_whole_one():
     assert time.monotonic() - began_s >= 0.019
 
 
+def test_a_late_command_in_real_time_has_a_whole_period_of_its_own():
+    pace = Ticker(50.0)
+    pace.begin()
+    time.sleep(0.05)
+    pace.catch_up()
+    began_s = time.monotonic()
+    pace.catch_up()
+    pace.wait()
+    assert time.monotonic() - began_s >= 0.019
+    assert pace.overruns == 1
+
+
 def test_percentiles_are_in_milliseconds_and_defined_before_the_first_period():
     pace = Ticker(100.0)
     assert pace.percentiles_ms(50) == [0.0]
