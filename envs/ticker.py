@@ -10,6 +10,10 @@ Pause = Callable[[float], bool]
 """Waits so many seconds; False where it was cut short, because somebody cannot wait for the period's end."""
 
 
+_LEAST = 0.25
+"""Share of a period that a command must have to take effect in."""
+
+
 def sleep(seconds: float) -> bool:
     """The plain pause: nobody is waiting and nothing is watching."""
     time.sleep(seconds)
@@ -32,9 +36,12 @@ class Ticker:
         self._deadline_s = self._began_s + self.period_s
 
     def catch_up(self) -> None:
-        """Before a command in real time: where its period is over already, give it a whole one of its own."""
+        """Before a command in real time: where its period is nearly over already, give it a whole one of its own.
+
+        Otherwise what is observed at the period's end would be no consequence of it.
+        """
         now_s = time.monotonic()
-        if now_s >= self._deadline_s:
+        if now_s > self._deadline_s - _LEAST * self.period_s:
             self.overruns += 1
             self._deadline_s = now_s + self.period_s
 
