@@ -10,7 +10,6 @@ import multiprocessing
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from multiprocessing import forkserver
@@ -83,11 +82,13 @@ def _note(notes: int, uplink: Uplink) -> None:
 def learn(address: str, folder: Path, spec: EnvSpec | None, fail: str = "") -> None:
     """Archive what comes, and consume it as training would, until SIGTERM."""
     failpoints.arm(fail)
-    stopping = threading.Event()
+    stopping: list[int] = []
     inbox = Inbox(address, folder / "steps.sqlite", spec, run="test")
     inbox.start()
-    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
-    while not stopping.wait(0.01):
+    # No event: its lock may be held by the very thread that the handler interrupts.
+    signal.signal(signal.SIGTERM, lambda number, _: stopping.append(number))
+    while not stopping:
+        time.sleep(0.01)
         while inbox.drain(256):
             pass
         inbox.set_trained(inbox.drained_row)
