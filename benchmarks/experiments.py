@@ -16,10 +16,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+# Before this folder, whose learner.py and wire.py would be taken for the packages of these names.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from learner.progress import WINDOW
 from wire.store import StepStore
 
-WINDOW = 20
-"""Episodes of a running mean, as everywhere; not imported, since this folder's learner.py would be found instead."""
 ROWS = {
     # What `make sim` runs.
     "plain": "scene=plain obs=pixels steps=3000",
