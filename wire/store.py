@@ -282,6 +282,8 @@ class StepStore:
             following: int = self._db.execute(query, (newest + 1, row)).fetchone()[0]
         except (sqlite3.DatabaseError, UnicodeDecodeError):
             return row + 1
+        # A damaged index may give a number that is not above `row` at all: never go back.
+        following = max(following, row + 1)
         self._missing += min(following, newest + 1) - row - 1
         return following
 
