@@ -9,6 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from actor.config import ActorConfig, DemosConfig, EvalConfig
+from actor.priority import raise_process
 from wire.errors import UserError, run_main
 from wire.parent import end_with_parent
 
@@ -18,15 +19,18 @@ Config = TypeVar("Config")
 def main() -> int:
     """Read the configuration and do what was asked for."""
     verb, path = sys.argv[1], Path(sys.argv[2])
-    # The policies are small: one thread acts fast enough, and a GPU, where there is one, is the learner's.
-    os.environ.setdefault("JAX_PLATFORMS", "cpu")
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s (%(name)s:%(lineno)d)", level=logging.INFO)
     logging.getLogger("OpenGL").setLevel(logging.WARNING)
     if verb == "act":
+        config = _read(path, ActorConfig)
+        if config.in_real_time:
+            raise_process()
+        prepare_jax()
         from actor.act import act
 
-        return act(_read(path, ActorConfig))
+        return act(config)
     if verb == "eval":
+        prepare_jax()
         from actor.evaluate import evaluate
 
         return evaluate(_read(path, EvalConfig))
@@ -35,6 +39,19 @@ def main() -> int:
 
         return record(_read(path, DemosConfig))
     raise UserError(f"python -m actor takes act, eval or record, got {verb}")
+
+
+def prepare_jax() -> None:
+    """Let the loop's own thread compute the policy, on the CPU; before anything else of JAX.
+
+    The policies are small. A GPU, where there is one, is the learner's; and another thread would wait for a core that
+    the learner has, while the loop waits for that thread.
+    """
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false"
+    import jax
+
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 
 def _read(path: Path, kind: type[Config]) -> Config:

@@ -14,6 +14,7 @@ from actor.human import Channel, Nobody, ScriptedCorrector
 from actor.loop import CellEnv, Pace, run_episode
 from actor.pacing import CellPace, LearnerPace
 from actor.policy import PolicySlot
+from actor.priority import first_in_line
 from actor.room import wait_for_room, warn_of_shortage
 from actor.uplink import Uplink
 from actor.watchdog import Heart, watched
@@ -53,6 +54,8 @@ def act(config: ActorConfig) -> int:
         warn_of_shortage(env.wire_spec, cap_bytes=config.outbox_cap_bytes, outbox=Path(config.outbox))
         heart = leaving.enter_context(watched(env.stopper))
         leaving.callback(env.hold)
+        if config.in_real_time:
+            leaving.enter_context(first_in_line())
         _run(config, env, policy, uplink, heart)
     return 0
 

@@ -46,6 +46,11 @@ class ActorConfig:
             raise ValueError(f"seed must be >= 0, got {self.seed}")
 
     @property
+    def in_real_time(self) -> bool:
+        """Whether control periods are those of a clock, so that being late matters."""
+        return self.pace == "clock" or self.env.realtime
+
+    @property
     def outbox_cap_bytes(self) -> int:
         """The cap in bytes."""
         return int(self.outbox_cap_gb * 1e9)

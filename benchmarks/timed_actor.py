@@ -5,19 +5,16 @@ all else of a control period is what the loop itself adds: policy, person, guard
 """
 
 import json
-import os
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
-
 import msgspec
 
-import actor.act
+from actor.__main__ import prepare_jax
 from actor.config import ActorConfig
-from actor.loop import run_episode
+from actor.priority import raise_process
 
 
 class _Stopwatch:
@@ -30,6 +27,8 @@ class _Stopwatch:
 
     def run_episode(self, env: Any, policy: Any, human: Any, guard: Any, pace: Any, record: Any, **more: Any) -> bool:
         """`actor.loop.run_episode`, watched."""
+        from actor.loop import run_episode
+
         return run_episode(_Env(env, self), policy, human, guard, _Pace(pace, self), record, **more)
 
     def stepped(self, seconds: float) -> None:
@@ -81,6 +80,10 @@ def main() -> int:
     """Act until the learner has had enough, then write the figures."""
     config = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=ActorConfig)
     watch = _Stopwatch()
+    raise_process()
+    prepare_jax()
+    import actor.act
+
     actor.act.run_episode = watch.run_episode
     try:
         return actor.act.act(config)

@@ -156,9 +156,9 @@ def large_frames() -> Iterator[tuple[str, Callable[[bytes], object], bytes]]:
     yield "8 million values inside each other", codec, seal(b"\x81\xa6action" + b"\x91" * size)
     yield "the same key again and again", codec, seal(b"\xdf" + repeated)
     yield "a record", link_, link.encode(link.Record(after=0, seq=1, body=text))
-    yield "a quoted tag", link_, b"\x81\xa4type" + key + text
-    yield "a reason of 8 MiB", link_, b"\x82\xa4type\xa7Refused\xa6reason" + key + text
-    yield "nesting in what is skipped", link_, b"\x82\xa4type\xa4Ping\xa1x" + b"\x91" * size
+    yield "a quoted tag", link_, link.seal(b"\x81\xa4type" + key + text)
+    yield "a reason of 8 MiB", link_, link.seal(b"\x82\xa4type\xa7Refused\xa6reason" + key + text)
+    yield "nesting in what is skipped", link_, link.seal(b"\x82\xa4type\xa4Ping\xa1x" + b"\x91" * size)
     yield "a weight set", weights, encode_weights(Weights(version=1, fingerprint="", architecture="", tensors=tensors))
     header = struct.pack("<Q", len(empty) + 2) + b"{" + empty + b"}"
     record = {"version": 1, "fingerprint": "", "architecture": "", "body": header}
