@@ -12,6 +12,7 @@ import numpy as np
 
 from wire.types import Action
 
+MAX_FORCE_N = 60.0
 JOINTS = "joints"
 """Name of the joints among the ages of the senses."""
 
@@ -38,7 +39,7 @@ class GuardLimits:
     """Fastest tool motion; 250 mm/s is the reduced speed of industrial robots."""
     max_acceleration_m_s2: float | None = 5.0
     """Largest change of tool velocity per second."""
-    max_force_n: float | None = 60.0
+    max_force_n: float | None = MAX_FORCE_N
     """Largest force of the tool on its surroundings; ISO/TS 15066 allows a face 65 N."""
     max_camera_age_s: float | None = 0.2
     """Oldest picture, or other view of the scene, that may be acted on."""

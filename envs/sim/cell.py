@@ -41,6 +41,9 @@ LIMITS = GuardLimits(
     max_speed_m_s=0.25,
     # Full speed may be reversed within one control period: the next action means what it says.
     max_acceleration_m_s2=5.0,
+    # This arm breaks nothing, and what the guard refuses is not learned from: here a policy may find out that
+    # pressing on the table leads nowhere. A cell in real time has the limit that a robot has.
+    max_force_n=None,
 )
 ACTION = ArraySpec(shape=(4,), dtype="float32", unit="0.025 m, 0.025 m, 0.025 m, 0.04 m", low=-1.0, high=1.0)
 ACTION_NAMES: tuple[str, ...] = ("x", "y", "z", "gripper")

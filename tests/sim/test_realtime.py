@@ -1,6 +1,7 @@
 """The simulated cell in real time: it obeys one commander, goes on without it, and can be stopped past it."""
 
 import contextlib
+import dataclasses
 import os
 import signal
 import time
@@ -205,7 +206,7 @@ def test_pressing_too_hard_holds_within_a_period_and_the_force_is_gone(closing):
     env = closing(make_env(EnvConfig(task="pick_cube")))
     env.reset(seed=0)
     above = env.cell.body_position("cube")
-    guard, shut = Guard(env.limits), -1.0
+    guard, shut = Guard(dataclasses.replace(env.limits, max_force_n=60.0)), -1.0
     for _ in range(20):
         offset = np.append((above - env.target_position())[:2], 0.0) / 0.025
         env.step(guard.apply(np.append(np.clip(offset, -1, 1), shut), env.target_position(), env.vitals()).action)
