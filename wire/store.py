@@ -98,7 +98,7 @@ class StepStore:
         self._newest: int | None = None
         self._missing = 0
         with explained(path, "read"):
-            stored = dict(db.execute("SELECT key, value FROM meta"))
+            stored = dict(db.execute("SELECT CAST(key AS TEXT), coalesce(CAST(value AS TEXT), '') FROM meta"))
         try:
             self.spec: EnvSpec = decode_spec(stored.pop("spec", ""))
         except DecodeError as error:
