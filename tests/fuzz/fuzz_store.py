@@ -110,7 +110,7 @@ class StoreMutator:
     def _rewrite(self, db: sqlite3.Connection, step: int) -> None:
         """One thing in one row is another; what a table's own rules forbid is not done."""
         odd = self._random.choice(_ODD)
-        match self._random.randrange(4):
+        match self._random.randrange(6):
             case 0 | 1:
                 self._write_body(db, step)
             case 2:
@@ -118,6 +118,11 @@ class StoreMutator:
             case 3:
                 field = self._random.choice(("step", "final", "name", "pixels", "crc"))
                 db.execute(f"UPDATE OR REPLACE frames SET {field} = ? WHERE step = ?", (odd, step))
+            case 4:
+                db.execute("UPDATE meta SET value = ? WHERE key = ?", (odd, self._random.choice(("spec", "run"))))
+            case 5:
+                field = self._random.choice(("length", "episode_return", "success", "terminated", "last_seq"))
+                db.execute(f"UPDATE episodes SET {field} = ?", (odd,))
 
     def _write_body(self, db: sqlite3.Connection, step: int) -> None:
         """Another body in a row, and frames of another size: whoever wrote them knew how the checksums are made."""

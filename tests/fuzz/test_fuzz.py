@@ -31,8 +31,8 @@ from wire.weights import Weights, WeightsRefused, decode_weights, encode_weights
 
 TARGETS = {"codec": fuzz_codec, "link": fuzz_link, "store": fuzz_store, "weights": fuzz_weights}
 COUNTS = {
-    "codec": count(ci=600_000, nightly=4_000_000),
-    "link": count(ci=1_000_000, nightly=6_000_000),
+    "codec": count(ci=1_000_000, nightly=4_000_000),
+    "link": count(ci=2_000_000, nightly=6_000_000),
     "store": count(ci=2_000, nightly=20_000),
     "weights": count(ci=50_000, nightly=500_000),
 }
