@@ -13,6 +13,7 @@ import numpy as np
 from wire.types import Action
 
 MAX_FORCE_N = 60.0
+"""Default limit for robots; see GuardLimits."""
 JOINTS = "joints"
 """Name of the joints among the ages of the senses."""
 

@@ -194,8 +194,8 @@ class SimCell:
             self._standing = True
 
     def vitals(self) -> Vitals:
-        """The force; simulated senses are never stale, for nothing moves while we think."""
-        return Vitals(force_n=self.force_n())
+        """The force, where it is limited; simulated senses are never stale, for nothing moves while we think."""
+        return Vitals(force_n=None if self.limits.max_force_n is None else self.force_n())
 
     def halted(self) -> str:
         """Nobody else can reach a simulation in this process."""

@@ -206,7 +206,8 @@ def test_pressing_too_hard_holds_within_a_period_and_the_force_is_gone(closing):
     env = closing(make_env(EnvConfig(task="pick_cube")))
     env.reset(seed=0)
     above = env.cell.body_position("cube")
-    guard, shut = Guard(dataclasses.replace(env.limits, max_force_n=60.0)), -1.0
+    env.cell.limits = dataclasses.replace(env.limits, max_force_n=60.0)
+    guard, shut = Guard(env.cell.limits), -1.0
     for _ in range(20):
         offset = np.append((above - env.target_position())[:2], 0.0) / 0.025
         env.step(guard.apply(np.append(np.clip(offset, -1, 1), shut), env.target_position(), env.vitals()).action)
