@@ -22,7 +22,7 @@ def make_env(config: EnvConfig) -> WorkcellEnv[Any] | GymEnv:
         return GymEnv(str(config.id))
     # MuJoCo is imported by those who simulate, not by everybody who reads this file.
     from envs.sim.cell import SimCell
-    from envs.sim.tasks import TASKS
+    from envs.tasks import TASKS
 
     task = TASKS[config.task]()
     seen: dict[str, Any] = {"obs": config.obs, "scene_name": config.scene, "image_size": config.image_size}

@@ -3,76 +3,43 @@
 # MuJoCo's compiled module comes without type stubs.
 # pyright: reportAttributeAccessIssue=false
 
-from typing import Protocol
+from dataclasses import replace
 
 import mujoco
 import numpy as np
 
-from envs.guard import GuardLimits, Vitals
+from envs.guard import Vitals
 from envs.sim import scene
 from envs.sim.controller import OperationalSpaceController
-from envs.sim.panda import ARM_JOINTS, FINGER_BODIES, FINGER_OPEN_M, TOOL_SITE
+from envs.sim.panda import ARM_JOINTS, FINGER_BODIES, FINGER_OPEN_M, JOINT_ZEROS_RAD, TOOL_SITE
 from envs.sim.rendering import Pictures
+from envs.tabletop import (
+    ACTION,
+    ACTION_NAMES,
+    LIMITS,
+    METRES_PER_UNIT,
+    PERIOD_S,
+    RATE_HZ,
+    TabletopTask,
+    proprio_spec,
+    upright,
+)
 from wire.specs import ArraySpec
 from wire.types import Action, Observation
 
 ARM_DOFS = len(ARM_JOINTS)
 """The arm comes first in qpos, qvel and ctrl; then the two fingers; then the task's things."""
-RATE_HZ = 10.0
-PERIOD_S = 1.0 / RATE_HZ
 SUBSTEPS_PER_TORQUE = 5
 """Torques are recomputed every 10 ms; at every 2 ms substep they cost three times as much and track no better."""
-METRES_PER_UNIT = 0.025
 HOME_RAD = (0.0, -0.1008, 0.0, -2.4482, 0.0003, 0.7774, 0.0003)
 """Joint positions at the start of an episode: the tool points down from HOME_M, above the middle of the work area."""
 HOME_M = (0.47, 0.0, 0.20)
 PEOPLE_SIZE = (480, 360)
 """Width and height of the picture for people, pixels."""
 
-LIMITS = GuardLimits(
-    low=(-1.0,) * 4,
-    high=(1.0,) * 4,
-    hold=(0.0, 0.0, 0.0, None),
-    metres_per_unit=METRES_PER_UNIT,
-    rate_hz=RATE_HZ,
-    # At the lowest target the finger tips are 3.5 mm above the table.
-    workspace_low_m=(0.30, -0.22, 0.018),
-    workspace_high_m=(0.64, 0.22, 0.32),
-    max_speed_m_s=0.25,
-    # Full speed may be reversed within one control period: the next action means what it says.
-    max_acceleration_m_s2=5.0,
-    # This arm breaks nothing, and what the guard refuses is not learned from: here a policy may find out that
-    # pressing on the table leads nowhere. A cell in real time has the limit that a robot has.
-    max_force_n=None,
-)
-ACTION = ArraySpec(shape=(4,), dtype="float32", unit="0.025 m, 0.025 m, 0.025 m, 0.04 m", low=-1.0, high=1.0)
-ACTION_NAMES: tuple[str, ...] = ("x", "y", "z", "gripper")
-PROPRIO = ArraySpec(shape=(12,), dtype="float32", unit="joints rad [7], fingers m, tool m [3], gripper command")
-"""Layout of `proprio`: what a real arm reports at every control period, raw; the learner normalises.
-
-    0:7   joint positions, radians
-    7     distance between the finger pads, metres (0 to 0.08)
-    8:11  tool centre point x, y, z, metres, base frame
-    11    last commanded gripper action, in [-1, 1]; the fingers need some 0.3 s to follow it
-
-There are no velocities: under this controller they repeat the last action, with noise, and learning was far slower with
-them (docs/experiments.md).
-"""
-
-
-class SimTask(Protocol):
-    """What a cell needs from its task: things on the table, and their state as an array."""
-
-    object: ArraySpec
-    """Of the privileged observation `object`."""
-
-    def furnish(self, world: mujoco.MjSpec) -> None:
-        """Add the task's things to the world."""
-        ...
-
-    def object_state(self, cell: "SimCell") -> np.ndarray:
-        """The privileged observation."""
-        ...
+# This arm breaks nothing, and what the guard refuses is not learned from: here a policy may find out that pressing on
+# the table leads nowhere. A cell in real time has the limit that a robot has.
+FORCELESS = replace(LIMITS, max_force_n=None)
 
 
 class SimCell:
@@ -88,10 +55,12 @@ class SimCell:
     action = ACTION
     action_names = ACTION_NAMES
     action_frame = "base"
-    limits = LIMITS
+    limits = FORCELESS
     stopper: str | None = None
 
-    def __init__(self, task: SimTask, *, obs: str = "state", scene_name: str = "plain", image_size: int = 64) -> None:
+    def __init__(
+        self, task: TabletopTask, *, obs: str = "state", scene_name: str = "plain", image_size: int = 64
+    ) -> None:
         """Build the cell.
 
         Args:
@@ -118,12 +87,12 @@ class SimCell:
         frame = ArraySpec(shape=(image_size, image_size, 3), dtype="uint8", unit="sRGB")
         seen = {"state": {"object": task.object}, "pixels": dict.fromkeys(scene.CAMERAS, frame), "proprio": {}}
         self._obs = obs
-        self.observation: dict[str, ArraySpec] = {**seen[obs], "proprio": PROPRIO}
+        self.observation: dict[str, ArraySpec] = {**seen[obs], "proprio": proprio_spec(ARM_DOFS)}
         self.restart({}, {}, np.random.default_rng(0))
 
     def _compile(self, *, detailed: bool = False) -> mujoco.MjModel:
         world = scene.world_spec(varied=self._varied, detailed=detailed)
-        self._task.furnish(world)
+        self._task.furnish(scene.SimTable(world))
         return world.compile()
 
     def restart(self, places: dict[str, np.ndarray], hues: dict[str, float], rng: np.random.Generator) -> None:
@@ -152,7 +121,7 @@ class SimCell:
     def observe(self) -> Observation:
         """The latest senses, as fresh arrays that the caller may keep."""
         data = self.data
-        proprio = [*data.qpos[:7], self.finger_width(), *self.tool_position(), self._gripper]
+        proprio = [*(data.qpos[:ARM_DOFS] + JOINT_ZEROS_RAD), self.finger_width(), *self.tool_position(), self._gripper]
         senses = {"proprio": np.array(proprio, np.float32)}
         if self._obs == "state":
             return {"object": self._task.object_state(self).astype(np.float32), **senses}
@@ -275,14 +244,3 @@ class SimCell:
             self.data.mocap_pos[body.mocapid[0]] = pose[:3]
         else:
             self.data.joint(name).qpos[:] = pose
-
-
-def upright(xy: np.ndarray, z: float, yaw: float) -> np.ndarray:
-    """Pose, shape (7,), of a thing that stands on the table, turned by `yaw` radians about the vertical."""
-    return np.array([*xy, z, np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)])
-
-
-def towards(offset_m: np.ndarray, gripper: float) -> Action:
-    """The action that moves by `offset_m`, shape (3,), metres, or as far that way as one control period permits."""
-    units = offset_m / METRES_PER_UNIT
-    return np.array([*(units / max(1.0, float(np.linalg.norm(units)))), gripper], np.float32)

@@ -1,8 +1,7 @@
 """The Franka Panda arm and hand, composed from the files of the gymnasium-robotics wheel.
 
 The wheel is located, never imported: its meshes and its chain of bodies are used, its soft servos, capsule fingers and
-compiler settings are replaced. Its joint zeros differ from the real robot's: q_model = q_real - (0, 0, 0, 0, 0, pi/2,
-pi/4).
+compiler settings are replaced. Its joint zeros differ from the real robot's.
 """
 
 # MuJoCo's compiled module comes without type stubs.
@@ -15,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import mujoco
+import numpy as np
 
 ARM_JOINTS = tuple(f"robot:panda0_joint{i}" for i in range(1, 8))
+JOINT_ZEROS_RAD = np.array([0.0, 0.0, 0.0, 0.0, 0.0, math.pi / 2, math.pi / 4])
+"""Where the model's joints are zero, as the real robot counts: q_real = q_model + this."""
 FINGER_JOINTS = ("robot:panda0_finger_joint1", "robot:panda0_finger_joint2")
 FINGER_BODIES = ("panda0_leftfinger", "panda0_rightfinger")
 TOOL_SITE = "pinch"

@@ -13,15 +13,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import mujoco
 import numpy as np
 
 from envs.cell_socket import Command, Hold, Restart, State, Watch, connect, decode_state
-from envs.guard import JOINTS, MAX_FORCE_N, Vitals
-from envs.sim.cell import ARM_DOFS, FINGER_OPEN_M, LIMITS, SimCell, SimTask
+from envs.guard import JOINTS, Vitals
+from envs.sim.cell import ARM_DOFS, FINGER_OPEN_M, SimCell
+from envs.tabletop import LIMITS, TabletopTask
 from wire.errors import UserError
 from wire.types import Action
 
@@ -36,11 +36,11 @@ class CellGoneError(UserError, RuntimeError):
 class RealtimeCell(SimCell):
     """A commander of a cell in real time; starts the cell's process where it is given no address."""
 
-    limits = replace(LIMITS, max_force_n=MAX_FORCE_N)
+    limits = LIMITS
 
     def __init__(
         self,
-        task: SimTask,
+        task: TabletopTask,
         *,
         task_name: str,
         obs: str = "state",

@@ -10,9 +10,8 @@ import mujoco
 import numpy as np
 
 from envs.sim.panda import CONTACT, hand_frame, panda_spec
+from envs.tabletop import CENTRE_M
 
-CENTRE_M = (0.47, 0.0)
-"""Middle of the work area on the table, base frame; the table top is z = 0."""
 ARM = "arm/"
 """Prefix of the names of everything that belongs to the arm."""
 CAMERAS = {"front": "front", "wrist": f"{ARM}wrist"}
@@ -41,26 +40,31 @@ def world_spec(*, varied: bool, detailed: bool = False) -> mujoco.MjSpec:
     spec.attach(arm, frame=spec.worldbody.add_frame(), prefix=ARM)
     if varied:
         for name in DISTRACTORS:
-            add_box(spec, name, half_m=DISTRACTOR_HALF_M, mass_kg=0.05, rgba=(0.2, 0.4, 0.8, 1.0))
+            SimTable(spec).add_box(name, half_m=DISTRACTOR_HALF_M, mass_kg=0.05, rgba=(0.2, 0.4, 0.8, 1.0))
     return spec
 
 
-def add_box(spec: mujoco.MjSpec, name: str, *, half_m: float, mass_kg: float, rgba: tuple[float, ...]) -> None:
-    """Add a free cube that the hand can grasp; body, joint and geom bear its name."""
-    body = spec.worldbody.add_body(name=name, pos=[CENTRE_M[0], CENTRE_M[1], half_m])
-    body.add_freejoint(name=name)
-    geom = body.add_geom(
-        name=name, type=mujoco.mjtGeom.mjGEOM_BOX, size=[half_m] * 3, mass=mass_kg, condim=4, **CONTACT
-    )
-    geom.friction, geom.rgba = [0.5, 0.02, 1e-4], rgba
+class SimTable:
+    """Where a task puts its things; body, joint and geom bear the name of the thing."""
 
+    def __init__(self, spec: mujoco.MjSpec) -> None:
+        self._spec = spec
 
-def add_marker(spec: mujoco.MjSpec, name: str, *, radius_m: float, rgba: tuple[float, ...]) -> None:
-    """Add a ball that is seen but not felt."""
-    body = spec.worldbody.add_body(name=name, mocap=True, pos=[CENTRE_M[0], CENTRE_M[1], 0.1])
-    body.add_geom(
-        name=name, type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[radius_m, 0, 0], contype=0, conaffinity=0, rgba=rgba
-    )
+    def add_box(self, name: str, *, half_m: float, mass_kg: float, rgba: tuple[float, ...]) -> None:
+        """Add a free cube that the hand can grasp."""
+        body = self._spec.worldbody.add_body(name=name, pos=[CENTRE_M[0], CENTRE_M[1], half_m])
+        body.add_freejoint(name=name)
+        geom = body.add_geom(
+            name=name, type=mujoco.mjtGeom.mjGEOM_BOX, size=[half_m] * 3, mass=mass_kg, condim=4, **CONTACT
+        )
+        geom.friction, geom.rgba = [0.5, 0.02, 1e-4], rgba
+
+    def add_marker(self, name: str, *, radius_m: float, rgba: tuple[float, ...]) -> None:
+        """Add a ball that is seen but not felt."""
+        body = self._spec.worldbody.add_body(name=name, mocap=True, pos=[CENTRE_M[0], CENTRE_M[1], 0.1])
+        body.add_geom(
+            name=name, type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[radius_m, 0, 0], contype=0, conaffinity=0, rgba=rgba
+        )
 
 
 def vary(model: mujoco.MjModel, hues: dict[str, float], rng: np.random.Generator) -> None:

@@ -19,8 +19,9 @@ import mujoco
 import numpy as np
 
 from envs.cell_socket import Command, Hold, Request, Restart, State, Watch, Wire, decode_request, listen
-from envs.sim.cell import METRES_PER_UNIT, SimCell
-from envs.sim.tasks import TASKS
+from envs.sim.cell import SimCell
+from envs.tabletop import METRES_PER_UNIT
+from envs.tasks import TASKS
 
 TICK_NS = 10_000_000
 _LATE_NS = 5 * TICK_NS

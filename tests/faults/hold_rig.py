@@ -25,7 +25,7 @@ from actor.pacing import CellPace
 from actor.watchdog import watched
 from envs.guard import Guard
 from envs.sim.realtime import RealtimeCell
-from envs.sim.tasks import TASKS
+from envs.tasks import TASKS
 from envs.workcell import Outcome, WorkcellEnv
 from wire.types import Action, Observation
 

@@ -21,8 +21,8 @@ from envs.guard import Guard
 from envs.make import make_env
 from envs.sim import realtime
 from envs.sim.realtime import CellGoneError, RealtimeCell, served_cell
-from envs.sim.tasks import TASKS
 from envs.stopper import open_stopper
+from envs.tasks import TASKS
 from envs.testing import check_env
 from envs.workcell import WorkcellEnv
 from wire.types import Step

@@ -9,7 +9,8 @@ from envs import graphics
 from envs.config import EnvConfig
 from envs.graphics import GraphicsUnavailableError
 from envs.make import make_env
-from envs.sim.cell import HOME_M, LIMITS
+from envs.sim.cell import HOME_M
+from envs.tabletop import LIMITS
 
 
 @pytest.fixture

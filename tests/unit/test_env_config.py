@@ -34,7 +34,7 @@ def test_a_wrong_field_is_answered_with_what_was_got_and_what_is_wanted(fields, 
 
 
 def test_every_task_of_the_config_exists_and_no_other():
-    from envs.sim.tasks import TASKS as BUILT
+    from envs.tasks import TASKS as BUILT
 
     assert set(TASKS) == BUILT.keys()
 

@@ -1,14 +1,9 @@
 """Pick cube: grasp a cube that lies anywhere in a 20 x 30 cm area, at any yaw, and lift it by 10 cm."""
 
-# MuJoCo's compiled module comes without type stubs.
-# pyright: reportAttributeAccessIssue=false
-
-import mujoco
 import numpy as np
 
 from envs.experts import Corrector, Expert, NoisyExpert, StuckCorrector
-from envs.sim import scene
-from envs.sim.cell import METRES_PER_UNIT, SimCell, towards, upright
+from envs.tabletop import CENTRE_M, METRES_PER_UNIT, Table, TabletopCell, towards, upright
 from envs.workcell import Outcome
 from wire.specs import ArraySpec
 from wire.types import Action
@@ -28,11 +23,11 @@ class PickCube:
     max_episode_steps = 50
     object = ArraySpec(shape=(8,), dtype="float32", unit="cube m [3], cube - tool m [3], cos and sin of 4 yaw")
 
-    def furnish(self, world: mujoco.MjSpec) -> None:
+    def furnish(self, table: Table) -> None:
         """Add the cube."""
-        scene.add_box(world, "cube", half_m=HALF_M, mass_kg=0.1, rgba=_RED)
+        table.add_box("cube", half_m=HALF_M, mass_kg=0.1, rgba=_RED)
 
-    def object_state(self, cell: SimCell) -> np.ndarray:
+    def object_state(self, cell: TabletopCell) -> np.ndarray:
         """Where the cube is, where it lies from the tool, and its yaw, shape (8,), metres, base frame.
 
         A cube looks the same after a quarter turn, so its yaw is given as an angle on a four times faster clock.
@@ -44,22 +39,22 @@ class PickCube:
         yaw = np.arctan2(level[1], level[0])
         return np.array([*cube, *(cube - cell.tool_position()), np.cos(4 * yaw), np.sin(4 * yaw)])
 
-    def reset(self, cell: SimCell, rng: np.random.Generator) -> None:
+    def reset(self, cell: TabletopCell, rng: np.random.Generator) -> None:
         """Put the cube down anywhere in the area, at any yaw."""
-        xy = np.array(scene.CENTRE_M) + np.array(AREA_M) * rng.uniform(-0.5, 0.5, 2)
+        xy = np.array(CENTRE_M) + np.array(AREA_M) * rng.uniform(-0.5, 0.5, 2)
         cell.restart({"cube": upright(xy, HALF_M, rng.uniform(0.0, np.pi / 2))}, {"cube": 0.0}, rng)
 
-    def evaluate(self, cell: SimCell) -> Outcome:
+    def evaluate(self, cell: TabletopCell) -> Outcome:
         """1.0 on success, else 0.0."""
         success = lift_m(cell) >= LIFT_M and cell.fingers_touching("cube") == 2
         return Outcome(reward=float(success), success=success)
 
-    def expert(self, cell: SimCell, rng: np.random.Generator, noise: float = 0.0) -> Expert:
+    def expert(self, cell: TabletopCell, rng: np.random.Generator, noise: float = 0.0) -> Expert:
         """A script that picks the cube up; `noise` is the sigma of its Gaussian noise on xyz, in action units."""
         expert = PickCubeExpert(cell)
         return NoisyExpert(expert, rng, noise, dims=3) if noise else expert
 
-    def corrector(self, cell: SimCell, rng: np.random.Generator) -> Corrector:
+    def corrector(self, cell: TabletopCell, rng: np.random.Generator) -> Corrector:
         """Somebody who helps a policy that comes no nearer to the cube, or does not lift it."""
         return StuckCorrector(PickCubeExpert(cell), lambda: progress_m(cell), rng)
 
@@ -71,7 +66,7 @@ class PickCubeExpert:
     GRASP_M = 0.006
     HOVER_M = 0.045
 
-    def __init__(self, cell: SimCell) -> None:
+    def __init__(self, cell: TabletopCell) -> None:
         self._cell = cell
 
     def begin_episode(self) -> None:
@@ -96,12 +91,12 @@ class PickCubeExpert:
         return towards(goal - cell.target_position(), gripper=1.0)
 
 
-def lift_m(cell: SimCell) -> float:
+def lift_m(cell: TabletopCell) -> float:
     """How far the cube is above where it lay."""
     return float(cell.body_position("cube")[2]) - HALF_M
 
 
-def progress_m(cell: SimCell) -> float:
+def progress_m(cell: TabletopCell) -> float:
     """Potential of the task, metres: nearer to the cube is better, lifted by both fingers is better still."""
     near = -float(np.linalg.norm(cell.body_position("cube") - cell.tool_position()))
     return near + (2.0 * max(0.0, lift_m(cell)) if cell.fingers_touching("cube") == 2 else 0.0)

@@ -1,14 +1,9 @@
 """Reach: bring the tool to a marker in the air. The task to debug a machine with: seconds to learn."""
 
-# MuJoCo's compiled module comes without type stubs.
-# pyright: reportAttributeAccessIssue=false
-
-import mujoco
 import numpy as np
 
 from envs.experts import Corrector, Expert, NoisyExpert, StuckCorrector
-from envs.sim import scene
-from envs.sim.cell import SimCell, towards, upright
+from envs.tabletop import Table, TabletopCell, towards, upright
 from envs.workcell import Outcome
 from wire.specs import ArraySpec
 from wire.types import Action
@@ -26,31 +21,31 @@ class Reach:
     max_episode_steps = 30
     object = ArraySpec(shape=(6,), dtype="float32", unit="marker m [3], marker - tool m [3]")
 
-    def furnish(self, world: mujoco.MjSpec) -> None:
+    def furnish(self, table: Table) -> None:
         """Add the marker."""
-        scene.add_marker(world, "marker", radius_m=0.015, rgba=(0.9, 0.1, 0.6, 1.0))
+        table.add_marker("marker", radius_m=0.015, rgba=(0.9, 0.1, 0.6, 1.0))
 
-    def object_state(self, cell: SimCell) -> np.ndarray:
+    def object_state(self, cell: TabletopCell) -> np.ndarray:
         """Marker position and where it lies from the tool, shape (6,), metres, base frame."""
         marker = cell.body_position("marker")
         return np.concatenate([marker, marker - cell.tool_position()])
 
-    def reset(self, cell: SimCell, rng: np.random.Generator) -> None:
+    def reset(self, cell: TabletopCell, rng: np.random.Generator) -> None:
         """Put the marker somewhere in a box of 20 x 30 x 8 cm below the tool, in sight of the front camera."""
         marker = rng.uniform(_LOW_M, _HIGH_M)
         cell.restart({"marker": upright(marker[:2], marker[2], 0.0)}, {"marker": 0.90}, rng)
 
-    def evaluate(self, cell: SimCell) -> Outcome:
+    def evaluate(self, cell: TabletopCell) -> Outcome:
         """1.0 on success, else 0.0."""
         success = distance_m(cell) < TOLERANCE_M
         return Outcome(reward=float(success), success=success)
 
-    def expert(self, cell: SimCell, rng: np.random.Generator, noise: float = 0.0) -> Expert:
+    def expert(self, cell: TabletopCell, rng: np.random.Generator, noise: float = 0.0) -> Expert:
         """A script that reaches the marker; `noise` is the sigma of its Gaussian noise, in action units."""
         expert = ReachExpert(cell)
         return NoisyExpert(expert, rng, noise, dims=3) if noise else expert
 
-    def corrector(self, cell: SimCell, rng: np.random.Generator) -> Corrector:
+    def corrector(self, cell: TabletopCell, rng: np.random.Generator) -> Corrector:
         """Somebody who helps a policy that comes no nearer."""
         return StuckCorrector(ReachExpert(cell), lambda: -distance_m(cell), rng)
 
@@ -58,7 +53,7 @@ class Reach:
 class ReachExpert:
     """Goes straight to the marker."""
 
-    def __init__(self, cell: SimCell) -> None:
+    def __init__(self, cell: TabletopCell) -> None:
         self._cell = cell
 
     def begin_episode(self) -> None:
@@ -69,6 +64,6 @@ class ReachExpert:
         return towards(self._cell.body_position("marker") - self._cell.target_position(), gripper=1.0)
 
 
-def distance_m(cell: SimCell) -> float:
+def distance_m(cell: TabletopCell) -> float:
     """How far the tool is from the marker."""
     return float(np.linalg.norm(cell.body_position("marker") - cell.tool_position()))
