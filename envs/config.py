@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from wire.specs import EnvSpec, SpecMismatch
 
-ENVS = ("sim", "gym")
+ENVS = ("sim", "ros", "gym")
 TASKS = ("pick_cube", "reach")
 OBSERVATIONS = ("state", "pixels", "proprio")
 SCENES = ("plain", "varied")
@@ -17,18 +17,23 @@ class EnvConfig:
     """What `make_env` builds."""
 
     env: str = "sim"
-    """sim: a simulated workcell; gym: any registered Gymnasium environment, named by `id`."""
+    """sim: a simulated workcell; ros: a workcell over ROS 2 topics; gym: any registered Gymnasium environment, named by
+    `id`."""
     task: str = "pick_cube"
-    """Of the simulated cell: pick_cube or reach."""
+    """Of a workcell: pick_cube or reach."""
     obs: str = "state"
-    """Of the simulated cell: pixels (two cameras, no object poses), state (object poses instead, so no GL library is
+    """Of a workcell: pixels (two cameras, no object poses), state (object poses instead, so no GL library is
     needed), or proprio (neither: a control that must fail)."""
     scene: str = "plain"
     """Of the simulated cell: plain, or varied (shades, light, camera shift and distractors anew in every episode)."""
     image_size: int = 64
-    """Width and height of the simulated camera images, pixels."""
+    """Width and height of the images that the policy sees, pixels."""
     realtime: bool = False
     """Of the simulated cell: in real time, in a process of its own, as a robot is, with a watchdog beside it."""
+    robot: str = "sim"
+    """With env=ros: whose file names its topics: sim, fr3, panda, ur5e, or the path of your own .yaml."""
+    namespace: str = ""
+    """With env=ros: of the cell's topics, e.g. /left."""
     id: str | None = None
     """Gymnasium id, also module:Id-v0; with env=gym only."""
 
@@ -42,8 +47,12 @@ class EnvConfig:
             raise ValueError(f"image_size must be 16 to 512 pixels, got {self.image_size}")
         if self.env == "gym" and not self.id:
             raise ValueError("env=gym needs id=<Gymnasium id>, e.g. id=Pendulum-v1 or id=module:Id-v0")
-        if self.env == "gym" and self.realtime:
-            raise ValueError("realtime goes with the simulated cell only, got env=gym; set env=sim or drop realtime")
+        if self.env != "sim" and self.realtime:
+            raise ValueError(
+                f"realtime goes with the simulated cell only, got env={self.env}; set env=sim or drop realtime"
+            )
+        if self.env == "ros" and self.scene != "plain":
+            raise ValueError(f"scene={self.scene} is the simulated robot's to know; with env=ros drop scene")
         if self.env != "gym" and self.id is not None:
             raise ValueError(f"id={self.id} goes with env=gym only, got env={self.env}; set env=gym or drop id")
 

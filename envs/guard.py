@@ -89,6 +89,8 @@ class Vitals:
     last observed, for that is what the policy acts on. Empty where time stands still between steps."""
     force_n: float | None = None
     """Force of the tool on its surroundings, newtons; None where nothing measures it."""
+    problem: str = ""
+    """Why a sense that is too old is so, where that is known; named beside its age."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,8 @@ class Guard:
             oldest_s = self.limits.max_joint_age_s if name == JOINTS else self.limits.max_camera_age_s
             # Written so that a NaN, too, is too old.
             if oldest_s is not None and not age_s <= oldest_s:
-                return f"{name} was last heard of {1000 * age_s:.0f} ms ago, the limit is {1000 * oldest_s:.0f} ms"
+                said = f"{name} was last heard of {1000 * age_s:.0f} ms ago, the limit is {1000 * oldest_s:.0f} ms"
+                return f"{said}: {vitals.problem}" if vitals.problem else said
         return None
 
     def _vitals_problem(self, vitals: Vitals | None) -> str | None:

@@ -22,10 +22,14 @@ class Stopper(Protocol):
 
 
 def open_stopper(address: str) -> Stopper:
-    """The stopper at a cell's `stopper` address: unix:<path> of a simulated cell in real time."""
+    """The stopper at a cell's address: unix:<path> of a simulated one in real time, ros:<node> of a guard in ROS 2."""
     kind, _, place = address.partition(":")
     if kind == "unix":
         from envs.cell_socket import SocketStopper
 
         return SocketStopper(place)
-    raise UserError(f"nothing can stop a robot at {address}; wanted unix:<path>")
+    if kind == "ros":
+        from envs.ros.stopper import RosStopper
+
+        return RosStopper(place)
+    raise UserError(f"nothing can stop a robot at {address}; wanted unix:<path> or ros:<node of the guard>")

@@ -100,6 +100,8 @@ class Table(Protocol):
 class TabletopTask(Protocol):
     """What such a cell needs from its task."""
 
+    things: tuple[str, ...]
+    """Names of what it puts on the table."""
     object: ArraySpec
     """Of the privileged observation `object`."""
 

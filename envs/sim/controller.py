@@ -50,6 +50,10 @@ class OperationalSpaceController:
         """Shift the target by `translation`, shape (3,), metres, over the coming period."""
         self._start, self.target = self.target, self.target + translation
 
+    def aim(self, quaternion: np.ndarray) -> None:
+        """Turn the tool to an orientation, unit quaternion, w first, base frame."""
+        self._orientation[:] = quaternion
+
     def arrive(self) -> None:
         """End the period: the target stands still until the next move."""
         self._start = self.target

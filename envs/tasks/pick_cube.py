@@ -21,6 +21,7 @@ class PickCube:
     reward = "sparse-1"
     return_bounds: tuple[float, float] | None = (0.0, 1.0)
     max_episode_steps = 50
+    things: tuple[str, ...] = ("cube",)
     object = ArraySpec(shape=(8,), dtype="float32", unit="cube m [3], cube - tool m [3], cos and sin of 4 yaw")
 
     def furnish(self, table: Table) -> None:

@@ -19,6 +19,7 @@ class Reach:
     reward = "sparse-1"
     return_bounds: tuple[float, float] | None = (0.0, 1.0)
     max_episode_steps = 30
+    things: tuple[str, ...] = ("marker",)
     object = ArraySpec(shape=(6,), dtype="float32", unit="marker m [3], marker - tool m [3]")
 
     def furnish(self, table: Table) -> None:

@@ -1,0 +1,78 @@
+"""Runs a node that has something to do at a fixed rate: single-threaded, by the monotonic clock, until told to stop."""
+
+import contextlib
+import gc
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from envs.ros import settle_middleware
+
+log = logging.getLogger(__name__)
+
+_LATE = 5.0
+_FAILURES = 3
+
+
+@contextlib.contextmanager
+def ros(arguments: list[str] | None = None) -> Iterator[None]:
+    """ROS for a process that ends itself: signals stay ours, so that a last message still goes out after SIGTERM."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s (%(name)s:%(lineno)d)", level=logging.INFO)
+    settle_middleware()
+    rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        yield
+    finally:
+        rclpy.try_shutdown()
+
+
+class Stop:
+    """Set by SIGINT and SIGTERM."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._ask)
+
+    def _ask(self, *_: object) -> None:
+        self.asked = True
+
+
+def run(node: Node, tick: Callable[[], None], period_s: float, stop: Stop) -> int:
+    """Answer services, and `tick` at each deadline, until the process is told to stop.
+
+    A tick that was missed is not made up for. One that raises is logged and counts; after three in a row the node ends.
+
+    Returns:
+        Exit code.
+    """
+    # Late ticks are what everybody behind this node would feel; where we may, nobody keeps us waiting.
+    with contextlib.suppress(OSError, AttributeError):
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(5))
+    gc.collect()
+    gc.freeze()
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    failures, due_s = 0, time.monotonic() + period_s
+    while not stop.asked:
+        while (left_s := due_s - time.monotonic()) > 0 and not stop.asked:
+            executor.spin_once(timeout_sec=left_s)
+        try:
+            tick()
+            failures = 0
+        except Exception:
+            # Whatever it was, the robot must not be left to its last target for the want of one tick.
+            failures += 1
+            log.exception("a tick failed: %d in a row", failures)
+            if failures == _FAILURES:
+                return 1
+        now_s = time.monotonic()
+        due_s = now_s + period_s if now_s > due_s + _LATE * period_s else due_s + period_s
+    return 0

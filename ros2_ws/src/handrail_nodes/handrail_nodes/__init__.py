@@ -1,0 +1,1 @@
+"""Handrail's rooms as ROS 2 nodes: thin, one concern to a process."""
