@@ -19,12 +19,15 @@ from envs.guard import Guard
 from envs.make import make_env
 from networks.architecture import ArchitectureError
 from wire.errors import UserError
+from wire.specs import EnvSpec
 from wire.statistics import wilson_interval
+from wire.store import StepStore
 from wire.weights import WeightsRefused
 
 log = logging.getLogger(__name__)
 
 _POLICY_FILE = "policy.weights"
+_ARCHIVE_FILE = "steps.sqlite"
 
 
 @dataclass(frozen=True)
@@ -135,10 +138,22 @@ def _load(run: Path, env: CellEnv) -> PolicySlot:
         raise UserError(f"there is no policy in {run} ({_POLICY_FILE} is missing); check run=<folder>")
     policy = PolicySlot(env.wire_spec)
     try:
-        policy.load(path.read_bytes())
+        policy.load(path.read_bytes(), trained_in=_trained_in(run, env.wire_spec))
     except (WeightsRefused, ArchitectureError) as error:
         raise UserError(
             f"the policy in {run} cannot run in this environment ({env.wire_spec.task}, "
             f"{', '.join(env.wire_spec.observation)}): {error}; set task, obs and env as the run had them"
         ) from error
     return policy
+
+
+def _trained_in(run: Path, here: EnvSpec) -> EnvSpec:
+    """The spec that a run's policy was trained for; it must sense and act as here: a robot for its simulation, say."""
+    archive = run / _ARCHIVE_FILE
+    if not archive.exists():
+        return here
+    with StepStore.read(archive) as store:
+        trained = store.spec
+    if lines := here.policy_differences(trained):
+        raise WeightsRefused(f"this environment (here) and that of the run (there) differ: {'; '.join(lines)}")
+    return trained

@@ -56,9 +56,9 @@ class PolicySlot:
             return False
         return True
 
-    def load(self, data: bytes) -> None:
-        """Like `offer`, but raises WeightsRefused or ArchitectureError."""
-        weights: Weights = decode_weights(data, fingerprint=self._spec.fingerprint())
+    def load(self, data: bytes, *, trained_in: EnvSpec | None = None) -> None:
+        """Like `offer`, but raises WeightsRefused or ArchitectureError; `trained_in` is their spec where it differs."""
+        weights: Weights = decode_weights(data, fingerprint=(trained_in or self._spec).fingerprint())
         arch = Architecture.from_json(weights.architecture)
         fitting = architecture_for(self._spec, hidden=arch.hidden, embedding=arch.embedding)
         if (arch.frames, arch.vectors, arch.action_dim) != (fitting.frames, fitting.vectors, fitting.action_dim):

@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from wire.specs import EnvSpec, SpecMismatch
 
@@ -34,6 +34,8 @@ class EnvConfig:
     """With env=ros: whose file names its topics: sim, fr3, panda, ur5e, or the path of your own .yaml."""
     namespace: str = ""
     """With env=ros: of the cell's topics, e.g. /left."""
+    remap: list[str] = field(default_factory=list)
+    """With env=ros: ROS's remapping rules for this process, from:=to."""
     id: str | None = None
     """Gymnasium id, also module:Id-v0; with env=gym only."""
 
@@ -45,6 +47,9 @@ class EnvConfig:
         one_of("scene", self.scene, SCENES)
         if not 16 <= self.image_size <= 512:
             raise ValueError(f"image_size must be 16 to 512 pixels, got {self.image_size}")
+        for rule in self.remap:
+            if not all(rule.partition(":=")[::2]):
+                raise ValueError(f"remap takes rules of the form from:=to, got {rule}")
         if self.env == "gym" and not self.id:
             raise ValueError("env=gym needs id=<Gymnasium id>, e.g. id=Pendulum-v1 or id=module:Id-v0")
         if self.env != "sim" and self.realtime:

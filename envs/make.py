@@ -48,4 +48,6 @@ def _ros_cell(config: EnvConfig, task: Any) -> Any:
             f"env=ros needs ROS 2's Python library ({error}): source /opt/ros/<distribution>/setup.bash, or install "
             "its wheels: pip install 'handrail[ros]'"
         ) from error
-    return RosCell(task, robot, obs=config.obs, image_size=config.image_size, namespace=config.namespace)
+    return RosCell(
+        task, robot, obs=config.obs, image_size=config.image_size, namespace=config.namespace, remap=config.remap
+    )

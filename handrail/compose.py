@@ -12,9 +12,11 @@ from omegaconf.errors import OmegaConfBaseException, ValidationError
 from handrail.conf import schema
 from wire.errors import UserError
 
-GROUPS = {"env": ("sim", "gym"), "agent": ("rlpd", "sac", "bc")}
-_CHOSEN = {"env.kind": "env=sim|gym", "agent.name": "agent=rlpd|sac|bc"}
+GROUPS = {"env": ("sim", "ros", "gym"), "agent": ("rlpd", "sac", "bc")}
+_CHOSEN = {"env.kind": "env=sim|ros|gym", "agent.name": "agent=rlpd|sac|bc"}
 """Keys that only say which option of a group was chosen."""
+_ONLY = {"gym": ("env.id",), "ros": ("env.robot", "env.namespace", "env.remap")}
+"""Keys that one kind of environment alone has."""
 
 
 def compose_verb(verb: str, overrides: Sequence[str]) -> DictConfig:
@@ -57,8 +59,9 @@ def _check_word(verb: str, word: str, words: Sequence[str]) -> None:
         raise UserError(f"arguments are written key=value, got {word}; see handrail {verb} --help")
     if key in _CHOSEN:
         raise UserError(f"{key} follows from {_CHOSEN[key]}; see handrail {verb} --help")
-    if key == "env.id" and "env=gym" not in words:
-        raise UserError(f"env.id goes with env=gym; add env=gym, or drop {word}")
+    for kind, keys in _ONLY.items():
+        if key in keys and f"env={kind}" not in words:
+            raise UserError(f"{key} goes with env={kind}; add env={kind}, or drop {word}")
     options = GROUPS.get(key)
     if options is not None and value not in options:
         raise UserError(f"{key} must be one of {', '.join(options)}, got {value}{_near(value, options)}")

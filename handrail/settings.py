@@ -22,7 +22,7 @@ Made = TypeVar("Made")
 def env_config(config: DictConfig) -> EnvConfig:
     """The environment that the common keys describe."""
     kind = config.env.kind
-    chosen = {str(key): value for key, value in config.env.items() if key != "kind"}
+    chosen = {str(key): value for key, value in _plain(config.env).items() if key != "kind"}
     return _checked(lambda: EnvConfig(env=kind, task=config.task, obs=config.obs, scene=config.scene, **chosen))
 
 
@@ -144,7 +144,7 @@ def new_run(config: DictConfig) -> Path:
         return Path(config.run)
     if config.resume:
         raise UserError("resume=true needs run=<folder of the run to go on with>")
-    task = config.task if config.env.kind == "sim" else config.env.id.rpartition(":")[2].replace("/", "-")
+    task = config.task if config.env.kind != "gym" else config.env.id.rpartition(":")[2].replace("/", "-")
     taken = 1
     # The day is for people, in their own time zone.
     while (path := Path("runs") / f"{date.today():%Y-%m-%d}-{task}-{taken}").exists():  # noqa: DTZ011

@@ -116,7 +116,8 @@ RUN: dict[str, Callable[[DictConfig, list[str]], int]] = {
 
 
 def _is_env(word: str) -> bool:
-    return word.partition("=")[0] in ("env", "env.id", "env.image_size", "task", "obs", "scene")
+    key = word.partition("=")[0]
+    return key in ("env", "task", "obs", "scene") or key.startswith("env.")
 
 
 def _by_key(words: list[str]) -> dict[str, str]:

@@ -81,6 +81,14 @@ class EnvSpec(msgspec.Struct, frozen=True, kw_only=True):
             lines += [f"{name}: {_brief(a)} here, {_brief(b)} there" for name, a, b in pairs if a != b]
         return lines
 
+    def policy_differences(self, other: "EnvSpec") -> list[str]:
+        """Those differences that keep a policy for the one from running in the other.
+
+        A robot in place of its simulation is none, nor is another reward or time limit.
+        """
+        free = ("env", "task", "robot", "max_episode_steps", "reward", "return_bounds")
+        return [line for line in self.differences(other) if line.partition(":")[0] not in free]
+
     def require_same(self, other: "EnvSpec", *, ours: str, theirs: str, cure: str) -> None:
         """Raise SpecMismatch, naming both sides, every difference and the cure, unless the specs are equal."""
         lines = self.differences(other)

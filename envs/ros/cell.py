@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -61,7 +62,14 @@ class RosCell:
     action_frame = "base"
 
     def __init__(
-        self, task: TabletopTask, robot: RobotConfig, *, obs: str, image_size: int, namespace: str = ""
+        self,
+        task: TabletopTask,
+        robot: RobotConfig,
+        *,
+        obs: str,
+        image_size: int,
+        namespace: str = "",
+        remap: Sequence[str] = (),
     ) -> None:
         """Join the graph and wait for the robot.
 
@@ -71,6 +79,7 @@ class RosCell:
             obs: pixels, state or proprio (see envs.config).
             image_size: Width and height of the observation's pictures, pixels.
             namespace: Of the cell's topics, e.g. /left.
+            remap: Rules of the form from:=to.
 
         Raises:
             SensesMissingError: Where a topic is missing, of another type, or silent.
@@ -84,7 +93,14 @@ class RosCell:
         rclpy.init(context=self._context)
         self._undo.callback(self._context.try_shutdown)
         name = f"handrail_cell_{os.getpid()}_{next(_COUNT)}"
-        self._node = Node(name, context=self._context, namespace=namespace or None, enable_rosout=False)
+        rules = [word for rule in remap for word in ("--remap", rule)]
+        self._node = Node(
+            name,
+            context=self._context,
+            namespace=namespace or None,
+            cli_args=["--ros-args", *rules],
+            enable_rosout=False,
+        )
         self._undo.callback(self._node.destroy_node)
         self._open(image_size)
         frame = ArraySpec(shape=(image_size, image_size, 3), dtype="uint8", unit="sRGB")

@@ -45,17 +45,24 @@ class Stop:
         self.asked = True
 
 
-def run(node: Node, tick: Callable[[], None], period_s: float, stop: Stop) -> int:
+def run(node: Node, tick: Callable[[], None], period_s: float, stop: Stop, *, urgent: bool = True) -> int:
     """Answer services, and `tick` at each deadline, until the process is told to stop.
 
     A tick that was missed is not made up for. One that raises is logged and counts; after three in a row the node ends.
 
+    Args:
+        node: Whose services are answered.
+        tick: What is to be done.
+        period_s: How often.
+        stop: Asked after every tick.
+        urgent: Ask for the processor before others: late ticks are what everybody behind this node would feel.
+
     Returns:
         Exit code.
     """
-    # Late ticks are what everybody behind this node would feel; where we may, nobody keeps us waiting.
-    with contextlib.suppress(OSError, AttributeError):
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(5))
+    if urgent:
+        with contextlib.suppress(OSError, AttributeError):
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(5))
     gc.collect()
     gc.freeze()
     executor = SingleThreadedExecutor()

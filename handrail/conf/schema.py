@@ -20,6 +20,17 @@ class SimEnv:
 
 
 @dataclass
+class RosEnv:
+    """`env=ros`: a workcell over ROS 2 topics."""
+
+    kind: str = "ros"
+    robot: str = "sim"
+    image_size: int = 64
+    namespace: str = ""
+    remap: list[str] = field(default_factory=list)
+
+
+@dataclass
 class GymEnv:
     """`env=gym`: any registered Gymnasium environment."""
 
@@ -152,7 +163,7 @@ def register() -> None:
     store = ConfigStore.instance()
     for verb, schema in VERBS.items():
         store.store(name=verb, node=schema)
-    for name, schema in {"sim": SimEnv, "gym": GymEnv}.items():
+    for name, schema in {"sim": SimEnv, "ros": RosEnv, "gym": GymEnv}.items():
         store.store(group="env", name=name, node=schema)
     for name, schema in AGENTS.items():
         node = OmegaConf.structured(schema)
