@@ -4,6 +4,7 @@ The control loop itself runs in a process of its own, `python -m actor`, so that
 activating starts it, deactivating ends it in order. Parameters: those of `handrail actor`, with their defaults.
 """
 
+import itertools
 import sys
 from pathlib import Path
 
@@ -87,7 +88,7 @@ class ActorNode(LifecycleNode):
 
 def remapping(words: list[str]) -> list[str]:
     """The topics that a launch file remaps for this node, which its actor has to know too."""
-    rules = [rule for flag, rule in zip(words, words[1:], strict=False) if flag in ("-r", "--remap")]
+    rules = [rule for flag, rule in itertools.pairwise(words) if flag in ("-r", "--remap")]
     return [rule for rule in rules if not rule.partition(":=")[0].rpartition(":")[2].startswith("__")]
 
 
