@@ -1,0 +1,1 @@
+"""The workcell over ROS 2 topics."""
