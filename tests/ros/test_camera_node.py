@@ -133,15 +133,12 @@ def test_a_realsense_appears_on_the_topics_of_realsense2_camera(start, watch, re
     wrist = watch("wrist")
     begun_s = in_s(wrist.node.get_clock().now().to_msg())
     node = start(name="wrist", playback=recording, width=WIDTH, height=HEIGHT)
-    assert wrist.until(lambda: len(wrist.images) >= 30 and len(wrist.infos) >= 30), node.poll()
+    assert wrist.until(lambda: wrist.infos and len({bytes(image.data) for image in wrist.images}) == 10), node.poll()
 
     pictures = {picture(number).tobytes(): number for number in range(1, 11)}
-    numbers = []
-    for image in wrist.images:
-        pixels, encoding = to_array(image, wrist.topic)
-        assert encoding == "rgb8"
-        numbers.append(pictures[pixels.tobytes()])
-    assert set(numbers) == set(range(1, 11)), "every frame of the recording, with its own pixels"
+    shown = [to_array(image, wrist.topic) for image in wrist.images]
+    assert {encoding for _, encoding in shown} == {"rgb8"}
+    assert {pictures[pixels.tobytes()] for pixels, _ in shown} == set(range(1, 11)), "all frames, with their own pixels"
     assert {image.header.frame_id for image in wrist.images} == {"wrist_color_optical_frame"}
 
     stamps_s = [in_s(image.header.stamp) for image in wrist.images]
