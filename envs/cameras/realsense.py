@@ -20,6 +20,8 @@ from envs.cameras.reader import CameraLost, Pace, Picture
 _WAIT_MS = 500
 _PATIENCE = 8
 """Waits in vain, four seconds together, after which the device counts as lost; its first frame takes one or two."""
+_SETTLING = 5
+"""Frames until a fixed exposure is set again (github.com/realsenseai/librealsense/issues/14214)."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +121,9 @@ class RealSense:
         self._pipeline: Any = None
         self._align: Any = None
         self._pace = Pace(config.fps)
+        self._sensor: Any = None
         self._number = -1
-        self._waited = 0
+        self._waited = self._settling = 0
 
     def open(self) -> None:
         """Start the pipeline; raises CameraError where the camera is not there or not as asked."""
@@ -132,22 +135,26 @@ class RealSense:
             wanted.enable_stream(rs.stream.depth, rs.format.z16, config.fps)
         try:
             if config.playback:
-                self._play(wanted)
+                self._play(rs, wanted, pipeline)
             else:
                 # Once chosen it stays this one: another may be plugged in before it comes back.
                 self.serial = choose(config.name, self.serial, connected()).serial
                 wanted.enable_device(self.serial)
-            device = wanted.resolve(rs.pipeline_wrapper(pipeline)).get_device()
-            if config.playback:
-                self._be_paced(rs, device)
-            else:
-                set_exposure(rs, _colour_sensor(rs, device), config)
             profile = pipeline.start(wanted)
+            self._pipeline = pipeline
+            if not config.playback:
+                self._sensor = _colour_sensor(rs, profile.get_device())
+                set_exposure(rs, self._sensor, config)
+            stream = profile.get_stream(rs.stream.color).as_video_stream_profile()
+            self.intrinsics = _intrinsics(stream.get_intrinsics())
         except RuntimeError as error:
+            self.close()
             raise CameraError(self._refused(rs, error)) from error
-        self.intrinsics = _intrinsics(profile.get_stream(rs.stream.color).as_video_stream_profile().get_intrinsics())
-        self._pipeline, self._align = pipeline, rs.align(rs.stream.color) if config.depth else None
-        self._number, self._waited = -1, 0
+        except CameraError:
+            self.close()
+            raise
+        self._align = rs.align(rs.stream.color) if config.depth else None
+        self._number, self._waited, self._settling = -1, 0, _SETTLING
 
     def read(self) -> Picture | None:
         """The next picture; None where there was none for half a second. Raises CameraLost once it has gone."""
@@ -165,6 +172,7 @@ class RealSense:
             if not colour or (self._align is not None and not depth) or colour.get_frame_number() == self._number:
                 return None
             self._number = colour.get_frame_number()
+            self._settle()
             return Picture(
                 np.array(colour.get_data(), np.uint8),
                 colour.get_timestamp() / 1000.0,
@@ -181,18 +189,24 @@ class RealSense:
             with contextlib.suppress(RuntimeError):  # Where the device has gone, the pipeline went with it.
                 pipeline.stop()
 
+    def _settle(self) -> None:
+        """Fix the exposure again: some cameras let go of one that was set before their first frames came."""
+        self._settling -= 1
+        if self._settling == 0 and self._sensor is not None and not self._config.auto_exposure:
+            set_exposure(load_sdk(), self._sensor, self._config)
+
     def _nothing(self) -> None:
         self._waited += 1
         if self._waited >= _PATIENCE and not self._config.playback:
             raise CameraLost(f"RealSense {self.serial} sent no frame for {_PATIENCE * _WAIT_MS / 1000:g} s")
 
-    def _play(self, wanted: Any) -> None:
+    def _play(self, rs: Any, wanted: Any, pipeline: Any) -> None:
+        """Put a recording in the camera's place, at our pace: the SDK's own follows how fast it was written."""
         file = Path(self._config.playback)
         if not file.is_file():
             raise CameraError(f"camera {self._config.name}: there is no recording {file}; set playback= to a .db3 file")
         wanted.enable_device_from_file(str(file), repeat_playback=self._config.repeat)
-
-    def _be_paced(self, rs: Any, device: Any) -> None:
+        device = wanted.resolve(rs.pipeline_wrapper(pipeline)).get_device()
         device.as_playback().set_real_time(False)
         serial = rs.camera_info.serial_number
         recorded = device.get_info(serial) if device.supports(serial) else ""

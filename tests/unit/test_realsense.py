@@ -5,10 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from fake_realsense import FakeCamera, FakeSdk
 from recordings import FOCAL_PX, FPS, HEIGHT, WIDTH, SoftwareCamera, picture, realsense_sdk, record_realsense
-from watching import eventually, number_of, of_size, read_all
+from watching import WAIT_S, eventually, number_of, of_size, read_all
 
-from envs.cameras import CameraError, open_camera
+from envs.cameras import CameraError, open_camera, realsense
+from envs.cameras.reader import CameraLost, LiveCamera
 from envs.cameras.realsense import Connected, RealSense, choose, connected, load_sdk, set_exposure
 
 
@@ -144,3 +146,72 @@ def test_a_missing_sdk_says_what_to_install(monkeypatch, said, cure):
     monkeypatch.setattr(importlib, "import_module", fail)
     with pytest.raises(CameraError, match=cure):
         load_sdk()
+
+
+@pytest.fixture
+def sdk(monkeypatch):
+    """Two cameras of one kind, on cables."""
+    fake = FakeSdk(FakeCamera("1111"), FakeCamera("2222"))
+    monkeypatch.setattr(realsense, "load_sdk", lambda: fake)
+    return fake
+
+
+def test_of_two_cameras_the_one_that_is_named_is_read(sdk):
+    for camera, number in zip(sdk.plugged, (1, 2), strict=True):
+        camera.send(number)
+    source = RealSense(of_size(serial="2222"))
+    source.open()
+    assert source.read().number == 2
+    with pytest.raises(CameraError, match="wrist: 2 RealSense are connected and none is chosen"):
+        RealSense(of_size()).open()
+
+
+def test_a_mode_that_a_connected_camera_does_not_have_is_answered_with_those_it_has(sdk):
+    with pytest.raises(CameraError, match=r"RealSense 2222 refused 640 x 48 at 30 .*; it offers 64x48@30$"):
+        open_camera(replace(of_size(serial="2222"), width=640))
+
+
+def test_a_fixed_exposure_stays_fixed_in_a_camera_that_forgets_it_at_its_first_frames(sdk):
+    camera = sdk.plugged[0]
+    source = RealSense(of_size(serial="1111", auto_exposure=False, exposure=80))
+    source.open()
+    for number in range(1, 8):
+        camera.send(number)
+        assert source.read().number == number
+    assert camera.options == {"enable_auto_exposure": 0.0, "exposure": 80.0}
+
+
+def test_an_exposure_out_of_range_leaves_no_camera_running(sdk):
+    source = RealSense(of_size(serial="1111", auto_exposure=False, exposure=900))
+    with pytest.raises(CameraError, match="camera wrist: exposure must be 1 to 200"):
+        source.open()
+    assert source._pipeline is None
+
+
+def test_a_camera_that_sends_nothing_is_lost_after_four_seconds(sdk):
+    source = RealSense(of_size(serial="1111"))
+    source.open()
+    assert [source.read() for _ in range(7)] == [None] * 7
+    with pytest.raises(CameraLost, match="RealSense 1111 sent no frame for 4 s"):
+        source.read()
+
+
+def test_an_unplugged_camera_comes_back_as_itself(sdk):
+    """It was chosen as the only one; when it is plugged in again another one is there too."""
+    other, wrist = sdk.plugged
+    sdk.plugged[:] = [wrist]
+    camera = LiveCamera("wrist", RealSense(of_size()), retry_s=0.01)
+    try:
+        wrist.send(1)
+        first = camera.wait(None, WAIT_S)
+        assert first is not None
+        sdk.plugged[:] = [other]
+        missing = "camera wrist: RealSense 2222 is not connected, got 1111 (Fake D435, USB 3.2); plug it in"
+        assert eventually(lambda: camera.trouble().startswith(missing))
+        assert camera.latest() is first
+        other.send(7)
+        wrist.send(2)
+        sdk.plugged[:] = [other, wrist]
+        assert number_of(camera.wait(first, WAIT_S)) == 2
+    finally:
+        camera.close()
