@@ -11,6 +11,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 # Read by a shell, not by make: the variables matter only to what the recipe starts.
 RENDERING := set -a; . ./$(VENV)/rendering.env; set +a;
+CAMERAS := set -a; . ./$(VENV)/cameras.env; set +a;
 # Empty: the first of python3, python3.13, python3.12, python3.11 that is new enough.
 PYTHON ?=
 ARGS ?=
@@ -28,8 +29,8 @@ sim: $(VENV)/.installed-sim $(VENV)/rendering.env  ## install, then watch a simu
 	    exec $(BIN)/handrail sim obs=state $(ARGS); \
 	else exec $(BIN)/handrail sim $(ARGS); fi
 
-test: $(VENV)/.installed-dev $(VENV)/rendering.env  ## run the tests
-	@$(RENDERING) exec $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+test: $(VENV)/.installed-dev $(VENV)/rendering.env $(VENV)/cameras.env  ## run the tests
+	@$(RENDERING) $(CAMERAS) exec $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 faults: $(VENV)/.installed-dev $(VENV)/rendering.env  ## kill, cut, tear and fuzz a thousand times more often than `make test` does: an hour or two
 	@$(RENDERING) HANDRAIL_FAULTS=nightly exec $(BIN)/python -m pytest --numprocesses 0 -s $(ARGS) \
@@ -48,14 +49,14 @@ format: $(VENV)/.installed-dev  ## put the code in shape
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-setup: $(VENV)/.installed-dev $(VENV)/rendering.env  ## install everything a contributor needs, run nothing
+setup: $(VENV)/.installed-dev $(VENV)/rendering.env $(VENV)/cameras.env  ## install everything a contributor needs, run nothing
 	@echo "Ready. The command is $(BIN)/handrail; 'make hooks' checks every commit."
 
 hooks: $(VENV)/.installed-dev  ## check every git commit before it is made
 	@$(BIN)/pre-commit install
 
 clean:  ## remove the environment and caches; runs/ stays
-	rm -rf $(VENV) .gl build *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .gl .usb build *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -not -path './runs/*' -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -73,5 +74,9 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@ $(VENV)/.installed-sim
 
 # Probed once per environment. `rm .venv/rendering.env` after a change of drivers.
-$(VENV)/rendering.env: scripts/setup_rendering.py | $(VENV)/.installed-sim
+$(VENV)/rendering.env: scripts/setup_rendering.py scripts/debian.py | $(VENV)/.installed-sim
 	@$(BIN)/python scripts/setup_rendering.py --out $@
+
+# `rm .venv/cameras.env` after installing libusb.
+$(VENV)/cameras.env: scripts/setup_cameras.py scripts/debian.py | $(VENV)/.installed-dev
+	@$(BIN)/python scripts/setup_cameras.py --out $@

@@ -11,10 +11,11 @@ Tried in this order, and each claim is proven by drawing a picture in a process 
 import argparse
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from debian import apt_own_lists, last_line, library_path, run, unpack
 
 from handrail.rendering import STATE_ONLY, backends, probe, write_env
 
@@ -26,12 +27,6 @@ PACKAGES = {"osmesa": ["libosmesa6"], "egl": ["libegl1", "libgl1"]}
 def say(text: str) -> None:
     """One line of progress, at once."""
     print(f"rendering: {text}", flush=True)
-
-
-def run(command: Sequence[str], cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a command without a terminal, its output kept for the one who asks why."""
-    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
-    return subprocess.run(command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True)
 
 
 def first_working(candidates: Iterable[str], extra: dict[str, str] | None = None) -> dict[str, str] | None:
@@ -57,7 +52,7 @@ def with_system_packages(become_root: Sequence[str]) -> dict[str, str] | None:
             if found:
                 return found
         else:
-            say((done.stderr.strip() or done.stdout.strip() or "apt-get failed").splitlines()[-1])
+            say(last_line(done.stderr) or last_line(done.stdout) or "apt-get failed")
     return None
 
 
@@ -65,9 +60,13 @@ def without_rights(prefix: Path) -> dict[str, str] | None:
     """Unpack the packages that are missing into `prefix`; the loader is pointed there by LD_LIBRARY_PATH."""
     apt_state = prefix / "apt"
     apt_options = apt_own_lists(apt_state)
+    if not apt_options:
+        say("apt-get update without rights failed; going by the system's own package lists")
     for backend, packages in PACKAGES.items():
         say(f"unpacking {' '.join(packages)} into {prefix} (no rights needed, about 200 MB)")
-        if not unpack(packages, prefix, apt_options):
+        failure = unpack(packages, prefix, apt_options)
+        if failure:
+            say(failure)
             continue
         found = first_working([backend], prefix_variables(prefix))
         if found:
@@ -77,41 +76,10 @@ def without_rights(prefix: Path) -> dict[str, str] | None:
     return None
 
 
-def apt_own_lists(state: Path) -> list[str]:
-    """Fresh package lists in a folder of ours, since the system's may be absent or old; else whatever it has."""
-    (state / "lists" / "partial").mkdir(parents=True, exist_ok=True)
-    (state / "cache" / "archives" / "partial").mkdir(parents=True, exist_ok=True)
-    options = ["-o", f"Dir::State::lists={state / 'lists'}", "-o", f"Dir::Cache={state / 'cache'}"]
-    done = run(["apt-get", *options, "update"])
-    if done.returncode == 0:
-        return options
-    say("apt-get update without rights failed; going by the system's own package lists")
-    return []
-
-
-def unpack(packages: Sequence[str], prefix: Path, apt_options: Sequence[str]) -> bool:
-    """Download what an installation would add (never libc, which is there) and unpack it without installing."""
-    plan = run(["apt-get", *apt_options, "install", "--simulate", "--no-install-recommends", *packages])
-    missing = sorted({line.split()[1] for line in plan.stdout.splitlines() if line.startswith("Inst ")} - {"libc6"})
-    if plan.returncode != 0 or not missing:
-        say((plan.stderr.strip() or "nothing is missing, and still it does not draw").splitlines()[-1])
-        return False
-    debs = prefix / "debs"
-    debs.mkdir(parents=True, exist_ok=True)
-    done = run(["apt-get", *apt_options, "download", *missing], cwd=debs)
-    if done.returncode != 0:
-        say((done.stderr.strip() or "download failed").splitlines()[-1])
-        return False
-    unpacked = all(run(["dpkg-deb", "-x", str(deb), str(prefix)]).returncode == 0 for deb in debs.glob("*.deb"))
-    shutil.rmtree(debs)
-    return unpacked
-
-
 def prefix_variables(prefix: Path) -> dict[str, str]:
     """Where the loader, Mesa's drivers and the EGL vendor files are found below `prefix`."""
-    libraries = sorted({str(file.parent) for file in prefix.glob("usr/lib/*/*.so*")})
     drivers = sorted(str(folder) for folder in prefix.glob("usr/lib/*/dri"))
-    variables = {"LD_LIBRARY_PATH": ":".join(libraries)}
+    variables = {"LD_LIBRARY_PATH": library_path(prefix)}
     if drivers:
         variables["LIBGL_DRIVERS_PATH"] = ":".join(drivers)
     vendors = prefix / "usr/share/glvnd/egl_vendor.d"
