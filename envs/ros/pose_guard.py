@@ -84,7 +84,7 @@ class PoseGuard:
         if self.mode != WAITING:
             # The robot may stand elsewhere by now: its last target is of another episode.
             self._stay(HOLDING, "a new episode")
-            self._latched = False
+            self._request, self._latched = None, False
         return ""
 
     def halt(self, reason: str) -> None:
@@ -157,7 +157,7 @@ class PoseGuard:
         if self.mode == FOLLOWING or self._goal is not None:
             self._latched = False
         self.mode, self.reason = mode, reason
-        self._goal, self._request, self._velocity = None, None, np.zeros(3)
+        self._goal, self._velocity = None, np.zeros(3)
 
     def _latch(self, felt: Felt) -> None:
         """Once for each hold: taking the measured pose again and again would let the arm creep.
