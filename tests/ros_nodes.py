@@ -106,7 +106,7 @@ class Spectator:
         self._state = Input(self.node, DiagnosticStatus, "guard/state", qos=LATCHED)
         self._target = Input(self.node, PoseStamped, "target_pose")
         self.moved_ns = 0
-        """When the robot's target was last another one."""
+        """When the guard last sent another target, by the stamp that it gave it: ROS's clock, see `now_ns`."""
         self._at = None
 
     def __enter__(self):
@@ -125,9 +125,13 @@ class Spectator:
         if self._target.take():
             at = messages.position(self._target.message)
             if self._at is not None and not np.array_equal(at, self._at):
-                self.moved_ns = self._target.heard_ns
+                self.moved_ns = self._target.stamp_ns
             self._at = at
         return self._at
+
+    def now_ns(self):
+        """ROS's clock."""
+        return self.node.get_clock().now().nanoseconds
 
     def watch(self, seconds):
         """Watch the target for so long; serves as an environment's pause."""

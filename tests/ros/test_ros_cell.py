@@ -60,7 +60,6 @@ def test_the_robot_goes_where_the_actions_say(env):
     env.reset(seed=0)
     before = env.cell.tool_position()
     drive(env, 4)
-    env.hold()
     until(lambda: np.allclose(env.look_again()["proprio"][8:10], before[:2] + 0.05, atol=0.004), "the arm")
 
 
@@ -112,7 +111,7 @@ def test_a_watchdog_halts_the_robot_through_a_connection_of_its_own(cell, env):
     drive(env, 3)
     env.cell.command(MOVE)
     cell.watch(0.03)
-    asked_ns = time.monotonic_ns()
+    asked_ns = cell.now_ns()
     stopper.hold("the control loop did not beat")
     until(env.halted, "the guard")
     cell.watch(0.3)
