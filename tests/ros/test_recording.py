@@ -2,6 +2,7 @@
 
 import importlib.util
 import itertools
+import json
 import os
 import resource
 import signal
@@ -281,10 +282,9 @@ def test_what_a_killed_recorder_wrote_is_read_and_recovered(cell, start, tmp_pat
     folder = tmp_path / "bags"
     (part,) = until(lambda: list(folder.glob(f"*{PART}")))
     (file,) = part.glob("*.mcap")
-    # The first chunk is on disk once the second is, whatever was in it.
-    size = until(lambda: file.stat().st_size > 5_000 and file.stat().st_size)
-    cell.move(1)
-    until(lambda: file.stat().st_size > size)
+    # A chunk is written every second: the first is on disk whole once another follows it.
+    size = until(lambda: file.stat().st_size > 1_000 and file.stat().st_size, lambda: cell.say(1))
+    until(lambda: file.stat().st_size > size, lambda: cell.say(1))
     process.kill()
     process.communicate(timeout=WAIT_S)
     assert bags(folder) == [], "it is not taken for a complete one"
@@ -447,6 +447,15 @@ def test_a_bag_is_read_in_the_order_in_which_it_was_heard(tmp_path):
     assert [(topic, heard_ns) for topic, _, heard_ns in by_rosbags(folder)] == [("/b", 3), ("/a", 5), ("/b", 9)]
     assert metadata(folder)["starting_time"] == {"nanoseconds_since_epoch": 3}
     assert metadata(folder)["duration"] == {"nanoseconds": 6}
+
+
+def test_the_benchmark_records_a_whole_cell(tmp_path):
+    command = [sys.executable, str(ROOT / "benchmarks/recorder.py"), "--json", "out.json", "--seconds", "2"]
+    done = subprocess.run([*command, "--noise", "low"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads((tmp_path / "out.json").read_text())["rows"]
+    assert {POSE, STATE, FRONT, "/camera/wrist/color/image_raw", "/joint_states"} <= row["messages"].keys()
+    assert row["cpu_share"] > 0
 
 
 @pytest.fixture(scope="module")
