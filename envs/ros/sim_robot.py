@@ -4,7 +4,7 @@
           current_pose                         geometry_msgs/PoseStamped     100 Hz
           the wrench's topic                   geometry_msgs/WrenchStamped   100 Hz
           objects/<name>/pose                  geometry_msgs/PoseStamped     30 Hz, as a tag detector would
-          ~/state                              std_msgs/Float64MultiArray    for simulated cameras only
+          ~/state, ~/episode                   std_msgs/Float64MultiArray, String; for simulated cameras only
     in    target_pose                          geometry_msgs/PoseStamped
           the gripper's commands               std_msgs/Float64MultiArray
     call  ~/reset, ~/error_recovery            std_srvs/Trigger
@@ -28,13 +28,13 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Float64MultiArray
+from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import Trigger
 
 from envs.ros import messages
 from envs.ros.config import PERIOD_S, RobotConfig
 from envs.ros.grippers import width_m
-from envs.ros.inputs import RELIABLE, Input
+from envs.ros.inputs import LATCHED, RELIABLE, Input
 from envs.ros.sim_episode import EPISODE, decode_episode, encode_episode
 from envs.sim.cell import ARM_DOFS, SimCell
 from envs.sim.panda import FINGER_OPEN_M, JOINT_ZEROS_RAD
@@ -64,7 +64,7 @@ class SimRobot(SimCell):
     def follow(self, position_m: np.ndarray, rotation: Rotation) -> bool:
         """Take a target, which the tool shall reach in the coming tick; False where it is too far to be followed."""
         ahead_m = float(np.linalg.norm(position_m - self._controller.target))
-        if self._braked and (ahead_m < _SAME_M or not self._met):
+        if not self._met or (self._braked and ahead_m < _SAME_M):
             # Whoever commands has to start from where the arm is; other targets are from before it was put there.
             self._met = self._met or ahead_m < _SAME_M
             return True
@@ -80,6 +80,8 @@ class SimRobot(SimCell):
     def grip(self, width: float) -> None:
         """Set the distance between the pads that the fingers shall go to, metres."""
         finger = float(np.clip(width / 2.0, 0.0, FINGER_OPEN_M))
+        if not self._met:
+            return
         self._braked = self._braked and finger == self.data.ctrl[ARM_DOFS]
         self.data.ctrl[ARM_DOFS:] = finger
 
@@ -97,12 +99,6 @@ class SimRobot(SimCell):
     def joints(self) -> np.ndarray:
         """Positions as the real robot counts them, shape (7,), radians."""
         return self.data.qpos[:ARM_DOFS] + JOINT_ZEROS_RAD
-
-    def things(self) -> list[str]:
-        """Names of what can be put somewhere."""
-        bodies = [self.model.body(index) for index in range(self.model.nbody)]
-        free = self.model.jnt_type == mujoco.mjtJoint.mjJNT_FREE
-        return [body.name for body in bodies if body.mocapid[0] >= 0 or free[self.model.jnt_bodyid == body.id].any()]
 
     def full_state(self) -> np.ndarray:
         """qpos, then mocap_pos: all that a picture of the cell depends on."""
@@ -126,6 +122,7 @@ class SimRobotServer:
         self._fingers = node.create_publisher(JointState, robot.gripper.joint_states, RELIABLE)
         self._wrenches = node.create_publisher(WrenchStamped, robot.wrench or "wrench", RELIABLE)
         self._state = node.create_publisher(Float64MultiArray, "~/state", QoSProfile(depth=1))
+        self._episode = node.create_publisher(String, "~/episode", LATCHED)
         things = [name for name in robot.objects if name in cell.things()]
         self._objects = {name: node.create_publisher(PoseStamped, robot.objects[name], RELIABLE) for name in things}
         node.declare_parameter(EPISODE, encode_episode({}, {}, 0))
@@ -188,9 +185,12 @@ class SimRobotServer:
         return SetParametersResult(successful=True)
 
     def _reset(self, request: Any, response: Trigger.Response) -> Trigger.Response:
-        self._cell.restart(*decode_episode(self._node.get_parameter(EPISODE).value, self._cell.things()))
+        episode = self._node.get_parameter(EPISODE).value
+        self._cell.restart(*decode_episode(episode, self._cell.things()))
+        self._episode.publish(String(data=episode))
         self._stopped = ""
         self._target.forget()
+        self._grip.forget()
         self._publish(slow=True)
         response.success, response.message = True, "the episode has begun"
         return response

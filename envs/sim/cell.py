@@ -203,6 +203,12 @@ class SimCell:
         """Rotation matrix of a thing on the table, shape (3, 3), its axes as columns in the base frame."""
         return self.data.body(name).xmat.reshape(3, 3).copy()
 
+    def things(self) -> list[str]:
+        """Names of what can be put somewhere."""
+        bodies = [self.model.body(index) for index in range(self.model.nbody)]
+        free = self.model.jnt_type == mujoco.mjtJoint.mjJNT_FREE
+        return [body.name for body in bodies if body.mocapid[0] >= 0 or free[self.model.jnt_bodyid == body.id].any()]
+
     def fingers_touching(self, name: str) -> int:
         """How many of the two fingers touch a thing."""
         bodies = self.model.geom_bodyid[self.data.contact.geom]
