@@ -1,7 +1,8 @@
 """One episode as a rosbag2 folder: metadata.yaml and an MCAP file, `<name>.part` until it is complete. No ROS in here.
 
 What was written before a crash is in the .part folder up to the last `flush`, and `mcap recover` reads it: nothing in
-the file is rewritten later, only appended. Needs the packages of the extra `record`.
+the file is rewritten later, only appended. Needs the packages mcap and rosbags, of
+the extra `cell`.
 """
 
 import contextlib
@@ -240,13 +241,13 @@ def _whole(file: Path) -> Iterator[tuple[Any, Any, Any]]:
 
 
 def needed(module: str) -> Any:
-    """A module of the extra `record`; raises RecordingError, which says what to install, where it is missing."""
+    """A module of the extra `cell`; raises RecordingError, which says what to install, where it is missing."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
         package = module.partition(".")[0]
         raise RecordingError(
-            f"recording needs the package {package}: pip install 'handrail[record]', or pip install mcap rosbags"
+            f"recording needs the package {package}: pip install -e '.[cell]' -c constraints.txt"
         ) from error
 
 
