@@ -102,7 +102,7 @@ def measure(seconds: float, noise: str, folder: Path) -> dict[str, Any]:
 
     bags, settings = folder / "bags", _settings(folder)
     words = ["--ros-args", "-p", f"folder:={bags}", "-p", "max_gb:=20.0"]
-    recorder = subprocess.Popen([sys.executable, str(_NODE), *words], env=settings, stderr=subprocess.DEVNULL)
+    recorder = subprocess.Popen([sys.executable, str(_NODE), *words], env=settings)
     # Cameras and robot go on for a little longer than the episode, which is what is counted.
     parts = [["camera", name, str(seconds + 0.5), noise] for name in _CAMERAS]
     parts += [["robot", str(seconds + 0.5)], ["guard", str(seconds)]]

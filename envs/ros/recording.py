@@ -70,6 +70,7 @@ class Recorder:
         """Why nothing is recorded although an episode is on; empty: nothing is wrong."""
         self._lost_before: dict[str, int] = {}
         self._diagnostics = Diagnostics(node, {})
+        log.info("%d topics will be recorded to %s, an episode at a time", len(self._sources), self._folder)
 
     def tick(self) -> None:
         """Write what has come."""

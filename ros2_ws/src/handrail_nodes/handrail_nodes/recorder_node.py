@@ -36,8 +36,7 @@ def record() -> int:
     with ros():
         stop, node = Stop(), RecorderNode()
         try:
-            # Whoever moves the robot goes first: what waits here waits in a queue.
-            return run(node, node.recorder.tick, PERIOD_S, stop, urgent=False)
+            return run(node, node.recorder.tick, PERIOD_S, stop)
         finally:
             node.recorder.close()
 
