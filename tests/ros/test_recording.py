@@ -221,7 +221,9 @@ def test_two_episodes_are_read_back_as_they_were_published(cell, start, tmp_path
             noise.size
         }
         for _, channel, message, _ in decoded:
-            assert 0 <= message.log_time - message.publish_time < WAIT_S * 1e9, channel.topic
+            assert 0 < message.log_time - message.publish_time < WAIT_S * 1e9, channel.topic
+        numbers = [message.sequence for _, channel, message, _ in decoded if channel.topic == POSE]
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers))), "as the publisher counted them"
         about = metadata(episode)
         assert about["message_count"] == len(read)
         assert about["custom_data"]["lost"] == "nothing"
@@ -378,6 +380,14 @@ def test_a_cell_that_nobody_commands_is_not_recorded_for_ever(cell, node, tmp_pa
     (episode,) = bags(tmp_path)
     assert metadata(episode)["custom_data"]["ended"] == "the robot could not be commanded for 0 s"
     assert by_rosbags(episode)[0][0] == STATE
+
+
+def test_a_recorder_that_comes_late_records_the_rest(cell, node, tmp_path):
+    cell.say(5)
+    with recorder_of(node, tmp_path) as recorder:
+        until(lambda: list(tmp_path.iterdir()), recorder.tick)
+    (episode,) = bags(tmp_path)
+    assert episode.name.endswith("_episode_0005")
 
 
 def test_what_was_lost_is_counted(cell, node, tmp_path):
