@@ -64,6 +64,11 @@ class Source:
         """Messages that were published but never came, by their publishers' own count."""
         self._last: dict[bytes, int] = {}
 
+    @property
+    def silent(self) -> bool:
+        """Whether nothing was ever heard of it."""
+        return not self._last
+
     def take(self) -> list[Recorded]:
         """All that has come since the last time."""
         taken = []

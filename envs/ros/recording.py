@@ -191,7 +191,9 @@ class Recorder:
         level = DiagnosticStatus.ERROR if self._stopped else DiagnosticStatus.OK
         used = self._held + (self._bag.size if self._bag else 0)
         lost = sum(source.lost for source in self._sources.values())
-        return status("recorder", level, text, folder=self._folder, used_gb=f"{used / 1e9:.3f}", lost=lost)
+        silent = " ".join(topic for topic, source in self._sources.items() if source.silent)
+        values = {"folder": self._folder, "used_gb": f"{used / 1e9:.3f}", "lost": lost, "silent": silent}
+        return status("recorder", level, text, **values)
 
     def _tidy(self) -> int:
         try:
