@@ -2,7 +2,7 @@
 
 from setuptools import setup
 
-NODES = ("actor_node", "guard_node", "camera_node", "spacemouse_node", "sim_robot_node")
+NODES = ("actor_node", "guard_node", "camera_node", "spacemouse_node", "sim_robot_node", "recorder_node")
 
 setup(
     name="handrail_nodes",
