@@ -1,0 +1,89 @@
+"""The whole of it over real topics: learner, actor node, guard and simulated robot, through what happens on a cell."""
+
+import json
+import os
+import signal
+import time
+
+import pytest
+from front_door import Command
+from ros_nodes import Spectator, nodes, until
+
+from handrail.local import free_port
+from wire.store import StepStore
+
+pytestmark = [pytest.mark.process, pytest.mark.sim, pytest.mark.learn, pytest.mark.timeout(900)]
+STEPS = 600
+TASK = ("env=ros", "task=reach", "obs=state")
+HOLD_S = 0.150
+
+
+def archived(run):
+    path = run / "steps.sqlite"
+    if not path.exists():
+        return 0
+    with StepStore.read(path) as store:
+        return store.count()
+
+
+def drives(start, folder, port):
+    """An actor node that is active, and the process of its loop."""
+    return start(
+        "actor_node", folder, task="reach", obs="state", learner=f"tcp://127.0.0.1:{port}", human="script",
+        outbox=str(folder / "outbox.sqlite"), seed=0,
+    )  # fmt: skip
+
+
+def loop_of(actor):
+    return until(lambda: next(iter(actor.children()), None), "the actor's loop")
+
+
+def test_it_learns_to_reach_while_actor_and_robot_are_killed(tmp_path):
+    run, port = tmp_path / "run", free_port()
+    with nodes() as start, Spectator() as spectator:
+        robot = start("sim_robot_node", tmp_path, task="reach")
+        start("guard_node", tmp_path)
+        until(lambda: spectator.guard("ready") == "True", "the guard")
+        demos = Command(tmp_path, tmp_path, "demos", "record", "--script", *TASK, "episodes=40", "out=demos.sqlite")
+        assert demos.ends() == 0, demos.said
+        learner = Command(
+            tmp_path, tmp_path, "learner", *TASK, "demos=demos.sqlite", f"run={run}", f"bind=tcp://127.0.0.1:{port}",
+            f"steps={STEPS}", "agent.bc_weight=30", "learner.tensorboard=false",
+        )  # fmt: skip
+        actor = drives(start, tmp_path, port)
+        assert spectator.change_state("actor", "configure")
+        still = spectator.watch_target()
+        spectator.watch(0.5)
+        assert still is None or (spectator.watch_target() == still).all(), "it moved before it was active"
+        assert spectator.change_state("actor", "activate")
+        until(lambda: archived(run) > STEPS // 4, "a quarter of the steps", 200.0)
+
+        until(lambda: spectator.watch(0.05) and spectator.now_ns() - spectator.moved_ns < 50_000_000, "motion")
+        killed_ns = spectator.now_ns()
+        os.kill(loop_of(actor), signal.SIGKILL)
+        spectator.watch(1.0)
+        hold_s = (spectator.moved_ns - killed_ns) / 1e9
+        print(f"R1: over ROS 2 the target stood still {1000 * hold_s:.0f} ms after the actor was killed")
+        assert hold_s <= HOLD_S
+        assert spectator.guard() == "halted"
+        assert "actor" in spectator.guard("reason")
+        assert actor.process.wait(30.0) != 0, "whoever launched it must learn that it failed"
+
+        actor = drives(start, tmp_path, port)
+        assert spectator.change_state("actor", "configure")
+        assert spectator.change_state("actor", "activate")
+        until(lambda: archived(run) > STEPS // 2, "half of the steps", 200.0)
+        robot.kill()
+        time.sleep(0.5)
+        start("sim_robot_node", tmp_path, task="reach")
+        until(lambda: learner.process.poll() is not None, "the run's end", 300.0)
+        assert learner.process.returncode == 0, learner.said
+        until(lambda: actor.process.poll() is not None, "the actor node's end")
+        assert actor.process.returncode == 0, actor.said()
+
+        judged = Command(tmp_path, tmp_path, "eval", f"run={run}", "episodes=30")
+        assert judged.ends() == 0, judged.said
+    evaluated = json.loads((run / "eval.json").read_text())
+    summary = json.loads((run / "summary.json").read_text())
+    print(f"ROS 2: {evaluated['successes']} of {evaluated['episodes']} episodes after {summary['env_steps']} steps")
+    assert evaluated["rate"] >= 0.9
