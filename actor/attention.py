@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
-from actor.human import Channel, Override
+from actor.human import Channel, Event, Override
 from actor.watchdog import Heart
 from wire.types import Action, Observation
 
@@ -49,6 +49,14 @@ class Attention:
     def touched(self) -> bool:
         """Whether somebody has a hand on it now."""
         return self._human.touched()
+
+    def events(self) -> list[Event]:
+        """What was said since the last call."""
+        return self._human.events()
+
+    def executed(self, action: Action) -> None:
+        """Tell the channel what the robot was told."""
+        self._human.executed(action)
 
     def pause(self, seconds: float) -> bool:
         """Wait; False, at once, where somebody takes over."""

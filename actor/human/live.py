@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from actor.human import Override
+from actor.human import Event, Override
+from wire.types import Action
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,8 @@ class Device(Protocol):
     """A driver: it listens in a thread of its own."""
 
     name: str
+    trouble: str
+    """Why nothing comes from it, as the end of a sentence that begins with its name; empty where all is well."""
 
     def begin_episode(self, episode: int) -> None:
         """Start episode number `episode` of the stream."""
@@ -35,6 +38,14 @@ class Device(Protocol):
 
     def latest(self) -> Report | None:
         """The newest report, at once; None before the first."""
+        ...
+
+    def events(self) -> list[Event]:
+        """What was said by buttons since the last call."""
+        ...
+
+    def executed(self, action: Action) -> None:
+        """Hear what the robot was told."""
         ...
 
 
@@ -65,9 +76,19 @@ class LiveChannel:
         """Whether there is a hand on it now."""
         return self.poll() is not None
 
+    def events(self) -> list[Event]:
+        """What was said by buttons since the last call: a press was heard, whatever became of the device since."""
+        return self._device.events()
+
+    def executed(self, action: Action) -> None:
+        """Tell the device."""
+        self._device.executed(action)
+
     def _say(self, age_s: float) -> None:
         silent = not age_s <= self._silent_s
-        if silent and not self.silent:
+        if silent and not self.silent and self._device.trouble:
+            log.warning("the %s %s; the policy has control", self._device.name, self._device.trouble)
+        elif silent and not self.silent:
             log.warning(
                 "the %s fell silent: age_s=%.2f; the policy has control, check its cable",
                 self._device.name,

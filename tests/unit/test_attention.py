@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from actor.attention import Attention, BackgroundPolicy
-from actor.human import Override
+from actor.human import Event, Override
 from actor.human.live import LiveChannel, Report
 from envs.ticker import Ticker
-from wire.types import Source
+from wire.types import Action, Source
 
 DRIVE = Override(np.array([1.0, 0.0], np.float32), Source.HUMAN)
 
@@ -36,6 +36,7 @@ class Mouse:
     """A device that reports when told."""
 
     name = "mouse"
+    trouble = ""
 
     def __init__(self) -> None:
         self.report: Report | None = None
@@ -45,6 +46,12 @@ class Mouse:
 
     def latest(self) -> Report | None:
         return self.report
+
+    def events(self) -> list[Event]:
+        return []
+
+    def executed(self, action: Action) -> None:
+        pass
 
 
 class Clock:
