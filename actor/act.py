@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import json
 import logging
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -74,19 +75,32 @@ def _run(config: ActorConfig, env: CellEnv, policy: PolicySlot, uplink: Uplink, 
         human = Attention(human, heart)
         mind, env.pause = BackgroundPolicy(policy, human), human.pause
 
+    wished = threading.Event()
+    """The person wants no more."""
+
     def stopped() -> bool:
         status = uplink.status
-        return status.state in _OVER or status.full
+        return status.state in _OVER or status.full or wished.is_set()
 
     _wait_for_weights(policy, uplink, config.learner)
     for episode in itertools.count(uplink.next_episode):
         wait_for_room(lambda: uplink.status, env.hold, _OVER)
-        if uplink.status.state in _OVER:
+        if uplink.status.state in _OVER or wished.is_set():
             break
         # Seed and episode number decide the episode, so a resumed run goes on where an uninterrupted one would be.
         seed = int(np.random.SeedSequence([config.seed, episode]).generate_state(1)[0])
         success = run_episode(
-            env, mind, human, guard, pace, uplink.append, episode=episode, seed=seed, stopped=stopped, heart=heart
+            env,
+            mind,
+            human,
+            guard,
+            pace,
+            uplink.append,
+            episode=episode,
+            seed=seed,
+            stopped=stopped,
+            end=wished.set,
+            heart=heart,
         )
         if heart.tripped() or env.halted():
             log.error("episode %d ended early: %s", episode, env.halted() or "the watchdog held the robot")

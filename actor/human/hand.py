@@ -69,7 +69,7 @@ class Hand:
             return None
         gripping = self._gripping(controls)
         motion = self.mapping.motion(self._trust.axes(controls))
-        if motion is None and not gripping:
+        if motion is None and not (gripping or controls.holding):
             return Report(controls.heard_s)
         action = self.mapping.still() if motion is None else motion
         if self.mapping.gripper is not None:

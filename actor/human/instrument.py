@@ -21,6 +21,8 @@ class Controls:
     """Along and about AXES, each in [-1, 1]; NaN: nothing was ever heard of this one."""
     down: frozenset[int] = frozenset()
     """Numbers of the buttons that are down."""
+    holding: bool = False
+    """The hand is on it although nothing is deflected: it keeps control, and the robot still."""
 
 
 class Instrument(Protocol):

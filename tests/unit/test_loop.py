@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from acting import ToyCell, toy_env, toy_weights
 
-from actor.human import Nobody, Override
+from actor.human import Nobody, Override, Silent
 from actor.loop import run_episode
 from actor.policy import PolicySlot
 from envs.guard import Guard
@@ -20,7 +20,7 @@ class NoPace:
         pass
 
 
-class Helper:
+class Helper(Silent):
     """Takes over in the control periods that it is told."""
 
     def __init__(self, action: list[float], during: range) -> None:
@@ -142,7 +142,7 @@ def test_new_weights_act_from_the_next_step_on():
     env = toy_env(limit=4)
     policy = slot(env)
 
-    class Swapping:
+    class Swapping(Silent):
         def __init__(self) -> None:
             self.t = 0
 
