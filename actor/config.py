@@ -52,6 +52,10 @@ class HandConfig:
         one_of("human", self.kind, HANDS)
         one_of("human.frame", self.frame, FRAMES)
         one_of("human.gripper", self.gripper, GRIPPERS)
+        if self.kind == "keyboard" and self.gripper == "hold":
+            raise ValueError(
+                "human.gripper must be toggle with human=keyboard: a terminal never says that a key went up"
+            )
         if not 0 <= self.dead_zone <= 0.9:
             raise ValueError(f"human.dead_zone must be in 0..0.9, got {self.dead_zone}")
         for key in ("scale", "turn_scale"):
@@ -79,6 +83,31 @@ class HandConfig:
         names = ("gripper", "success", "failure", "discard", "pause", "end")
         numbers = {name: getattr(self, f"{name}_button") for name in names}
         return {name: number for name, number in numbers.items() if number is not None}
+
+
+HAND = {
+    "spacemouse": HandConfig(),
+    "gamepad": HandConfig(
+        kind="gamepad",
+        dead_zone=0.15,
+        success_button=3,
+        failure_button=2,
+        discard_button=1,
+        pause_button=6,
+        end_button=4,
+    ),
+    "keyboard": HandConfig(
+        kind="keyboard",
+        dead_zone=0.0,
+        scale=0.4,
+        turn_scale=0.4,
+        failure_button=2,
+        discard_button=3,
+        pause_button=4,
+        end_button=5,
+    ),
+}
+"""The defaults of each kind."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +142,10 @@ class ActorConfig:
         """Raise ValueError naming the key, what was got and what is wanted."""
         one_of("human", self.human, HUMANS)
         one_of("pace", self.pace, PACES)
+        if self.human in HANDS and not self.in_real_time:
+            raise ValueError(f"human={self.human} needs time to pass as it does for people: set env.realtime=true")
+        if self.human in HANDS and self.hand.kind != self.human:
+            raise ValueError(f"human={self.human} got the settings of human={self.hand.kind}")
         if self.max_lead_steps < 1:
             raise ValueError(f"actor.max_lead_steps must be >= 1, got {self.max_lead_steps}")
         if not 0.1 <= self.outbox_cap_gb <= 1e6:
@@ -168,3 +201,19 @@ class DemosConfig:
             raise ValueError(f"episodes must be >= 1, got {self.episodes}")
         if self.noise < 0:
             raise ValueError(f"noise must be >= 0, got {self.noise}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeleopConfig:
+    """Drive the simulated arm by hand and show what the instrument says."""
+
+    hand: HandConfig
+    env: EnvConfig = field(default_factory=lambda: EnvConfig(realtime=True))
+    dry: bool = False
+    """Without a robot: axes and buttons, and what they would mean for an arm whose tool points down."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise ValueError naming the key, what was got and what is wanted."""
+        if not (self.dry or self.env.realtime):
+            raise ValueError("teleop needs time to pass as it does for people: set env.realtime=true, or dry=true")

@@ -1,4 +1,4 @@
-"""What a person says by buttons and keys, and what the loop makes of it: labels, pause, end. Nothing waits for a key."""
+"""What a person says by buttons and keys, and what the loop makes of it: labels, pause, end. Nothing waits for keys."""
 
 import logging
 import time

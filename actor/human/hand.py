@@ -87,10 +87,6 @@ class Hand:
         if self.mapping.gripper is not None:
             self._executed = float(action[self.mapping.gripper])
 
-    def close(self) -> None:
-        """Let the device go."""
-        self.instrument.close()
-
     def _sort_presses(self) -> None:
         for number in self.instrument.pressed():
             if number == self._gripper_button and not self._holds:

@@ -29,8 +29,11 @@ class Device(Protocol):
     """A driver: it listens in a thread of its own."""
 
     name: str
-    trouble: str
-    """Why nothing comes from it, as the end of a sentence that begins with its name; empty where all is well."""
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing comes from it, as the end of a sentence that begins with its name; empty where all is well."""
+        ...
 
     def begin_episode(self, episode: int) -> None:
         """Start episode number `episode` of the stream."""
@@ -58,6 +61,8 @@ class LiveChannel:
         self._device = device
         self._silent_s = silent_s
         self._clock = clock
+        self.last: Action | None = None
+        """What the person wanted when last asked, for people to see."""
         self.silent = False
         """Whether the device has fallen silent."""
 
@@ -70,7 +75,9 @@ class LiveChannel:
         report = self._device.latest()
         age_s = float("inf") if report is None else self._clock() - report.heard_s
         self._say(age_s)
-        return None if report is None or self.silent else report.override
+        override = None if report is None or self.silent else report.override
+        self.last = None if override is None else override.action
+        return override
 
     def touched(self) -> bool:
         """Whether there is a hand on it now."""

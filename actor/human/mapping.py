@@ -20,8 +20,8 @@ from wire.types import Action
 
 _MOTION = ("x", "y", "z", "rx", "ry", "rz")
 _GRIPPER = "gripper"
-Rotation = Callable[[], np.ndarray]
-"""Gives a rotation matrix, shape (3, 3): the tool's axes as columns in the base frame, now."""
+Rotation = Callable[[], np.ndarray | None]
+"""Gives a rotation matrix, shape (3, 3): the tool's axes as columns in the base frame, now; None: it is not known."""
 
 
 class Mapping:
@@ -47,7 +47,7 @@ class Mapping:
             )
         if spec.action_frame not in ("base", "tool"):
             raise UserError(f"human={config.kind} needs actions in frame base or tool, got {spec.action_frame}")
-        if "tool" in (config.frame, spec.action_frame) and tool_rotation is None:
+        if "tool" in (config.frame, spec.action_frame) and (tool_rotation is None or tool_rotation() is None):
             raise UserError("this cell does not say how its tool is turned; set human.frame=base")
         self.size = len(names)
         self.gripper = names.index(_GRIPPER) if _GRIPPER in names else None
@@ -89,11 +89,11 @@ class Mapping:
         return action
 
     def _action_from_hand(self) -> np.ndarray:
-        tool = np.eye(3) if self._tool_rotation is None else np.asarray(self._tool_rotation(), np.float64)
-        if self._frame == self._action_frame == "tool":
-            return np.eye(3)
-        base_from_hand = self._view if self._frame == "base" else tool
-        return base_from_hand if self._action_frame == "base" else tool.T @ base_from_hand
+        if self._frame == self._action_frame:
+            return self._view if self._frame == "base" else np.eye(3)
+        assert self._tool_rotation is not None
+        base_from_tool = np.asarray(self._tool_rotation(), np.float64)
+        return base_from_tool if self._frame == "tool" else base_from_tool.T @ self._view
 
 
 def _about_up(angle: float) -> np.ndarray:

@@ -44,7 +44,7 @@ def test_a_push_moves_the_tool_the_same_way_whatever_frame_the_action_is_in(fram
 
 
 def test_the_tool_may_turn_while_the_hand_pushes_on():
-    tools = iter([np.eye(3), about_up(90)])
+    tools = iter([np.eye(3), np.eye(3), about_up(90)])
     mapping = Mapping(HandConfig(frame="tool", dead_zone=0.0), arm_spec(), lambda: next(tools))
     np.testing.assert_allclose(mapping.motion((1.0, 0, 0, 0, 0, 0)), [1, 0, 0, 0], atol=1e-7)
     np.testing.assert_allclose(mapping.motion((1.0, 0, 0, 0, 0, 0)), [0, 1, 0, 0], atol=1e-7)
