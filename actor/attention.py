@@ -50,6 +50,10 @@ class Attention:
         """Whether somebody has a hand on it now."""
         return self._human.touched()
 
+    def lost(self) -> bool:
+        """Whether whoever drives cannot be heard any more."""
+        return self._human.lost()
+
     def events(self) -> list[Event]:
         """What was said since the last call."""
         return self._human.events()
@@ -59,11 +63,11 @@ class Attention:
         self._human.executed(action)
 
     def pause(self, seconds: float) -> bool:
-        """Wait; False, at once, where somebody takes over."""
+        """Wait; False, at once, where somebody takes over, or where whoever drives cannot be heard any more."""
         deadline_s = time.monotonic() + seconds
         while (left_s := deadline_s - time.monotonic()) > 0:
             self._heart.beat()
-            if not self._driving and self.touched():
+            if self.lost() if self._driving else self.touched():
                 return False
             time.sleep(min(left_s, _SLICE_S))
         return True

@@ -149,7 +149,7 @@ def _step(
     """The record of a control period. What was not carried out as recorded, or ended unseen, is marked as held."""
     after, reward, terminated, truncated, info = result
     ended = terminated or truncated
-    taken_over = choice.override is None and human.touched()
+    taken_over = human.touched() if choice.override is None else human.lost()
     if taken_over:
         env.hold()
     # What comes after a pause is no consequence of this step.

@@ -18,11 +18,11 @@ from rich.text import Text
 
 from actor.attention import Attention
 from actor.config import HandConfig, TeleopConfig
-from actor.human import Event
+from actor.human import Channel, Event
 from actor.human.hand import Hand
 from actor.human.instrument import AXES, STILL
 from actor.human.live import LiveChannel
-from actor.human.make import open_hand
+from actor.human.make import open_hand, with_keys
 from actor.loop import CellEnv, run_episode
 from actor.pacing import CellPace
 from actor.watchdog import watched
@@ -91,15 +91,16 @@ def teleop(config: TeleopConfig) -> int:
     with contextlib.ExitStack() as leaving:
         if config.dry:
             view = _view(config, leaving, _six_axes(), lambda: np.array(TOOL_ROTATION))
+            person = _Overheard(leaving.enter_context(with_keys(view.channel, config.hand)), view)
             with _shown(view, console):
-                _watch(view)
+                _watch(person)
             return 0
         env: Any = make_env(config.env)
         leaving.callback(env.close)
         view = _view(config, leaving, env.wire_spec, env.tool_rotation)
+        person = _Overheard(leaving.enter_context(with_keys(view.channel, config.hand)), view)
         with watched(env.stopper) as heart, _shown(view, console):
-            leaving.callback(env.hold)
-            human = Attention(_Overheard(view), heart)
+            human = Attention(person, heart)
             env.pause = human.pause
             _drive(config, env, human, view, heart)
     return 0
@@ -110,13 +111,12 @@ def _view(config: TeleopConfig, leaving: contextlib.ExitStack, spec: EnvSpec, to
     return View(hand, LiveChannel(hand), config.hand, spec.action_names, spec.action_frame)
 
 
-def _watch(view: View) -> None:
+def _watch(person: Channel) -> None:
     """Without a robot: look again and again."""
-    channel = _Overheard(view)
-    while Event.END not in channel.events():
-        override = channel.poll()
+    while Event.END not in person.events():
+        override = person.poll()
         if override is not None:
-            channel.executed(override.action)
+            person.executed(override.action)
         time.sleep(_DRY_S)
 
 
@@ -187,13 +187,14 @@ class Standing:
 class _Overheard:
     """The person's channel, whose events are shown, too."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, person: Channel, view: View) -> None:
+        self._person = person
         self._view = view
-        self.begin_episode, self.poll = view.channel.begin_episode, view.channel.poll
-        self.touched, self.executed = view.channel.touched, view.channel.executed
+        self.begin_episode, self.poll = person.begin_episode, person.poll
+        self.touched, self.lost, self.executed = person.touched, person.lost, person.executed
 
     def events(self) -> list[Event]:
-        events = self._view.channel.events()
+        events = self._person.events()
         self._view.said.extend(f"you said: {event.value}" for event in events)
         return events
 

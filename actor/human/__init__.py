@@ -54,6 +54,10 @@ class Channel(Protocol):
         """Whether somebody has a hand on it now and cannot wait for the next period; called as often as we like."""
         ...
 
+    def lost(self) -> bool:
+        """Whether whoever drives cannot be heard any more: the robot must not go on as they said last. As `touched`."""
+        ...
+
     def events(self) -> list[Event]:
         """What was said since the last call, in order; called once per period, and often while the robot is paused."""
         ...
@@ -64,7 +68,11 @@ class Channel(Protocol):
 
 
 class Silent:
-    """What a channel without buttons says and hears: nothing."""
+    """What a channel without a device and its buttons says and hears: nothing."""
+
+    def lost(self) -> bool:
+        """Never."""
+        return False
 
     def events(self) -> list[Event]:
         """None."""

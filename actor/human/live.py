@@ -83,6 +83,11 @@ class LiveChannel:
         """Whether there is a hand on it now."""
         return self.poll() is not None
 
+    def lost(self) -> bool:
+        """Whether the device has fallen silent."""
+        self.poll()
+        return self.silent
+
     def events(self) -> list[Event]:
         """What was said by buttons since the last call: a press was heard, whatever became of the device since."""
         return self._device.events()

@@ -43,11 +43,17 @@ def whoever(config: ActorConfig, env: WorkcellEnv | GymEnv) -> Iterator[Channel]
             device = leaving.enter_context(open_hand(config.hand, env.wire_spec, rotation))
             hand = LiveChannel(device)
             log.info("a person may take over with the %s", device.name)
-            if config.hand.kind == "keyboard" or not has_keys():
-                yield hand
-            else:
-                keys = leaving.enter_context(contextlib.closing(Keyboard(_STDIN)))
-                yield WithKeys(hand, keys)
+            yield leaving.enter_context(with_keys(hand, config.hand))
+
+
+@contextlib.contextmanager
+def with_keys(hand: Channel, config: HandConfig) -> Iterator[Channel]:
+    """The hand and, where there is a terminal that it does not use itself, its keys for what its buttons do not say."""
+    if config.kind == "keyboard" or not has_keys():
+        yield hand
+        return
+    with contextlib.closing(Keyboard(_STDIN)) as keys:
+        yield WithKeys(hand, keys)
 
 
 @contextlib.contextmanager
@@ -103,6 +109,10 @@ class WithKeys:
     def touched(self) -> bool:
         """Whether the hand is on it."""
         return self._hand.touched()
+
+    def lost(self) -> bool:
+        """Whether the hand cannot be heard any more."""
+        return self._hand.lost()
 
     def events(self) -> list[Event]:
         """What was said by button, then what was said by key; the gripper is the hand's."""

@@ -163,3 +163,18 @@ def test_a_dead_device_does_not_repeat_its_last_command_and_says_so(caplog):
     assert channel.poll() is None
     assert not channel.silent
     assert caplog.records[-1].message == "the mouse is back"
+
+
+def test_a_device_that_dies_while_it_drives_ends_the_period_at_once_and_the_robot_does_not_go_on():
+    mouse, attention, _ = made()
+    now_s = time.monotonic()
+    channel = LiveChannel(mouse)
+    attention = Attention(channel, Heart())
+    mouse.report = Report(now_s, DRIVE)
+    assert attention.poll() is DRIVE
+    began_s = time.monotonic()
+    assert not attention.pause(60.0)
+    assert time.monotonic() - began_s < 30.0
+    assert attention.lost()
+    assert attention.poll() is None
+    assert attention.pause(0.01)

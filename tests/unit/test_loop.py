@@ -265,3 +265,16 @@ def test_a_hand_that_comes_in_mid_period_stops_the_robot_and_the_broken_step_is_
     assert [step.source for step in steps] == [Source.POLICY, Source.POLICY, Source.HUMAN, Source.HUMAN]
     assert [step.held for step in steps] == [False, True, False, False]
     assert env.cell.holds == 1 + 1
+
+
+def test_a_device_that_dies_in_mid_period_stops_the_robot_and_the_broken_step_is_marked():
+    env = toy_env(limit=4)
+
+    class Dying(Helper):
+        def lost(self) -> bool:
+            return self.t == 3
+
+    steps, _ = play(env, human=Dying([-1.0, 0.0], range(1, 3)))
+    assert [step.source for step in steps] == [Source.POLICY, Source.HUMAN, Source.HUMAN, Source.POLICY]
+    assert [step.held for step in steps] == [False, False, True, False]
+    assert env.cell.holds == 1 + 1
