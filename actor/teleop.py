@@ -19,7 +19,7 @@ from rich.text import Text
 from actor.attention import Attention
 from actor.config import HandConfig, TeleopConfig
 from actor.human import Channel, Event
-from actor.human.hand import Hand
+from actor.human.hand import OPEN, Hand
 from actor.human.instrument import AXES, STILL
 from actor.human.live import LiveChannel
 from actor.human.make import open_hand, with_keys
@@ -128,7 +128,7 @@ def _drive(config: TeleopConfig, env: CellEnv, human: Attention, view: View, hea
             break
         run_episode(
             env,
-            Standing(guard),
+            Standing(guard, view.hand.mapping.gripper),
             human,
             guard,
             CellPace(),
@@ -174,14 +174,20 @@ class Overseen(Guard):
 
 
 class Standing:
-    """A policy that stands still, with the gripper as it is."""
+    """A policy that stands still, with the gripper open at first and then as it is."""
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: Guard, gripper: int | None) -> None:
         self._guard = guard
+        self._gripper = gripper
+        self._began = False
 
     def act(self, observation: Observation) -> tuple[Action, int]:
         """No motion."""
-        return self._guard.still(), 0
+        action = self._guard.still()
+        if self._gripper is not None and not self._began:
+            action[self._gripper] = OPEN
+        self._began = True
+        return action, 0
 
 
 class _Overheard:

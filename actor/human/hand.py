@@ -20,7 +20,8 @@ GRIP_S = 0.5
 """How long a press of the gripper's button keeps control: fingers need some 0.3 s, and the policy may disagree."""
 STUCK_S = 0.5
 """How long an axis may stand still from the first report on before we say that it is stuck."""
-_OPEN, _SHUT = 1.0, -1.0
+OPEN, SHUT = 1.0, -1.0
+"""Of a gripper."""
 _MOVED = 0.02
 """Smallest change that shows that an axis is alive: more than the noise of a spring or a stick."""
 
@@ -46,8 +47,8 @@ class Hand:
         self._clock = clock
         self._trust = Trust(instrument, config.dead_zone, clock)
         self._said: list[Event] = []
-        self._executed = _OPEN
-        self._grip = _OPEN
+        self._executed = OPEN
+        self._grip = OPEN
         self._grip_until_s = -np.inf
         self._was_down = False
 
@@ -92,7 +93,7 @@ class Hand:
             if number == self._gripper_button and not self._holds:
                 toggling = self._clock() < self._grip_until_s
                 now = self._grip if toggling else self._executed
-                self._grip_to(_SHUT if now > 0.0 else _OPEN)
+                self._grip_to(SHUT if now > 0.0 else OPEN)
             elif number in self._says:
                 self._said.append(self._says[number])
 
@@ -101,7 +102,7 @@ class Hand:
         if self._holds:
             down = self._gripper_button in controls.down
             if down or self._was_down:
-                self._grip_to(_SHUT if down else _OPEN)
+                self._grip_to(SHUT if down else OPEN)
             self._was_down = down
         return self.mapping.gripper is not None and self._clock() < self._grip_until_s
 
