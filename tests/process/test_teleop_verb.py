@@ -59,12 +59,13 @@ def test_keys_drive_the_simulated_arm_and_end_it(tmp_path: Path):
     terminal.until(r"target of the tool \(base frame\): x \+470")
     # Face to face, forward is towards the robot: its -x.
     terminal.until(r"x -0.40 .* gripper \+1.00", keep_down="w")
-    terminal.until(r"target of the tool \(base frame\): x \+4[0-5]\d")
+    terminal.until(r"target of the tool \(base frame\): x \+(3\d\d|4[0-3]\d)", keep_down="w")
     terminal.press(" ")
     terminal.until(r"x -0.40 .* gripper -1.00", keep_down="w")
     terminal.press("x")
     terminal.until(r"you said: discard")
-    terminal.until(r"target of the tool \(base frame\): x \+470")
+    # At home again; the last nudge may have come after that.
+    terminal.until(r"target of the tool \(base frame\): x \+4[5-7]\d")
     terminal.press("q")
     assert terminal.ends() == 0
 
