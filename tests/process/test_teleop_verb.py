@@ -2,16 +2,15 @@
 
 import fcntl
 import os
-import pty
 import re
 import select
 import struct
-import sys
 import termios
 from pathlib import Path
 
 import pytest
 from front_door import Command
+from terminals import in_terminal
 
 pytestmark = [pytest.mark.process, pytest.mark.sim]
 
@@ -20,10 +19,7 @@ class Terminal:
     """One command in a pseudo-terminal."""
 
     def __init__(self, folder: Path, *words: str) -> None:
-        self.pid, self.fd = pty.fork()
-        if self.pid == 0:
-            os.chdir(folder)
-            os.execv(sys.executable, [sys.executable, "-m", "handrail.cli", *words])
+        self.process, self.fd = in_terminal("-m", "handrail.cli", *words, folder=folder)
         fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 110, 0, 0))
         self.said = ""
 
@@ -51,7 +47,7 @@ class Terminal:
         except OSError:
             pass
         os.close(self.fd)
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self.process.wait(60)
 
 
 def test_keys_drive_the_simulated_arm_and_end_it(tmp_path: Path):

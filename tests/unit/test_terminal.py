@@ -7,6 +7,8 @@ import sys
 import termios
 from pathlib import Path
 
+from terminals import in_terminal
+
 from handrail.terminal import forwarded
 
 _ROOM = "import os; os.write(1, b'ready.'); print(os.read(0, 3).decode().upper(), flush=True); print(os.read(0, 9))"
@@ -37,9 +39,7 @@ def read_until(fd: int, wanted: bytes) -> bytes:
 
 
 def test_keys_reach_a_room_in_the_background_without_enter_and_the_terminal_is_left_as_it_was(tmp_path: Path):
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.execv(sys.executable, [sys.executable, "-c", _DOOR, str(tmp_path / "over")])
+    door, terminal = in_terminal("-c", _DOOR, str(tmp_path / "over"))
     read_until(terminal, b"ready.")
     os.write(terminal, b"wy ")
     said = read_until(terminal, b"WY ")
@@ -47,7 +47,7 @@ def test_keys_reach_a_room_in_the_background_without_enter_and_the_terminal_is_l
     (tmp_path / "over").touch()
     # The end of the block is the end of the room's keys.
     assert b"b''" in read_until(terminal, b"restored")
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert door.wait(60) == 0
     os.close(terminal)
 
 
