@@ -82,7 +82,9 @@ def test_who_does_not_push_stands_still_with_the_gripper_as_it_was():
 def test_nothing_is_ever_reached_and_no_time_limit_comes():
     env = toy_env(goal=-1.0, limit=1)
     env.task = Endless(ToyTask(goal=-1.0, limit=1))
+    env.cell.x = 9.0
     env.reset(seed=0)
+    assert env.cell.x < 1.0
     for _ in range(5):
         _, reward, terminated, truncated, _ = env.step(np.zeros(2, np.float32))
         assert (reward, terminated, truncated) == (0.0, False, False)
