@@ -1,4 +1,4 @@
-"""`python -m actor <config.json> [act|eval|record]`: what `handrail actor`, `eval` and `demos record` start."""
+"""`python -m actor act|eval|record|teleop <config.json>`: what the verbs of the front door start."""
 
 import logging
 import os
@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
-from actor.config import ActorConfig, DemosConfig, EvalConfig
+from actor.config import ActorConfig, DemosConfig, EvalConfig, TeleopConfig
 from actor.priority import raise_process
 from wire.errors import UserError, run_main
 from wire.parent import end_with_parent
@@ -44,7 +44,11 @@ def main() -> int:
         from actor.record import record
 
         return record(shown)
-    raise UserError(f"python -m actor takes act, eval or record, got {verb}")
+    if verb == "teleop":
+        from actor.teleop import teleop
+
+        return teleop(_read(path, TeleopConfig))
+    raise UserError(f"python -m actor takes act, eval, record or teleop, got {verb}")
 
 
 def prepare_jax() -> None:

@@ -4,13 +4,15 @@ import contextlib
 import itertools
 import json
 import logging
+import threading
 from pathlib import Path
 
 import numpy as np
 
 from actor.attention import Attention, BackgroundPolicy, Policy
 from actor.config import ActorConfig
-from actor.human import Channel, Nobody, ScriptedCorrector
+from actor.human import Channel
+from actor.human.make import whoever
 from actor.loop import CellEnv, Pace, run_episode
 from actor.pacing import CellPace, LearnerPace
 from actor.policy import PolicySlot
@@ -29,12 +31,18 @@ log = logging.getLogger(__name__)
 
 _FIRST_WEIGHTS_S = 0.2
 _FLUSH_S = 3.0
+ENDED = 130
+"""Exit code where the person said that it is enough, as after Ctrl-C: the run is not over."""
 _OVER = ("finished", "refused", "failed")
 """States of the link in which there is no point in going on."""
 
 
 def act(config: ActorConfig) -> int:
-    """Run episodes until the learner ends the run or somebody stops the process; nothing recorded is lost."""
+    """Run episodes until the learner ends the run or somebody stops the process; nothing recorded is lost.
+
+    Returns:
+        The exit code: 0, or ENDED where the person at the robot wanted no more.
+    """
     # Whatever fails, also on the way out, the robot holds and what was recorded reaches the disk.
     with contextlib.ExitStack() as leaving:
         env = make_env(config.env)
@@ -56,8 +64,7 @@ def act(config: ActorConfig) -> int:
         leaving.callback(env.hold)
         if config.in_real_time:
             leaving.enter_context(first_in_line())
-        _run(config, env, policy, uplink, heart)
-    return 0
+        return _run(config, env, policy, uplink, heart)
 
 
 def _finish(config: ActorConfig, uplink: Uplink) -> None:
@@ -66,27 +73,47 @@ def _finish(config: ActorConfig, uplink: Uplink) -> None:
     _note_production(config, uplink)
 
 
-def _run(config: ActorConfig, env: CellEnv, policy: PolicySlot, uplink: Uplink, heart: Heart) -> None:
+def _run(config: ActorConfig, env: CellEnv, policy: PolicySlot, uplink: Uplink, heart: Heart) -> int:
+    with whoever(config, env) as human:
+        return _run_episodes(config, env, policy, human, uplink, heart)
+
+
+def _run_episodes(
+    config: ActorConfig, env: CellEnv, policy: PolicySlot, human: Channel, uplink: Uplink, heart: Heart
+) -> int:
     clock, pace = _pace(config, env, uplink)
-    human, guard = _human(config, env), Guard(env.limits)
+    guard = Guard(env.limits)
     mind: Policy = policy
     if env.ticker is not None:
         human = Attention(human, heart)
         mind, env.pause = BackgroundPolicy(policy, human), human.pause
 
+    wished = threading.Event()
+    """The person wants no more."""
+
     def stopped() -> bool:
         status = uplink.status
-        return status.state in _OVER or status.full
+        return status.state in _OVER or status.full or wished.is_set()
 
     _wait_for_weights(policy, uplink, config.learner)
     for episode in itertools.count(uplink.next_episode):
         wait_for_room(lambda: uplink.status, env.hold, _OVER)
-        if uplink.status.state in _OVER:
+        if uplink.status.state in _OVER or wished.is_set():
             break
         # Seed and episode number decide the episode, so a resumed run goes on where an uninterrupted one would be.
         seed = int(np.random.SeedSequence([config.seed, episode]).generate_state(1)[0])
         success = run_episode(
-            env, mind, human, guard, pace, uplink.append, episode=episode, seed=seed, stopped=stopped, heart=heart
+            env,
+            mind,
+            human,
+            guard,
+            pace,
+            uplink.append,
+            episode=episode,
+            seed=seed,
+            stopped=stopped,
+            end=wished.set,
+            heart=heart,
         )
         if heart.tripped() or env.halted():
             log.error("episode %d ended early: %s", episode, env.halted() or "the watchdog held the robot")
@@ -102,6 +129,7 @@ def _run(config: ActorConfig, env: CellEnv, policy: PolicySlot, uplink: Uplink, 
     log.info("stopped: state=%s detail=%s", status.state, status.detail)
     if status.state in ("refused", "failed"):
         raise UserError(status.detail)
+    return ENDED if wished.is_set() else 0
 
 
 def _pace(config: ActorConfig, env: CellEnv, uplink: Uplink) -> tuple[Ticker, Pace]:
@@ -113,12 +141,6 @@ def _pace(config: ActorConfig, env: CellEnv, uplink: Uplink) -> tuple[Ticker, Pa
     if config.pace == "clock":
         return clock, clock
     return clock, LearnerPace(lambda: uplink.status, config.max_lead_steps, rate_hz)
-
-
-def _human(config: ActorConfig, env: CellEnv) -> Channel:
-    if config.human == "none":
-        return Nobody()
-    return ScriptedCorrector(env.corrector(np.random.default_rng([config.seed, 1])))
 
 
 def _wait_for_weights(policy: PolicySlot, uplink: Uplink, learner: str) -> None:

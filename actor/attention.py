@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
-from actor.human import Channel, Override
+from actor.human import Channel, Event, Override
 from actor.watchdog import Heart
 from wire.types import Action, Observation
 
@@ -50,12 +50,24 @@ class Attention:
         """Whether somebody has a hand on it now."""
         return self._human.touched()
 
+    def lost(self) -> bool:
+        """Whether whoever drives cannot be heard any more."""
+        return self._human.lost()
+
+    def events(self) -> list[Event]:
+        """What was said since the last call."""
+        return self._human.events()
+
+    def executed(self, action: Action) -> None:
+        """Tell the channel what the robot was told."""
+        self._human.executed(action)
+
     def pause(self, seconds: float) -> bool:
-        """Wait; False, at once, where somebody takes over."""
+        """Wait; False, at once, where somebody takes over, or where whoever drives cannot be heard any more."""
         deadline_s = time.monotonic() + seconds
         while (left_s := deadline_s - time.monotonic()) > 0:
             self._heart.beat()
-            if not self._driving and self.touched():
+            if self.lost() if self._driving else self.touched():
                 return False
             time.sleep(min(left_s, _SLICE_S))
         return True

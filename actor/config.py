@@ -4,8 +4,110 @@ from dataclasses import dataclass, field
 
 from envs.config import EnvConfig, one_of
 
-HUMANS = ("none", "script")
+HANDS = ("spacemouse", "gamepad", "keyboard")
+"""Persons with an instrument in their hand."""
+HUMANS = ("none", "script", *HANDS)
+FRAMES = ("base", "tool")
+GRIPPERS = ("toggle", "hold")
 PACES = ("learner", "clock")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HandConfig:
+    """A person with an instrument: which one, and what its axes and buttons mean. See docs/human.md.
+
+    The defaults are those of a SpaceMouse that lies, its cable away from its person, on the table in front of a person
+    who faces the robot.
+    """
+
+    kind: str = "spacemouse"
+    device: str | None = None
+    """Serial number or path of the device, where several are connected."""
+    dead_zone: float = 0.1
+    """Deflection, of 1, that counts as none."""
+    scale: float = 1.0
+    """Of moves: at 1 a full deflection is a full action."""
+    turn_scale: float = 1.0
+    """Of turns."""
+    axes: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
+    """Which axis of the device is forward, left, up, and the turns about them."""
+    signs: tuple[int, ...] = (1, 1, 1, 1, 1, 1)
+    """Of these, -1 where one goes the wrong way."""
+    frame: str = "base"
+    """base: forward is forward in the room, as seen by the person; tool: x, y, z of the tool."""
+    view_deg: float = 180.0
+    """Of frame=base: how far the person's forward is turned to the left from the robot's x; 180: face to face, 0: the
+    person stands behind the robot and looks the same way."""
+    gripper: str = "toggle"
+    """toggle: a press opens or closes it; hold: it is closed while the button is down."""
+    gripper_button: int | None = 0
+    success_button: int | None = 1
+    failure_button: int | None = None
+    discard_button: int | None = None
+    pause_button: int | None = None
+    end_button: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError naming the key, what was got and what is wanted."""
+        one_of("human", self.kind, HANDS)
+        one_of("human.frame", self.frame, FRAMES)
+        one_of("human.gripper", self.gripper, GRIPPERS)
+        if self.kind == "keyboard" and self.gripper == "hold":
+            raise ValueError(
+                "human.gripper must be toggle with human=keyboard: a terminal never says that a key went up"
+            )
+        if not 0 <= self.dead_zone <= 0.9:
+            raise ValueError(f"human.dead_zone must be in 0..0.9, got {self.dead_zone}")
+        for key in ("scale", "turn_scale"):
+            if not 0 < getattr(self, key) <= 1:
+                raise ValueError(f"human.{key} must be in 0..1 (0 excluded), got {getattr(self, key)}")
+        if sorted(self.axes) != list(range(6)):
+            raise ValueError(f"human.axes must hold each of 0 to 5 once, got {list(self.axes)}")
+        if len(self.signs) != 6 or not set(self.signs) <= {1, -1}:
+            raise ValueError(f"human.signs must be six of 1 and -1, got {list(self.signs)}")
+        if not -360 <= self.view_deg <= 360:
+            raise ValueError(f"human.view_deg must be in -360..360 degrees, got {self.view_deg}")
+        self._check_buttons()
+
+    def _check_buttons(self) -> None:
+        numbers: dict[int, str] = {}
+        for name, number in self.buttons().items():
+            if number < 0:
+                raise ValueError(f"human.{name}_button must be >= 0, or null for none, got {number}")
+            if number in numbers:
+                raise ValueError(f"human.{numbers[number]}_button and human.{name}_button are both {number}")
+            numbers[number] = name
+
+    def buttons(self) -> dict[str, int]:
+        """What a button is for -> its number, of those that are for something."""
+        names = ("gripper", "success", "failure", "discard", "pause", "end")
+        numbers = {name: getattr(self, f"{name}_button") for name in names}
+        return {name: number for name, number in numbers.items() if number is not None}
+
+
+HAND = {
+    "spacemouse": HandConfig(),
+    "gamepad": HandConfig(
+        kind="gamepad",
+        dead_zone=0.15,
+        success_button=3,
+        failure_button=2,
+        discard_button=1,
+        pause_button=6,
+        end_button=4,
+    ),
+    "keyboard": HandConfig(
+        kind="keyboard",
+        dead_zone=0.0,
+        scale=0.4,
+        turn_scale=0.4,
+        failure_button=2,
+        discard_button=3,
+        pause_button=4,
+        end_button=5,
+    ),
+}
+"""The defaults of each kind."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +128,9 @@ class ActorConfig:
     outbox_cap_gb: float = 100.0
     """The most that waits there, in 10^9 bytes: at 90 % the robot pauses after the episode, at 100 % at once."""
     human: str = "none"
-    """Who may take over: none, or script (the task's scripted corrector)."""
+    """Who may take over: nobody, the task's scripted corrector (script), or a person with an instrument."""
+    hand: HandConfig = field(default_factory=HandConfig)
+    """Of a person: what the instrument's axes and buttons mean."""
     pace: str = "learner"
     """learner: simulate as fast as the learner keeps up; clock: one step per control period, as on a robot; a cell
     in real time always does."""
@@ -38,6 +142,10 @@ class ActorConfig:
         """Raise ValueError naming the key, what was got and what is wanted."""
         one_of("human", self.human, HUMANS)
         one_of("pace", self.pace, PACES)
+        if self.human in HANDS and not self.in_real_time:
+            raise ValueError(f"human={self.human} needs time to pass as it does for people: set env.realtime=true")
+        if self.human in HANDS and self.hand.kind != self.human:
+            raise ValueError(f"human={self.human} got the settings of human={self.hand.kind}")
         if self.max_lead_steps < 1:
             raise ValueError(f"actor.max_lead_steps must be >= 1, got {self.max_lead_steps}")
         if not 0.1 <= self.outbox_cap_gb <= 1e6:
@@ -93,3 +201,19 @@ class DemosConfig:
             raise ValueError(f"episodes must be >= 1, got {self.episodes}")
         if self.noise < 0:
             raise ValueError(f"noise must be >= 0, got {self.noise}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeleopConfig:
+    """Drive the simulated arm by hand and show what the instrument says."""
+
+    hand: HandConfig
+    env: EnvConfig = field(default_factory=lambda: EnvConfig(realtime=True))
+    dry: bool = False
+    """Without a robot: axes and buttons, and what they would mean for an arm whose tool points down."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise ValueError naming the key, what was got and what is wanted."""
+        if not (self.dry or self.env.realtime):
+            raise ValueError("teleop needs time to pass as it does for people: set env.realtime=true, or dry=true")

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from actor.attention import Policy
 from actor.human import Channel, Override
+from actor.remarks import Heard, Listener, labelled
 from actor.watchdog import Heart, Unwatched
 from envs.guard import Guard, Verdict
 from envs.gym_env import GymEnv
@@ -60,6 +61,7 @@ def run_episode(
     episode: int,
     seed: int,
     stopped: Callable[[], bool],
+    end: Callable[[], None] = lambda: None,
     heart: Heart = UNWATCHED,
 ) -> bool:
     """Run one episode and record each of its steps.
@@ -67,13 +69,14 @@ def run_episode(
     Args:
         env: The cell and its task.
         policy: What acts, unless the human does.
-        human: Who may take over.
+        human: Who may take over, and who may label the episode, pause it, or want no more.
         guard: What every action passes.
         pace: When each control period begins.
         record: Takes the finished steps, in order; must not block.
         episode: Number of the episode in the stream.
         seed: Decides what is random in the reset.
         stopped: Whether to end the episode before its time.
+        end: Told that the person wants no more; `stopped` shall say so from then on.
         heart: What the watchdog listens to.
 
     Returns:
@@ -84,6 +87,9 @@ def run_episode(
         return False
     guard.reset()
     human.begin_episode(episode)
+    listener = Listener(human, env, heart, stopped=stopped, end=end)
+    if listener.attend().paused:
+        observation = listener.look_again(observation)
     pace.begin()
     t, success, holding = 0, False, False
     while not (stopped() or stopped_from_outside(env, heart)):
@@ -92,7 +98,9 @@ def run_episode(
         began_s = time.monotonic()
         result = env.step(choice.verdict.action)
         choice.stamps["env_s"] = time.monotonic() - began_s
-        step = _step(env, human, guard, heart, choice, result, episode=episode, t=t)
+        human.executed(choice.verdict.action)
+        heard = listener.attend()
+        step = _step(env, human, guard, heart, choice, result, heard, episode=episode, t=t)
         record(step)
         if choice.verdict.held and not holding:
             log.warning("the robot holds: episode=%d t=%d reason=%s", episode, t, choice.verdict.reason)
@@ -102,6 +110,10 @@ def run_episode(
             success = step.success
             break
         observation, t = result[0], t + 1
+        if heard.paused:
+            observation = listener.look_again(observation)
+            guard.apply(None)  # It stands still, and its gripper is as it was.
+            pace.begin()
     env.hold()
     heart.rest()
     return success
@@ -148,6 +160,7 @@ def _step(
     heart: Heart,
     choice: Choice,
     result: tuple[Observation, Any, bool, bool, dict[str, Any]],
+    heard: Heard,
     *,
     episode: int,
     t: int,
@@ -155,12 +168,14 @@ def _step(
     """The record of a control period. What was not carried out as recorded, or ended unseen, is marked as held."""
     after, reward, terminated, truncated, info = result
     ended = terminated or truncated
-    taken_over = choice.override is None and human.touched()
+    taken_over = human.touched() if choice.override is None else human.lost()
     if taken_over:
         env.hold()
-    broken = taken_over or stopped_from_outside(env, heart) or (ended and guard.stale(env.vitals()) is not None)
+    # What comes after a pause is no consequence of this step.
+    broken = taken_over or (heard.paused and heard.label is None)
+    broken = broken or stopped_from_outside(env, heart) or (ended and guard.stale(env.vitals()) is not None)
     wanted = choice.wanted
-    return Step(
+    step = Step(
         episode=episode,
         t=t,
         observation=choice.observation,
@@ -177,6 +192,7 @@ def _step(
         held=choice.verdict.held or broken,
         stamps=choice.stamps,
     )
+    return labelled(step, heard.label, after)
 
 
 def stopped_from_outside(env: CellEnv, heart: Heart) -> bool:

@@ -9,7 +9,7 @@ from rich.progress import Progress
 
 from actor.attention import Attention
 from actor.config import DemosConfig
-from actor.human import Nobody, Override
+from actor.human import Nobody, Override, Silent
 from actor.loop import UNWATCHED, CellEnv, run_episode
 from actor.pacing import CellPace
 from actor.watchdog import Heart, watched
@@ -81,7 +81,7 @@ def _record_episodes(
     return tries
 
 
-class _Demonstrator:
+class _Demonstrator(Silent):
     """The expert at the place of a person who never lets go."""
 
     def __init__(self, expert: Expert) -> None:

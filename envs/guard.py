@@ -175,6 +175,10 @@ class Guard:
             return f"the tool presses with {force_n:.0f} N, the limit is {most_n:.0f} N"
         return self.stale(vitals)
 
+    def still(self) -> Action:
+        """The action that holds the robot still and leaves its gripper as it was, shape (n,), float32."""
+        return self._hold_action().astype(np.float32)
+
     def _hold_action(self) -> np.ndarray:
         held = [last if hold is None else hold for last, hold in zip(self._last, self.limits.hold, strict=True)]
         return np.clip(np.array(held), self._low, self._high)

@@ -31,6 +31,8 @@ LIMITS = GuardLimits(
     max_acceleration_m_s2=5.0,
 )
 ACTION = ArraySpec(shape=(4,), dtype="float32", unit="0.025 m, 0.025 m, 0.025 m, 0.04 m", low=-1.0, high=1.0)
+TOOL_ROTATION = ((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0))
+"""How the tool is turned, always: its axes as columns in the base frame. z points down, x away from the base."""
 ACTION_NAMES: tuple[str, ...] = ("x", "y", "z", "gripper")
 
 

@@ -208,6 +208,14 @@ class WorkcellEnv(gymnasium.Env[Observation, Action], Generic[Cell]):
         """Commanded position of the tool centre point, shape (3,), metres, base frame: what the guard starts from."""
         return self.cell.target_position()
 
+    def tool_rotation(self) -> np.ndarray | None:
+        """How the tool is turned, shape (3, 3): its axes as columns in the base frame; None where the cell is silent.
+
+        A cell whose tool turns, or that can say how it points, has a method of this name.
+        """
+        rotation = getattr(self.cell, "tool_rotation", None)
+        return None if rotation is None else rotation()
+
     def hold(self) -> None:
         """Stop the robot where it is."""
         self.cell.hold()

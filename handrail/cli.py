@@ -15,6 +15,7 @@ _USAGE = """usage: handrail <verb> [key=value ...]
   learner        learn from the steps that actors send: handrail learner bind=tcp://127.0.0.1:5555
   actor          drive the robot: handrail actor learner=tcp://127.0.0.1:5555
   eval           judge a trained policy: handrail eval run=runs/<run> episodes=100
+  teleop         drive the simulated arm by hand, to check an instrument's axes: handrail teleop human=spacemouse
   demos record   record demonstrations: handrail demos record --script out=demos.sqlite
   keys           who may speak on a link that leaves the machine: handrail keys new|allow|revoke|show
   doctor         what of this machine can be used
@@ -38,6 +39,11 @@ _EXAMPLES = {
         "handrail actor learner=tcp://gpu:5555       # on another machine; once: handrail keys --help",
     ),
     "eval": ("handrail eval run=runs/<run> episodes=100", "handrail eval run=runs/<run> video=eval.mp4"),
+    "teleop": (
+        "handrail teleop human=spacemouse dry=true    # what the instrument says, and what that would mean",
+        "handrail teleop human=spacemouse             # drive the simulated arm",
+        "handrail teleop                              # with the keys of this terminal, also over ssh",
+    ),
     "demos": ("handrail demos record --script task=pick_cube obs=pixels episodes=20 out=demos.sqlite",),
 }
 
@@ -100,9 +106,8 @@ def _take_show(words: list[str]) -> tuple[list[str], bool]:
 
 def _help(verb: str) -> str:
     lines = [f"  {key}={'' if value is None else value}" for key, value in sorted(keys_of(verb).items())]
-    options = [
-        f"  {key}={'|'.join(names)}" for key, names in GROUPS.items() if key != "agent" or "agent" in verb_keys(verb)
-    ]
+    has = verb_keys(verb)
+    options = [f"  {key}={'|'.join(names)}" for key, names in GROUPS.items() if key == "env" or key in has]
     examples = [f"  {example}" for example in _EXAMPLES[verb]]
     return "\n".join(
         [f"{VERBS[verb].__doc__}", "", "examples:", *examples, "", "choices:", *options, "", "keys:", *lines, ""]

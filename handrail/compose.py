@@ -9,11 +9,16 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException, ValidationError
 
+from actor.config import HANDS, HUMANS
 from handrail.conf import schema
 from wire.errors import UserError
 
-GROUPS = {"env": ("sim", "ros", "gym"), "agent": ("rlpd", "sac", "bc")}
-_CHOSEN = {"env.kind": "env=sim|ros|gym", "agent.name": "agent=rlpd|sac|bc"}
+GROUPS = {"env": ("sim", "ros", "gym"), "agent": ("rlpd", "sac", "bc"), "human": HUMANS}
+_CHOSEN = {
+    "env.kind": "env=sim|ros|gym",
+    "agent.name": "agent=rlpd|sac|bc",
+    "human.kind": f"human={'|'.join(HUMANS)}",
+}
 """Keys that only say which option of a group was chosen."""
 _ONLY = {"gym": ("env.id",), "ros": ("env.robot", "env.namespace", "env.remap")}
 """Keys that one kind of environment alone has."""
@@ -46,10 +51,11 @@ def compose_verb(verb: str, overrides: Sequence[str]) -> DictConfig:
 
 
 def keys_of(verb: str) -> dict[str, object]:
-    """Every key of a verb with its default, flat: {"agent.utd": 8, ...}."""
+    """Every key of a verb with its default, flat: {"agent.utd": 8, ...}; of human.* those of a SpaceMouse."""
     schema.register()
+    chosen = ["human=spacemouse"] if "human" in schema.VERBS[verb].__dataclass_fields__ else []
     with initialize_config_module("handrail.conf", version_base="1.3"):
-        flat = _flat(OmegaConf.to_container(compose(verb)))
+        flat = _flat(OmegaConf.to_container(compose(verb, overrides=chosen)))
     return {key: value for key, value in flat.items() if key not in _CHOSEN}
 
 
@@ -62,6 +68,9 @@ def _check_word(verb: str, word: str, words: Sequence[str]) -> None:
     for kind, keys in _ONLY.items():
         if key in keys and f"env={kind}" not in words:
             raise UserError(f"{key} goes with env={kind}; add env={kind}, or drop {word}")
+    hands = [f"human={hand}" for hand in HANDS]
+    if key.startswith("human.") and verb != "teleop" and not set(hands) & set(words):
+        raise UserError(f"{key} goes with {', '.join(hands)}; add one of them, or drop {word}")
     options = GROUPS.get(key)
     if options is not None and value not in options:
         raise UserError(f"{key} must be one of {', '.join(options)}, got {value}{_near(value, options)}")

@@ -29,8 +29,8 @@ FREE_SPACE_GB = 10.0  # Almost three hours of two 128 x 128 cameras at 10 Hz, un
 SPACEMOUSE_LOGITECH = frozenset({"c626", "c62b"})
 UDEV_RULE = (
     'SUBSYSTEM=="hidraw", ATTRS{idVendor}=="256f", MODE="0660", GROUP="plugdev", TAG+="uaccess"',
-    'SUBSYSTEM=="hidraw", ATTRS{idVendor}=="046d", ATTRS{idProduct}=="c626|c62b", MODE="0660", GROUP="plugdev", '
-    'TAG+="uaccess"',
+    'SUBSYSTEM=="hidraw", ATTRS{idVendor}=="046d", ATTRS{idProduct}=="c626|c627|c628|c629|c62b", MODE="0660", '
+    'GROUP="plugdev", TAG+="uaccess"',
 )
 REALSENSE_VENDOR = "8086"
 REALSENSE_PRODUCT = re.compile(r"0[ab][0-9a-f]{2}")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from handrail.rendering import rendering_env
+from handrail.terminal import forwarded
 from wire.errors import UserError
 from wire.files import write_atomically
 from wire.parent import Door
@@ -30,12 +31,16 @@ class Rooms:
     def __init__(self) -> None:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._door = Door()
+        self._terminal = contextlib.ExitStack()
 
-    def start(self, name: str, arguments: list[str], *, log: Path | None = None) -> None:
-        """Start `python -m <arguments>`; its output goes to `log`, or to this terminal."""
+    def start(self, name: str, arguments: list[str], *, log: Path | None = None, keys: bool = False) -> None:
+        """Start `python -m <arguments>`; its output goes to `log`, or to this terminal, whose `keys` it may get."""
         with contextlib.ExitStack() as stack:
             output = None if log is None else stack.enter_context(log.open("ab"))
-            self._processes[name] = _start(arguments, output, self._door)
+            self._processes[name] = process = _start(arguments, output, self._door, keys=keys)
+            if process.stdin is not None:
+                self._terminal.enter_context(forwarded(os.dup(process.stdin.fileno())))
+                process.stdin.close()
 
     def wait(self) -> tuple[str, int]:
         """Wait until one room ends; its name and exit code, which is 1 where a signal killed it."""
@@ -58,6 +63,7 @@ class Rooms:
 
         A second Ctrl-C kills at once: no room outlives its front door.
         """
+        self._terminal.close()
         for process in self._processes.values():
             if process.poll() is None:
                 process.terminate()
@@ -83,21 +89,22 @@ def rooms() -> Iterator[Rooms]:
         started.stop()
 
 
-def run_room(arguments: list[str]) -> int:
+def run_room(arguments: list[str], *, keys: bool = False) -> int:
     """Run one room in the foreground; Ctrl-C reaches it, and its exit code is ours."""
     with rooms() as started:
         try:
-            started.start(arguments[0], arguments)
+            started.start(arguments[0], arguments, keys=keys)
             return started.wait()[1]
         except KeyboardInterrupt:
             return INTERRUPTED
 
 
-def _start(arguments: list[str], output: IO[bytes] | None, door: Door) -> "subprocess.Popen[bytes]":
+def _start(arguments: list[str], output: IO[bytes] | None, door: Door, *, keys: bool) -> "subprocess.Popen[bytes]":
     # A group of its own, so that Ctrl-C reaches the front door alone and rooms are stopped in order. Not a session:
     # Linux gives each session an equal share of the processor, and the learner's niceness would count for nothing.
     return subprocess.Popen(
         [sys.executable, "-m", *arguments],
+        stdin=subprocess.PIPE if keys else None,
         stdout=output,
         stderr=output,
         process_group=0,

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 
-from actor.config import ActorConfig, DemosConfig, EvalConfig
+from actor.config import HANDS, ActorConfig, DemosConfig, EvalConfig, HandConfig, TeleopConfig
 from envs.config import EnvConfig
 from handrail.keys import link_folder, require_actor_keys, require_learner_keys
 from learner.config import LearnerConfig, learner_config
@@ -24,6 +24,23 @@ def env_config(config: DictConfig) -> EnvConfig:
     kind = config.env.kind
     chosen = {str(key): value for key, value in _plain(config.env).items() if key != "kind"}
     return _checked(lambda: EnvConfig(env=kind, task=config.task, obs=config.obs, scene=config.scene, **chosen))
+
+
+def hand_config(config: DictConfig) -> HandConfig:
+    """The instrument that a person holds; where nobody holds one, that which nobody will ask for."""
+    if config.human.kind not in HANDS:
+        return HandConfig()
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in _plain(config.human).items()
+    }
+    return _checked(lambda: HandConfig(**values))
+
+
+def teleop_settings(config: DictConfig) -> TeleopConfig:
+    """What `teleop` is told."""
+    if config.human.kind not in HANDS:
+        raise UserError(f"teleop is for a hand: human={'|'.join(HANDS)}, got human={config.human.kind}")
+    return _checked(lambda: TeleopConfig(env=env_config(config), hand=hand_config(config), dry=config.dry))
 
 
 def learner_settings(config: DictConfig, *, run: Path, bind: str, demos: Path | None) -> LearnerConfig:
@@ -47,7 +64,8 @@ def actor_settings(config: DictConfig, *, learner: str, outbox: Path) -> ActorCo
             env=env_config(config),
             learner=checked_address("learner", learner),
             outbox=str(outbox),
-            human=config.human,
+            human=config.human.kind,
+            hand=hand_config(config),
             seed=config.seed,
             **_plain(config.actor),
         )
@@ -124,7 +142,7 @@ def require_fitting(demos: Path, env: EnvConfig) -> None:
 
 def require_something_to_imitate(config: DictConfig) -> None:
     """Raise UserError where behaviour cloning would wait for ever: it learns from prior data alone."""
-    if config.agent.name == "bc" and config.demos == "none" and config.human == "none":
+    if config.agent.name == "bc" and config.demos == "none" and config.human.kind == "none":
         raise UserError(
             "agent=bc learns from demonstrations and corrections, and there are neither: got demos=none human=none; "
             "set demos=script:20 or demos=<file>, or let somebody correct: human=script"

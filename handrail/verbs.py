@@ -9,6 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from actor.config import HANDS
 from envs.config import EnvConfig
 from handrail import settings
 from handrail.local import INTERRUPTED, Rooms, free_port, last_error, rooms, run_room, write_json
@@ -36,6 +37,9 @@ def with_defaults(verb: str, words: list[str]) -> list[str]:
         # A foreign environment need not have scripts.
         keys = {"human": "none", "demos": "none"} | keys
     # What is no key=value is left for the check of the words to name.
+    if keys.get("human", "keyboard" if verb == "teleop" else "none") in HANDS and keys.get("env", "sim") == "sim":
+        # A person drives in the time of people.
+        keys = {"env.realtime": "true"} | keys
     return [*(f"{key}={value}" for key, value in keys.items()), *(word for word in words if "=" not in word)]
 
 
@@ -83,7 +87,7 @@ def learner(config: DictConfig, words: list[str]) -> int:
 def actor(config: DictConfig, words: list[str]) -> int:
     """The actor alone, for a learner elsewhere."""
     told = settings.actor_settings(config, learner=config.learner, outbox=Path(config.outbox))
-    return _run_told("act", settings.with_actor_keys(told, config.link))
+    return _run_told("act", settings.with_actor_keys(told, config.link), keys=told.human in HANDS)
 
 
 def evaluate(config: DictConfig, words: list[str]) -> int:
@@ -97,7 +101,7 @@ def evaluate(config: DictConfig, words: list[str]) -> int:
 
 def record(config: DictConfig, words: list[str]) -> int:
     """Record demonstrations."""
-    if config.human != "script":
+    if config.human.kind != "script":
         raise UserError("demonstrations are recorded by the task's scripted expert: handrail demos record --script ...")
     out = Path(config.out)
     told = settings.demos_settings(
@@ -106,12 +110,18 @@ def record(config: DictConfig, words: list[str]) -> int:
     return _run_told("record", told)
 
 
+def teleop(config: DictConfig, words: list[str]) -> int:
+    """Let a person check what the axes do before they touch a robot."""
+    return _run_told("teleop", settings.teleop_settings(config), keys=True)
+
+
 RUN: dict[str, Callable[[DictConfig, list[str]], int]] = {
     "sim": sim,
     "learner": learner,
     "actor": actor,
     "eval": evaluate,
     "demos": record,
+    "teleop": teleop,
 }
 
 
@@ -154,10 +164,10 @@ def _record_script(config: DictConfig, env: EnvConfig, out: Path) -> int:
     return _run_told("record", told)
 
 
-def _run_told(what: str, told: Any) -> int:
+def _run_told(what: str, told: Any, *, keys: bool = False) -> int:
     """Let the actor's room do something outside a run's folder, where nothing shall be left behind."""
     with tempfile.TemporaryDirectory() as folder:
-        return run_room(["actor", what, str(write_json(Path(folder) / "config.json", settings.plain(told)))])
+        return run_room(["actor", what, str(write_json(Path(folder) / "config.json", settings.plain(told)))], keys=keys)
 
 
 def _remember(run: Path, verb: str, config: DictConfig, words: list[str]) -> None:
@@ -175,7 +185,8 @@ def _learn_and_act(run: Path, learner_told: dict[str, Any], actor_told: dict[str
     with rooms() as started:
         try:
             started.start("learner", ["learner", str(learner_file)])
-            started.start("actor", ["actor", "act", str(actor_file)], log=log)
+            keys = actor_told["human"] in HANDS
+            started.start("actor", ["actor", "act", str(actor_file)], log=log, keys=keys)
             return _watch(started, log)
         except KeyboardInterrupt:
             return INTERRUPTED
@@ -189,7 +200,7 @@ def _watch(started: Rooms, log: Path) -> int:
         if code is None:
             sys.stderr.write("error: the learner does not end although the run is over; stopping it\n")
         return 1 if code is None or code < 0 else code
-    if name == "actor":
+    if name == "actor" and code != INTERRUPTED:
         sys.stderr.write(f"error: the actor stopped: {last_error(log)}\nits log: {log}\n")
     return code
 
@@ -199,7 +210,7 @@ def _complete_summary(run: Path, config: DictConfig) -> None:
     summary, evaluated = _read(run / "summary.json"), _read(run / "eval.json")
     actor = _read(run / "outbox.json")
     archived = _count(run / ARCHIVE)
-    summary["human"] = config.human
+    summary["human"] = config.human.kind
     summary["success"] = {"rate": evaluated["rate"], "n": evaluated["episodes"], "ci95": evaluated["ci95"]}
     summary["mean_steps"] = evaluated["mean_steps"]
     summary["link"] = {

@@ -44,7 +44,7 @@ class Progress:
     _open: dict[str, _Open] = field(default_factory=dict)
 
     def add(self, stream: str, step: Step) -> EpisodeResult | None:
-        """Count one step; returns the episode's result where the step ended it."""
+        """Count one step; returns the episode's result where the step ended it and nobody threw it away."""
         self.env_steps += 1
         helped = step.source in (Source.HUMAN, Source.SCRIPT)
         self.human_steps += helped
@@ -57,6 +57,8 @@ class Progress:
         if not step.ended:
             return None
         del self._open[stream]
+        if step.discarded:
+            return None
         result = EpisodeResult(
             self.env_steps, episode.length, episode.episode_return, step.success, episode.human_steps
         )

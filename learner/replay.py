@@ -5,6 +5,7 @@ a ring's seam can pair an image with the wrong neighbour. Which transitions a ba
 lists: an intervention is a member of two of them and still stored once.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +45,13 @@ class IndexRing:
         self._size -= 1
         return item
 
+    def remove(self, items: Collection[int]) -> None:
+        """Take these members out, wherever they are; the others keep their order."""
+        kept = self._items[(self._start + np.arange(self._size)) % len(self._items)]
+        kept = kept[~np.isin(kept, list(items))]
+        self._items[: len(kept)] = kept
+        self._start, self._size = 0, len(kept)
+
     def sample(self, rng: np.random.Generator, n: int) -> np.ndarray:
         """Draw `n` members with replacement, int64 (n,)."""
         return self._items[(self._start + rng.integers(self._size, size=n)) % len(self._items)]
@@ -72,6 +80,8 @@ class Replay:
         """Steps whose next observation never came (an actor died in mid-episode): they form no transition."""
         self.held = 0
         """Transitions left out because the robot was held, or its senses stale, at one of their ends."""
+        self.discarded = 0
+        """Transitions forgotten because a person threw their episode away."""
         slots = 2 * capacity + _SPARE_SLOTS
         self._columns = {name: np.empty((slots, *a.shape), a.dtype) for name, a in spec.observation.items()}
         self._references = np.zeros(slots, np.int32)
@@ -84,6 +94,8 @@ class Replay:
         self._mask = np.zeros(capacity, np.float32)
         self._is_prior = np.zeros(capacity, bool)
         self._pending: dict[str, _Pending] = {}
+        self._episodes: dict[str, list[int]] = {}
+        """The rows of every stream's episode under way, which may yet be thrown away."""
 
     def __len__(self) -> int:
         """Number of complete transitions."""
@@ -93,6 +105,8 @@ class Replay:
         """Take in a stream's next step, in the order of its sequence numbers."""
         slot = self._store(step.observation)
         pending = self._pending.pop(stream, None)
+        if pending is None or pending.step.episode != step.episode:
+            self._episodes[stream] = []
         if pending is not None:
             if (step.episode, step.t) != (pending.step.episode, pending.step.t + 1):
                 self.orphans += 1
@@ -100,7 +114,7 @@ class Replay:
                 # The second's observation is the first's next one, and may be why the robot was held.
                 self.held += 1
             else:
-                self._complete(pending, slot)
+                self._complete(stream, pending, slot)
             self._release(pending.slot)
         arrived = _Pending(slot, step)
         if not step.ended:
@@ -112,9 +126,12 @@ class Replay:
             self.held += 1
         else:
             final = self._store(step.final_observation)
-            self._complete(arrived, final)
+            self._complete(stream, arrived, final)
             self._release(final)
         self._release(slot)
+        rows = self._episodes.pop(stream, [])
+        if step.discarded:
+            self._discard(rows)
 
     def gather(self, rows: np.ndarray) -> dict[str, np.ndarray | dict[str, np.ndarray]]:
         """The transitions with these numbers (any shape): observation, next_observation, action, reward, mask."""
@@ -153,7 +170,7 @@ class Replay:
         if self._references[slot] == 0:
             self._free_slots.append(slot)
 
-    def _complete(self, pending: _Pending, next_slot: int) -> None:
+    def _complete(self, stream: str, pending: _Pending, next_slot: int) -> None:
         if not self._free_rows:
             self._evict()
         row, step = self._free_rows.pop(), pending.step
@@ -163,19 +180,34 @@ class Replay:
         # A time limit is no end of the task: value follows, so it must not mask the bootstrap.
         self._mask[row] = 0.0 if step.terminated else 1.0
         self._is_prior[row] = step.source is not Source.POLICY
+        self._episodes.setdefault(stream, []).append(row)
         if step.source is not Source.DEMO:
             self.online.push(row)
         if self._is_prior[row]:
             self.prior.push(row)
+
+    def _discard(self, rows: list[int]) -> None:
+        """Forget an episode. What was learned from it while it was under way stays learned."""
+        self.discarded += len(rows)
+        for ring in (self.online, self.prior):
+            ring.remove(rows)
+        for row in rows:
+            self._forget(row)
+
+    def _forget(self, row: int) -> None:
+        for slot in (self._here[row], self._next[row]):
+            self._release(int(slot))
+        self._free_rows.append(row)
 
     def _evict(self) -> None:
         """Forget the oldest online transition; an intervention leaves the online list only, for it is prior too."""
         while len(self.online):
             row = self.online.pop()
             if not self._is_prior[row]:
-                for slot in (self._here[row], self._next[row]):
-                    self._release(int(slot))
-                self._free_rows.append(row)
+                for rows in self._episodes.values():
+                    if row in rows:
+                        rows.remove(row)
+                self._forget(row)
                 return
         raise ReplayFullError(
             f"the replay's {len(self._here)} transitions are all demonstrations and interventions; "

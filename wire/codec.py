@@ -78,6 +78,7 @@ class _StepRecord(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     final_observation: _Arrays | None = None
     weights_version: Count = 0
     held: bool = False
+    discarded: bool = False
     stamps: Annotated[dict[_Name, float], msgspec.Meta(max_length=LIMITS.arrays)] = {}
 
 
@@ -185,6 +186,7 @@ def decode_step(data: bytes | memoryview) -> Step:
         final_observation=None if record.final_observation is None else _arrays(record.final_observation),
         weights_version=record.weights_version,
         held=record.held,
+        discarded=record.discarded,
         stamps=record.stamps,
     )
 

@@ -112,6 +112,8 @@ class EnvSpec(msgspec.Struct, frozen=True, kw_only=True):
             return f"a step that {'ends' if step.ended else 'does not end'} its episode has final_observation " + (
                 "None" if step.ended else "set"
             )
+        if step.discarded and not step.ended:
+            return "a step that does not end its episode discards it"
         if not math.isfinite(step.reward):
             return f"reward is {step.reward}"
         if min(step.episode, step.t, step.weights_version) < 0:

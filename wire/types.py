@@ -51,6 +51,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     held: bool = False
     """The robot held still, or its senses were stale: the action was refused by the guard, cut short by a person, or
     stopped from outside. Such a step is kept, and never trained on, nor is the one that led to it."""
+    discarded: bool = False
+    """Of an episode's last step: a person threw the episode away. It is kept, and not trained on from here on."""
     stamps: dict[str, float] = {}
     """Seconds: `monotonic` at observation, and what each stage of the loop took."""
 

@@ -1,5 +1,6 @@
 """Intervention channels: whoever may take the robot over from the policy speaks through one protocol."""
 
+import enum
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +14,25 @@ class Override:
 
     action: Action
     source: Source
+
+
+class Event(enum.Enum):
+    """What a person says by a button or a key, beside moving the robot."""
+
+    SUCCESS = "success"
+    """The task is done: the episode ends here, with reward 1."""
+    FAILURE = "failure"
+    """It cannot be done any more: the episode ends here, with reward 0."""
+    DISCARD = "discard"
+    """This episode teaches nothing: it ends here and is never trained on."""
+    PAUSE = "pause"
+    """Hold the robot; said again, go on."""
+    END = "end"
+    """Stop acting, in order."""
+
+
+LABELS = (Event.SUCCESS, Event.FAILURE, Event.DISCARD)
+"""The events that end an episode."""
 
 
 class Channel(Protocol):
@@ -34,8 +54,35 @@ class Channel(Protocol):
         """Whether somebody has a hand on it now and cannot wait for the next period; called as often as we like."""
         ...
 
+    def lost(self) -> bool:
+        """Whether whoever drives cannot be heard any more: the robot must not go on as they said last. As `touched`."""
+        ...
 
-class Nobody:
+    def events(self) -> list[Event]:
+        """What was said since the last call, in order; called once per period, and often while the robot is paused."""
+        ...
+
+    def executed(self, action: Action) -> None:
+        """Hear what the robot was told, by whomever: a hand that takes over leaves the gripper as it is."""
+        ...
+
+
+class Silent:
+    """What a channel without a device and its buttons says and hears: nothing."""
+
+    def lost(self) -> bool:
+        """Never."""
+        return False
+
+    def events(self) -> list[Event]:
+        """None."""
+        return []
+
+    def executed(self, action: Action) -> None:
+        """Do nothing."""
+
+
+class Nobody(Silent):
     """Nobody at the robot: the policy is always in control."""
 
     def begin_episode(self, episode: int) -> None:
@@ -49,7 +96,7 @@ class Nobody:
         return False
 
 
-class ScriptedCorrector:
+class ScriptedCorrector(Silent):
     """A task's scripted corrector at the place of a person."""
 
     def __init__(self, corrector: Corrector) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from actor.human import Override
+from actor.human import Event, Override
+from wire.types import Action
 
 log = logging.getLogger(__name__)
 
@@ -29,12 +30,25 @@ class Device(Protocol):
 
     name: str
 
+    @property
+    def trouble(self) -> str:
+        """Why nothing comes from it, as the end of a sentence that begins with its name; empty where all is well."""
+        ...
+
     def begin_episode(self, episode: int) -> None:
         """Start episode number `episode` of the stream."""
         ...
 
     def latest(self) -> Report | None:
         """The newest report, at once; None before the first."""
+        ...
+
+    def events(self) -> list[Event]:
+        """What was said by buttons since the last call."""
+        ...
+
+    def executed(self, action: Action) -> None:
+        """Hear what the robot was told."""
         ...
 
 
@@ -47,6 +61,8 @@ class LiveChannel:
         self._device = device
         self._silent_s = silent_s
         self._clock = clock
+        self.last: Action | None = None
+        """What the person wanted when last asked, for people to see."""
         self.silent = False
         """Whether the device has fallen silent."""
 
@@ -59,15 +75,32 @@ class LiveChannel:
         report = self._device.latest()
         age_s = float("inf") if report is None else self._clock() - report.heard_s
         self._say(age_s)
-        return None if report is None or self.silent else report.override
+        override = None if report is None or self.silent else report.override
+        self.last = None if override is None else override.action
+        return override
 
     def touched(self) -> bool:
         """Whether there is a hand on it now."""
         return self.poll() is not None
 
+    def lost(self) -> bool:
+        """Whether the device has fallen silent."""
+        self.poll()
+        return self.silent
+
+    def events(self) -> list[Event]:
+        """What was said by buttons since the last call: a press was heard, whatever became of the device since."""
+        return self._device.events()
+
+    def executed(self, action: Action) -> None:
+        """Tell the device."""
+        self._device.executed(action)
+
     def _say(self, age_s: float) -> None:
         silent = not age_s <= self._silent_s
-        if silent and not self.silent:
+        if silent and not self.silent and self._device.trouble:
+            log.warning("the %s %s; the policy has control", self._device.name, self._device.trouble)
+        elif silent and not self.silent:
             log.warning(
                 "the %s fell silent: age_s=%.2f; the policy has control, check its cable",
                 self._device.name,

@@ -20,6 +20,7 @@ from envs.tabletop import (
     METRES_PER_UNIT,
     PERIOD_S,
     RATE_HZ,
+    TOOL_ROTATION,
     TabletopTask,
     proprio_spec,
     upright,
@@ -186,6 +187,10 @@ class SimCell:
     def target_position(self) -> np.ndarray:
         """Commanded position of the tool centre point, shape (3,), metres, base frame."""
         return self._controller.target.copy()
+
+    def tool_rotation(self) -> np.ndarray:
+        """The tool's axes as columns in the base frame, shape (3, 3)."""
+        return np.array(TOOL_ROTATION)
 
     def tool_position(self) -> np.ndarray:
         """Actual position of the tool centre point, shape (3,), metres, base frame."""

@@ -6,7 +6,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
-from actor.config import ActorConfig
+from actor.config import HAND, ActorConfig
 from learner.config import AGENTS, LearnerConfig
 
 
@@ -36,6 +36,20 @@ class GymEnv:
 
     kind: str = "gym"
     id: str = MISSING
+
+
+@dataclass
+class NoHand:
+    """`human=none`: nobody takes over."""
+
+    kind: str = "none"
+
+
+@dataclass
+class ScriptedHand:
+    """`human=script`: the task's scripted corrector."""
+
+    kind: str = "script"
 
 
 def _part_of(config: type, *names: str) -> Any:
@@ -101,9 +115,11 @@ class LearnerVerb(EnvKeys):
 class SimVerb(EnvKeys):
     """`handrail sim`: a learner and an actor on this machine."""
 
-    defaults: list[Any] = field(default_factory=lambda: ["_self_", {"env": "sim"}, {"agent": "rlpd"}])
+    defaults: list[Any] = field(
+        default_factory=lambda: ["_self_", {"env": "sim"}, {"agent": "rlpd"}, {"human": "script"}]
+    )
     agent: Any = MISSING
-    human: str = "script"
+    human: Any = MISSING
     run: str | None = None
     resume: bool = False
     steps: int = 3000
@@ -118,9 +134,9 @@ class SimVerb(EnvKeys):
 class ActorVerb(EnvKeys):
     """`handrail actor`."""
 
-    defaults: list[Any] = field(default_factory=lambda: ["_self_", {"env": "sim"}])
+    defaults: list[Any] = field(default_factory=lambda: ["_self_", {"env": "sim"}, {"human": "none"}])
     learner: str = "tcp://127.0.0.1:5555"
-    human: str = "none"
+    human: Any = MISSING
     outbox: str = "outbox.sqlite"
     actor: Any = field(default_factory=ACTOR_KEYS)
     link: ActorLinkKeys = field(default_factory=ActorLinkKeys)
@@ -142,11 +158,22 @@ class EvalVerb(EnvKeys):
 class DemosVerb(EnvKeys):
     """`handrail demos record`."""
 
-    defaults: list[Any] = field(default_factory=lambda: ["_self_", {"env": "sim"}])
+    defaults: list[Any] = field(default_factory=lambda: ["_self_", {"env": "sim"}, {"human": "none"}])
     out: str = "demos.sqlite"
     episodes: int = 20
     noise: float = 0.3
-    human: str = "none"
+    human: Any = MISSING
+
+
+@dataclass
+class TeleopVerb(EnvKeys):
+    """`handrail teleop`: drive the simulated arm by hand; nothing is recorded or learned."""
+
+    defaults: list[Any] = field(default_factory=lambda: ["_self_", {"env": "sim"}, {"human": "keyboard"}])
+    obs: str = "state"
+    human: Any = MISSING
+    dry: bool = False
+    """Show what the instrument says, without a robot."""
 
 
 VERBS: dict[str, type[EnvKeys]] = {
@@ -155,6 +182,7 @@ VERBS: dict[str, type[EnvKeys]] = {
     "actor": ActorVerb,
     "eval": EvalVerb,
     "demos": DemosVerb,
+    "teleop": TeleopVerb,
 }
 
 
@@ -165,8 +193,11 @@ def register() -> None:
         store.store(name=verb, node=schema)
     for name, schema in {"sim": SimEnv, "ros": RosEnv, "gym": GymEnv}.items():
         store.store(group="env", name=name, node=schema)
-    for name, schema in AGENTS.items():
+    for name, schema in {"none": NoHand, "script": ScriptedHand}.items():
+        store.store(group="human", name=name, node=schema)
+    nodes = [("agent", name, schema) for name, schema in AGENTS.items()]
+    for group, name, schema in [*nodes, *(("human", name, hand) for name, hand in HAND.items())]:
         node = OmegaConf.structured(schema)
         # Frozen classes make read-only nodes, which would refuse the user's overrides.
         OmegaConf.set_readonly(node, None)
-        store.store(group="agent", name=name, node=node)
+        store.store(group=group, name=name, node=node)

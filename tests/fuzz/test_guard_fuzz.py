@@ -6,7 +6,7 @@ from counts import count
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actor.human import Override
+from actor.human import Override, Silent
 from actor.loop import run_episode
 from actor.pacing import CellPace
 from envs.guard import Guard, GuardLimits, Vitals
@@ -180,7 +180,7 @@ class Task:
     corrector = expert
 
 
-class Hostile:
+class Hostile(Silent):
     """As a policy and as a person alike."""
 
     def __init__(self, wanted: list, *, person: bool) -> None:

@@ -12,7 +12,7 @@ import pytest
 from counts import count
 
 from actor.attention import Attention, BackgroundPolicy
-from actor.human import Override
+from actor.human import Event, Override
 from actor.human.live import LiveChannel, Report
 from actor.loop import run_episode
 from actor.pacing import CellPace
@@ -20,7 +20,7 @@ from actor.watchdog import watched
 from envs.config import EnvConfig
 from envs.guard import Guard
 from envs.make import make_env
-from wire.types import Source, Step
+from wire.types import Action, Source, Step
 
 pytestmark = [pytest.mark.sim, pytest.mark.process]
 
@@ -33,6 +33,7 @@ class Hand:
     """Touches its device at random moments, again and again; the clock alone says when."""
 
     name = "hand"
+    trouble = ""
 
     def __init__(self, seed: int) -> None:
         rng, at_s = random.Random(seed), time.monotonic() + 0.5
@@ -42,6 +43,12 @@ class Hand:
             at_s += HELD_S + FREE_S + rng.uniform(0.0, 0.2)
 
     def begin_episode(self, episode: int) -> None:
+        pass
+
+    def events(self) -> list[Event]:
+        return []
+
+    def executed(self, action: Action) -> None:
         pass
 
     def last_touch_s(self) -> float:

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from actor.attention import Attention, BackgroundPolicy
-from actor.human import Override
+from actor.human import Event, Override
 from actor.human.live import LiveChannel, Report
 from envs.ticker import Ticker
-from wire.types import Source
+from wire.types import Action, Source
 
 DRIVE = Override(np.array([1.0, 0.0], np.float32), Source.HUMAN)
 
@@ -36,6 +36,7 @@ class Mouse:
     """A device that reports when told."""
 
     name = "mouse"
+    trouble = ""
 
     def __init__(self) -> None:
         self.report: Report | None = None
@@ -45,6 +46,12 @@ class Mouse:
 
     def latest(self) -> Report | None:
         return self.report
+
+    def events(self) -> list[Event]:
+        return []
+
+    def executed(self, action: Action) -> None:
+        pass
 
 
 class Clock:
@@ -156,3 +163,18 @@ def test_a_dead_device_does_not_repeat_its_last_command_and_says_so(caplog):
     assert channel.poll() is None
     assert not channel.silent
     assert caplog.records[-1].message == "the mouse is back"
+
+
+def test_a_device_that_dies_while_it_drives_ends_the_period_at_once_and_the_robot_does_not_go_on():
+    mouse, attention, _ = made()
+    now_s = time.monotonic()
+    channel = LiveChannel(mouse)
+    attention = Attention(channel, Heart())
+    mouse.report = Report(now_s, DRIVE)
+    assert attention.poll() is DRIVE
+    began_s = time.monotonic()
+    assert not attention.pause(60.0)
+    assert time.monotonic() - began_s < 30.0
+    assert attention.lost()
+    assert attention.poll() is None
+    assert attention.pause(0.01)

@@ -42,6 +42,7 @@ steps = st.builds(
     final_observation=st.none() | st.dictionaries(names, arrays, max_size=2),
     weights_version=counts,
     held=st.booleans(),
+    discarded=st.booleans(),
     stamps=st.dictionaries(names, st.floats(allow_nan=False), max_size=4),
 )
 

@@ -22,7 +22,22 @@ WRONG = {
     "sim scene=plan": "scene must be one of plain, varied, got plan; did you mean plain?",
     "sim obs=pixel": f"obs must be one of {', '.join(OBSERVATIONS)}, got pixel; did you mean pixels?",
     "sim env=gmy": "env must be one of sim, gym, got gmy; did you mean gym?",
-    "sim human=scirpt": "human must be one of none, script, got scirpt; did you mean script?",
+    "sim human=scirpt": "human must be one of none, script, spacemouse, gamepad, keyboard, got scirpt; did you mean "
+    "script?",
+    "actor human.dead_zone=0.2": "human.dead_zone goes with human=spacemouse, human=gamepad, human=keyboard; add one "
+    "of them, or drop human.dead_zone=0.2",
+    "actor human=spacemouse human.dead_zoen=0.2": "handrail actor has no key human.dead_zoen; did you mean "
+    "human.dead_zone?; see handrail actor --help",
+    "actor human=spacemouse human.kind=gamepad": "human.kind follows from "
+    "human=none|script|spacemouse|gamepad|keyboard; see handrail actor --help",
+    "actor human=spacemouse human.frame=tol": "human.frame must be one of base, tool, got tol; did you mean tool?",
+    "actor human=spacemouse human.signs=[1,1]": "human.signs must be six of 1 and -1, got [1, 1]",
+    "actor human=spacemouse env.realtime=false": "human=spacemouse needs time to pass as it does for people: set "
+    "env.realtime=true",
+    "actor human=keyboard human.gripper=hold": "human.gripper must be toggle with human=keyboard: a terminal never "
+    "says that a key went up",
+    "teleop human=script": "teleop is for a hand: human=spacemouse|gamepad|keyboard, got human=script",
+    "teleop env.realtime=false": "teleop needs time to pass as it does for people: set env.realtime=true, or dry=true",
     "sim steps=many": "steps=many: Value 'many' of type 'str' could not be converted to Integer" + HELP,
     "sim steps=": "steps=: Value '' of type 'str' could not be converted to Integer" + HELP,
     "sim resume=perhaps": "resume=perhaps: Value 'perhaps' is not a valid bool (type str)" + HELP,
@@ -223,10 +238,10 @@ def test_an_evaluation_takes_the_environment_of_the_run_and_nothing_else(tmp_pat
 def test_a_foreign_environment_has_no_scripts_also_when_its_run_is_resumed(tmp_path: Path):
     words = ["env=gym", "env.id=Pendulum-v1"]
     config = compose_verb("sim", verbs.with_defaults("sim", words))
-    assert (config.human, config.demos) == ("none", "none")
+    assert (config.human.kind, config.demos) == ("none", "none")
     remember(tmp_path / "r", *words)
     config = compose_verb("sim", verbs.with_defaults("sim", ["run=r", "resume=true"]))
-    assert (config.human, config.demos, config.env.id) == ("none", "none", "Pendulum-v1")
+    assert (config.human.kind, config.demos, config.env.id) == ("none", "none", "Pendulum-v1")
 
 
 def test_new_runs_are_numbered_and_never_share_a_folder(tmp_path: Path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from acting import ToyCell, toy_env, toy_weights
 
-from actor.human import Nobody, Override
+from actor.human import Nobody, Override, Silent
 from actor.loop import run_episode
 from actor.policy import PolicySlot
 from envs.guard import Guard
@@ -20,7 +20,7 @@ class NoPace:
         pass
 
 
-class Helper:
+class Helper(Silent):
     """Takes over in the control periods that it is told."""
 
     def __init__(self, action: list[float], during: range) -> None:
@@ -142,7 +142,7 @@ def test_new_weights_act_from_the_next_step_on():
     env = toy_env(limit=4)
     policy = slot(env)
 
-    class Swapping:
+    class Swapping(Silent):
         def __init__(self) -> None:
             self.t = 0
 
@@ -264,4 +264,17 @@ def test_a_hand_that_comes_in_mid_period_stops_the_robot_and_the_broken_step_is_
     steps, _ = play(env, human=Hand([-1.0, 0.0], range(2, 9)))
     assert [step.source for step in steps] == [Source.POLICY, Source.POLICY, Source.HUMAN, Source.HUMAN]
     assert [step.held for step in steps] == [False, True, False, False]
+    assert env.cell.holds == 1 + 1
+
+
+def test_a_device_that_dies_in_mid_period_stops_the_robot_and_the_broken_step_is_marked():
+    env = toy_env(limit=4)
+
+    class Dying(Helper):
+        def lost(self) -> bool:
+            return self.t == 3
+
+    steps, _ = play(env, human=Dying([-1.0, 0.0], range(1, 3)))
+    assert [step.source for step in steps] == [Source.POLICY, Source.HUMAN, Source.HUMAN, Source.POLICY]
+    assert [step.held for step in steps] == [False, False, True, False]
     assert env.cell.holds == 1 + 1

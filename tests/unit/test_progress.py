@@ -29,6 +29,15 @@ def test_success_with_help_is_not_the_policys():
     assert progress.episodes[1].episode_return == 1.5
 
 
+def test_an_episode_that_was_thrown_away_counts_in_steps_and_in_no_rate():
+    progress = Progress()
+    for t, final in ((0, None), (1, 1.0)):
+        progress.add("a", step(0, t, 0.5, final=final, source=Source.HUMAN, success=True, discarded=final is not None))
+    assert (progress.env_steps, progress.human_steps, progress.episodes) == (2, 2, [])
+    play(progress, 1, success=True)
+    assert (progress.success_rate, progress.episodes[0].length, progress.episodes[0].human_steps) == (1.0, 3, 0)
+
+
 def test_rates_look_at_the_last_window_only_and_are_reached_by_a_full_one():
     progress = Progress()
     play(progress, 0, success=False, length=10)

@@ -128,6 +128,51 @@ def test_thousands_of_interventions_in_a_row_are_stepped_over_when_room_is_made(
     assert pairs(replay, members(replay.online)) == [(capacity, 7)]
 
 
+def test_an_episode_that_was_thrown_away_is_forgotten_and_no_other():
+    replay = Replay(SPEC, 20)
+    for given_step in [
+        step(0, 0, 1),
+        step(0, 1, 2, final=3),
+        step(1, 0, 10, source=Source.HUMAN),
+        step(1, 1, 11),
+    ]:
+        replay.add("a", given_step)
+    replay.add("b", step(0, 0, 50))
+    replay.add("b", step(0, 1, 51))
+    replay.add("a", step(1, 2, 12, final=13, terminated=False, truncated=True, discarded=True))
+    replay.add("a", step(2, 0, 20, final=21))
+    assert pairs(replay, members(replay.online)) == [(1, 2), (2, 3), (50, 51), (20, 21)]
+    assert (pairs(replay, members(replay.prior)), replay.discarded, len(replay)) == ([], 3, 4)
+    # Nothing of it is left behind: 7 observations of the four, and one that waits for its follower.
+    assert int((replay._references > 0).sum()) == 2 + 1 + 2 + 2
+
+
+def test_what_an_episode_has_lost_to_newer_ones_is_not_forgotten_twice():
+    replay = Replay(SPEC, 3)
+    for t in range(6):
+        replay.add("a", step(0, t, t))
+    replay.add("b", step(0, 0, 50))
+    replay.add("b", step(0, 1, 51))
+    replay.add("a", step(0, 6, 6, final=7, terminated=False, truncated=True, discarded=True))
+    assert pairs(replay, members(replay.online)) == [(50, 51)]
+    replay.add("b", step(0, 2, 52))
+    assert pairs(replay, members(replay.online)) == [(50, 51), (51, 52)]
+    assert sorted(replay._free_rows + members(replay.online)) == [0, 1, 2]
+
+
+def test_an_episode_that_broke_off_is_not_thrown_away_with_the_next():
+    replay = Replay(SPEC, 9)
+    for given_step in [
+        step(0, 0, 1),
+        step(0, 1, 2),
+        step(0, 2, 3),
+        step(1, 1, 5),
+        step(1, 2, 6, final=7, terminated=False, truncated=True, discarded=True),
+    ]:
+        replay.add("a", given_step)
+    assert pairs(replay, members(replay.online)) == [(1, 2), (2, 3)]
+
+
 def test_a_replay_full_of_prior_data_says_which_key_to_raise():
     replay = Replay(SPEC, 2)
     for t in range(3):

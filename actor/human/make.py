@@ -1,0 +1,124 @@
+"""From a config to the channel of whoever may take over."""
+
+import contextlib
+import logging
+import os
+import stat
+from collections.abc import Iterator
+
+import numpy as np
+
+from actor.config import ActorConfig, HandConfig
+from actor.human import Channel, Event, Nobody, Override, ScriptedCorrector
+from actor.human.hand import Hand
+from actor.human.instrument import Instrument
+from actor.human.keyboard import NAMES, Keyboard
+from actor.human.live import LiveChannel
+from actor.human.mapping import Mapping, Rotation
+from envs.gym_env import GymEnv
+from envs.workcell import WorkcellEnv
+from wire.errors import UserError
+from wire.specs import EnvSpec
+from wire.types import Action
+
+log = logging.getLogger(__name__)
+
+_STDIN = 0
+
+
+@contextlib.contextmanager
+def whoever(config: ActorConfig, env: WorkcellEnv | GymEnv) -> Iterator[Channel]:
+    """Whoever may take over, for the block.
+
+    Raises:
+        UserError: Where their instrument is not there, or cannot drive this robot; says what to do.
+    """
+    if config.human == "none":
+        yield Nobody()
+    elif config.human == "script":
+        yield ScriptedCorrector(env.corrector(np.random.default_rng([config.seed, 1])))
+    else:
+        rotation = None if isinstance(env, GymEnv) else env.tool_rotation
+        with contextlib.ExitStack() as leaving:
+            device = leaving.enter_context(open_hand(config.hand, env.wire_spec, rotation))
+            hand = LiveChannel(device)
+            log.info("a person may take over with the %s", device.name)
+            yield leaving.enter_context(with_keys(hand, config.hand))
+
+
+@contextlib.contextmanager
+def with_keys(hand: Channel, config: HandConfig) -> Iterator[Channel]:
+    """The hand and, where there is a terminal that it does not use itself, its keys for what its buttons do not say."""
+    if config.kind == "keyboard" or not has_keys():
+        yield hand
+        return
+    with contextlib.closing(Keyboard(_STDIN)) as keys:
+        yield WithKeys(hand, keys)
+
+
+@contextlib.contextmanager
+def open_hand(config: HandConfig, spec: EnvSpec, tool_rotation: Rotation | None) -> Iterator[Hand]:
+    """A hand on the instrument that a config names, for the block; raises UserError as `whoever` does."""
+    mapping = Mapping(config, spec, tool_rotation)
+    with contextlib.closing(open_instrument(config)) as instrument:
+        yield Hand(instrument, mapping, config)
+
+
+def open_instrument(config: HandConfig) -> Instrument:
+    """The instrument that a person holds; raises UserError where it is not there, and says what to do."""
+    if config.kind == "keyboard":
+        if not has_keys():
+            raise UserError("human=keyboard needs a terminal to read keys from; start it in one, or use another device")
+        return Keyboard(_STDIN)
+    # Their libraries are not installed wherever somebody acts.
+    if config.kind == "gamepad":
+        from actor.human.gamepad import Gamepad
+
+        return Gamepad(config.device, rest=config.dead_zone)
+    from actor.human.spacemouse import SpaceMouse
+
+    return SpaceMouse(config.device, rest=config.dead_zone)
+
+
+def has_keys() -> bool:
+    """Whether keys come in on standard input: a terminal that is ours to read, or a pipe that forwards them."""
+    try:
+        if os.isatty(_STDIN):
+            # Reading the terminal of another group would stop this process.
+            return os.tcgetpgrp(_STDIN) == os.getpgrp()
+        return stat.S_ISFIFO(os.fstat(_STDIN).st_mode)
+    except OSError:
+        return False
+
+
+class WithKeys:
+    """A hand on an instrument, and the keys of the terminal for what its buttons do not say."""
+
+    def __init__(self, hand: Channel, keys: Keyboard) -> None:
+        self._hand = hand
+        self._keys = keys
+
+    def begin_episode(self, episode: int) -> None:
+        """Tell the hand."""
+        self._hand.begin_episode(episode)
+
+    def poll(self) -> Override | None:
+        """What the hand wants."""
+        return self._hand.poll()
+
+    def touched(self) -> bool:
+        """Whether the hand is on it."""
+        return self._hand.touched()
+
+    def lost(self) -> bool:
+        """Whether the hand cannot be heard any more."""
+        return self._hand.lost()
+
+    def events(self) -> list[Event]:
+        """What was said by button, then what was said by key; the gripper is the hand's."""
+        said = [NAMES[number] for number in self._keys.pressed()]
+        return self._hand.events() + [Event(name) for name in said if name != "gripper"]
+
+    def executed(self, action: Action) -> None:
+        """Tell the hand."""
+        self._hand.executed(action)
