@@ -30,14 +30,20 @@ def main() -> int:
 
         return act(config)
     if verb == "eval":
+        judged = _read(path, EvalConfig)
+        if judged.env.in_real_time:
+            raise_process()
         prepare_jax()
         from actor.evaluate import evaluate
 
-        return evaluate(_read(path, EvalConfig))
+        return evaluate(judged)
     if verb == "record":
+        shown = _read(path, DemosConfig)
+        if shown.env.in_real_time:
+            raise_process()
         from actor.record import record
 
-        return record(_read(path, DemosConfig))
+        return record(shown)
     raise UserError(f"python -m actor takes act, eval or record, got {verb}")
 
 

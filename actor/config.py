@@ -48,7 +48,7 @@ class ActorConfig:
     @property
     def in_real_time(self) -> bool:
         """Whether control periods are those of a clock, so that being late matters."""
-        return self.pace == "clock" or self.env.realtime or self.env.env == "ros"
+        return self.pace == "clock" or self.env.in_real_time
 
     @property
     def outbox_cap_bytes(self) -> int:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from actor.config import EvalConfig
 from actor.human import Nobody
 from actor.loop import RESET_S, UNWATCHED, CellEnv, stopped_from_outside
 from actor.policy import PolicySlot
+from actor.priority import first_in_line
 from actor.watchdog import Heart, watched
 from envs.guard import Guard
 from envs.make import make_env
@@ -47,7 +49,7 @@ def evaluate(config: EvalConfig) -> int:
         policy = _load(Path(config.run), env)
         frames: list[np.ndarray] = []
         scores = []
-        with watched(env.stopper) as heart:
+        with watched(env.stopper) as heart, first_in_line() if config.env.in_real_time else nullcontext():
             env.pause = Attention(Nobody(), heart).pause
             for i in track(range(config.episodes), "evaluating", console=console, transient=True):
                 film = frames if config.video is not None and i < config.video_episodes else None

@@ -61,6 +61,11 @@ class EnvConfig:
         if self.env != "gym" and self.id is not None:
             raise ValueError(f"id={self.id} goes with env=gym only, got env={self.env}; set env=gym or drop id")
 
+    @property
+    def in_real_time(self) -> bool:
+        """Whether its control periods are those of a clock, whatever the loop does."""
+        return self.realtime or self.env == "ros"
+
     def require_fitting(self, spec: EnvSpec, whose: str) -> None:
         """Raise SpecMismatch, naming both sides' keys, where `whose` steps are plainly of another environment.
 

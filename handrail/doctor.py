@@ -215,8 +215,10 @@ def check_realsense(places: Places | None = None) -> Finding:
     found = ", ".join(name for name, _ in cameras)
     if slow:
         return Finding(Mark.WARN, "RealSense", f"{found}; on USB 2: {', '.join(slow)}", "Use a USB 3 port and cable.")
-    if importlib.util.find_spec("pyrealsense2") is None:
-        return Finding(Mark.WARN, "RealSense", f"{found}, without its driver", "pip install pyrealsense2")
+    works, answer = _python("import pyrealsense2")
+    if not works:
+        cure = "apt install libusb-1.0-0" if "libusb" in answer else "pip install -e '.[cameras]' -c constraints.txt"
+        return Finding(Mark.WARN, "RealSense", f"{found}, without its driver: {answer}", cure)
     return Finding(Mark.OK, "RealSense", found)
 
 

@@ -23,7 +23,8 @@ def picture(number: int) -> np.ndarray:
 
 
 def depth_mm(number: int) -> np.ndarray:
-    return np.full((HEIGHT, WIDTH), 1000 + number, np.uint16)
+    """By a sensor with half as many pixels each way, so that what is not aligned is seen by its size."""
+    return np.full((HEIGHT // 2, WIDTH // 2), 1000 + number, np.uint16)
 
 
 def realsense_sdk() -> Any:
@@ -49,18 +50,20 @@ class SoftwareCamera:
         if depth:
             self.stereo = self.device.add_sensor("Stereo Module")
             self.stereo.add_read_only_option(rs.option.depth_units, 0.001)
-            self._depth = self.stereo.add_video_stream(self._stream(rs.stream.depth, rs.format.z16, 2, 2), True)
+            self._depth = self.stereo.add_video_stream(
+                self._stream(rs.stream.depth, rs.format.z16, 2, 2, parts=2), True
+            )
             same_place = rs.extrinsics()
             same_place.rotation, same_place.translation = [1, 0, 0, 0, 1, 0, 0, 0, 1], [0, 0, 0]
             self._depth.register_extrinsics_to(self._colour, same_place)
 
-    def _stream(self, kind, fmt, uid, bpp):
+    def _stream(self, kind, fmt, uid, bpp, parts=1):
         stream, lens = self.rs.video_stream(), self.rs.intrinsics()
-        lens.width, lens.height, lens.ppx, lens.ppy = WIDTH, HEIGHT, WIDTH / 2, HEIGHT / 2
-        lens.fx, lens.fy = FOCAL_PX
+        lens.width, lens.height = WIDTH // parts, HEIGHT // parts
+        lens.ppx, lens.ppy, lens.fx, lens.fy = (px / parts for px in (WIDTH / 2, HEIGHT / 2, *FOCAL_PX))
         lens.model, lens.coeffs = self.rs.distortion.brown_conrady, [0.1, 0, 0, 0, 0.2]
         stream.type, stream.fmt, stream.uid, stream.bpp = kind, fmt, uid, bpp
-        stream.width, stream.height, stream.fps, stream.intrinsics = WIDTH, HEIGHT, FPS, lens
+        stream.width, stream.height, stream.fps, stream.intrinsics = lens.width, lens.height, FPS, lens
         return stream
 
     def send(self, number: int) -> None:

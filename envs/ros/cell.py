@@ -26,7 +26,7 @@ from envs.ros.inputs import LATCHED, RELIABLE, Input
 from envs.ros.pose_guard import HALTED, STOPPED
 from envs.ros.recovery import recover
 from envs.ros.senses import Moment, Senses
-from envs.ros.services import Services
+from envs.ros.services import ServiceError, Services
 from envs.ros.sim_episode import EPISODE, encode_episode
 from envs.tabletop import ACTION, ACTION_NAMES, LIMITS, METRES_PER_UNIT, PERIOD_S, RATE_HZ, TabletopTask, proprio_spec
 from wire.errors import UserError
@@ -42,6 +42,7 @@ _GUARD_SILENT_S = 0.5
 _HOME_M, _HOME_RAD, _HOME_S, _HOME_M_S = 0.005, 0.05, 40.0, 0.12
 _GRASP_M, _SLACK_M, _STILL_M = 0.03, 0.005, 0.001
 _SETTLED_NS = 30_000_000
+_POLL_S = 0.005
 
 
 class RobotStuckError(UserError, RuntimeError):
@@ -144,6 +145,7 @@ class RosCell:
             self._services.set_text(SIM_ROBOT, EPISODE, encode_episode(places, hues, seed))
             self._services.trigger(f"{SIM_ROBOT}/reset")
         self._begun = int(self._services.trigger(f"{GUARD}/begin"))
+        self._wait_for_guard()
         self.senses.forget()
         since_ns, stamp_ns = time.monotonic_ns(), self._node.get_clock().now().nanoseconds + _SETTLED_NS
         self.senses.wait(WAIT_S, since_ns=since_ns, stamp_ns=stamp_ns if self._config.reset == "simulated" else 0)
@@ -192,12 +194,11 @@ class RosCell:
 
     def halted(self) -> str:
         """Why the guard refuses requests until the next reset; empty: it does not."""
-        self._state.take()
+        mode = self._guard_says("mode")
         if self._begun and not self._state.age_s() < _GUARD_SILENT_S:
             return f"the guard at {self._state.topic} has fallen silent; look at its log"
-        values = {} if self._state.message is None else values_of(self._state.message)
-        if int(values.get("begun", 0)) >= self._begun and values.get("mode") in (HALTED, STOPPED):
-            return values["reason"]
+        if mode in (HALTED, STOPPED) and int(self._guard_says("begun")) >= self._begun:
+            return self._guard_says("reason")
         return self.senses.conflict() or graph.why_no_time(self._node)
 
     def tool_position(self) -> np.ndarray:
@@ -251,6 +252,20 @@ class RosCell:
                 "choose a task that does not need it"
             )
         return self._placed[name]
+
+    def _wait_for_guard(self) -> None:
+        """Until it holds the robot where that is now."""
+        deadline_s = time.monotonic() + WAIT_S
+        while not (self._guard_says("begun") == str(self._begun) and self._guard_says("ready") == "True"):
+            if time.monotonic() > deadline_s:
+                raise ServiceError(
+                    f"the guard has begun, but does not hold the robot: {self._guard_says('reason') or 'it is silent'}"
+                )
+            time.sleep(_POLL_S)
+
+    def _guard_says(self, key: str) -> str:
+        self._state.take()
+        return "" if self._state.message is None else values_of(self._state.message).get(key, "")
 
     def _request(self) -> None:
         stamp = self._node.get_clock().now().to_msg()

@@ -66,7 +66,7 @@ class GuardServer:
         self._targets = node.create_publisher(PoseStamped, robot.target_pose, RELIABLE)
         self._gripper = open_gripper(node, robot.gripper)
         self._states = node.create_publisher(DiagnosticStatus, "~/state", LATCHED)
-        self._said: tuple[str, str] = ("", "")
+        self._said: tuple[str, str, bool] = ("", "", False)
         self._state_due_s = 0.0
         self.begun = 0
         """Number of the episodes begun: it tells a state before a begin from one after."""
@@ -80,7 +80,6 @@ class GuardServer:
         oldest_s = robot.limits.max_joint_age_s
         heard = {"current_pose": self._pose, "joint_states": self._joints, "wrench": self._wrench}
         self._diagnostics = Diagnostics(node, {k: (v, oldest_s) for k, v in heard.items() if v is not None})
-        self.overruns = 0
 
     def tick(self) -> None:
         """Hear what has come, and publish the target of the coming 10 ms."""
@@ -156,13 +155,12 @@ class GuardServer:
 
     def _tell(self) -> None:
         guard, now_s = self.guard, time.monotonic()
-        said = guard.mode, guard.reason if guard.mode != HOLDING else ""
+        said = guard.mode, guard.reason if guard.mode != HOLDING else "", guard.ready
         changed = said != self._said
-        if changed:
-            log.log(
-                logging.ERROR if guard.mode in (HALTED, STOPPED) else logging.INFO, "%s %s", guard.mode, guard.reason
-            )
-            self._said = said
+        if said[:2] != self._said[:2]:
+            level = logging.ERROR if guard.mode in (HALTED, STOPPED) else logging.INFO
+            log.log(level, "%s %s", guard.mode, guard.reason)
+        self._said = said
         if changed or now_s >= self._state_due_s:
             self._state_due_s = now_s + STATE_PERIOD_S
             self._states.publish(self._state())
@@ -171,14 +169,16 @@ class GuardServer:
     def _state(self) -> DiagnosticStatus:
         guard = self.guard
         text = f"{guard.mode}: {guard.reason}" if guard.reason else guard.mode
-        values = {"mode": guard.mode, "reason": guard.reason, "begun": self.begun, "overruns": self.overruns}
+        values = {"mode": guard.mode, "reason": guard.reason, "begun": self.begun, "ready": guard.ready}
         return status(self._node.get_name(), _LEVELS[guard.mode], text, **values)
 
     def _begin(self, request: Any, response: Trigger.Response) -> Trigger.Response:
         problem = self.guard.begin()
         self.begun += not problem
         self._requests.forget()
+        self._grips.forget()
         self._pose.forget()
+        self._state_due_s = 0.0
         response.success, response.message = not problem, problem or str(self.begun)
         return response
 

@@ -16,6 +16,7 @@ WAITING, HOLDING, FOLLOWING, HALTED, STOPPED = "waiting", "holding", "following"
 """No pose of the robot is known yet; it stays; it goes where it is asked to; requests are refused until the next begin;
 they are refused until somebody releases the emergency stop."""
 
+_SETTLE_TICKS = 3
 MOVED_M = 0.03
 """A holding robot this far from its target was moved by somebody else."""
 
@@ -74,8 +75,14 @@ class PoseGuard:
         self._left = 0
         self._velocity = np.zeros(3)
         self._goal: Pose | None = None
+        self._settling = 0
         self._latched = True
         """Whether the target is where the robot was when it last began to hold."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether it holds the robot where that is, so that the next request starts from there."""
+        return self.target is not None and self._latched
 
     def begin(self) -> str:
         """Lift a halt, for a new episode and whoever commands next; why not, or an empty string."""
@@ -84,7 +91,7 @@ class PoseGuard:
         if self.mode != WAITING:
             # The robot may stand elsewhere by now: its last target is of another episode.
             self._stay(HOLDING, "a new episode")
-            self._latched = False
+            self._request, self._latched, self._settling = None, False, _SETTLE_TICKS
         return ""
 
     def halt(self, reason: str) -> None:
@@ -120,6 +127,10 @@ class PoseGuard:
             self.target, self.mode, self.reason = felt.pose, HOLDING, "nothing was requested yet"
         if felt.conflict:
             self.halt(felt.conflict)
+        if self._settling:
+            # A pose from before the begin may still be on its way here.
+            self._settling -= 1
+            return self.target
         why = self._why_hold(now_ns, felt)
         if self.mode in (HALTED, STOPPED) or why:
             if self.mode == FOLLOWING:
@@ -157,7 +168,7 @@ class PoseGuard:
         if self.mode == FOLLOWING or self._goal is not None:
             self._latched = False
         self.mode, self.reason = mode, reason
-        self._goal, self._request, self._velocity = None, None, np.zeros(3)
+        self._goal, self._velocity = None, np.zeros(3)
 
     def _latch(self, felt: Felt) -> None:
         """Once for each hold: taking the measured pose again and again would let the arm creep.

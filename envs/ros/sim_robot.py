@@ -64,7 +64,7 @@ class SimRobot(SimCell):
     def follow(self, position_m: np.ndarray, rotation: Rotation) -> bool:
         """Take a target, which the tool shall reach in the coming tick; False where it is too far to be followed."""
         ahead_m = float(np.linalg.norm(position_m - self._controller.target))
-        if self._braked and (ahead_m < _SAME_M or not self._met):
+        if not self._met or (self._braked and ahead_m < _SAME_M):
             # Whoever commands has to start from where the arm is; other targets are from before it was put there.
             self._met = self._met or ahead_m < _SAME_M
             return True
@@ -80,6 +80,8 @@ class SimRobot(SimCell):
     def grip(self, width: float) -> None:
         """Set the distance between the pads that the fingers shall go to, metres."""
         finger = float(np.clip(width / 2.0, 0.0, FINGER_OPEN_M))
+        if not self._met:
+            return
         self._braked = self._braked and finger == self.data.ctrl[ARM_DOFS]
         self.data.ctrl[ARM_DOFS:] = finger
 
@@ -188,6 +190,7 @@ class SimRobotServer:
         self._episode.publish(String(data=episode))
         self._stopped = ""
         self._target.forget()
+        self._grip.forget()
         self._publish(slow=True)
         response.success, response.message = True, "the episode has begun"
         return response

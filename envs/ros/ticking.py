@@ -22,11 +22,18 @@ _FAILURES = 3
 
 
 @contextlib.contextmanager
-def ros(arguments: list[str] | None = None) -> Iterator[None]:
-    """ROS for a process that ends itself: signals stay ours, so that a last message still goes out after SIGTERM."""
+def ros(*, urgent: bool = False) -> Iterator[None]:
+    """ROS for a process that ends itself: signals stay ours, so that a last message still goes out after SIGTERM.
+
+    Where it is `urgent` we ask for the processor before others, and so do the threads of the middleware, which inherit
+    it: late targets are what a robot would feel.
+    """
+    if urgent:
+        with contextlib.suppress(OSError, AttributeError):
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(5))
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s (%(name)s:%(lineno)d)", level=logging.INFO)
     settle_middleware()
-    rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     try:
         yield
     finally:
@@ -45,7 +52,7 @@ class Stop:
         self.asked = True
 
 
-def run(node: Node, tick: Callable[[], None], period_s: float, stop: Stop, *, urgent: bool = True) -> int:
+def run(node: Node, tick: Callable[[], None], period_s: float, stop: Stop) -> int:
     """Answer services, and `tick` at each deadline, until the process is told to stop.
 
     A tick that was missed is not made up for. One that raises is logged and counts; after three in a row the node ends.
@@ -55,14 +62,10 @@ def run(node: Node, tick: Callable[[], None], period_s: float, stop: Stop, *, ur
         tick: What is to be done.
         period_s: How often.
         stop: Asked after every tick.
-        urgent: Ask for the processor before others: late ticks are what everybody behind this node would feel.
 
     Returns:
         Exit code.
     """
-    if urgent:
-        with contextlib.suppress(OSError, AttributeError):
-            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(5))
     gc.collect()
     gc.freeze()
     executor = SingleThreadedExecutor()

@@ -134,6 +134,7 @@ def test_a_lost_device_is_looked_for_until_it_is_back_and_said_once(camera, devi
     device.answers.put(CameraLost("it sent no frame for 4 s"))
     assert eventually(lambda: camera.trouble() == "camera wrist: no RealSense is connected")
     assert camera.latest() is first
+    assert device.closed == 1, "what is left of it is released before it is opened again"
     device.give(2)
     second = camera.wait(first, WAIT_S)
     assert second is not None

@@ -123,6 +123,22 @@ def test_a_realsense_on_usb_3_is_not_told_to_move(places):
     assert "USB 3" not in doctor.check_realsense(places).do
 
 
+@pytest.mark.parametrize(
+    ("said", "cure"),
+    [
+        ("ImportError: libusb-1.0.so.0: cannot open shared object file", "apt install libusb-1.0-0"),
+        ("ModuleNotFoundError: No module named 'pyrealsense2'", "pip install -e '.[cameras]' -c constraints.txt"),
+    ],
+)
+def test_a_realsense_without_its_driver_says_what_to_install(places, monkeypatch, said, cure):
+    plug_in_usb(places, "8086", "0b3a", "5000")
+    monkeypatch.setattr(doctor, "_python", lambda code: (False, said))
+    finding = doctor.check_realsense(places)
+    assert finding.mark is Mark.WARN
+    assert said in finding.found
+    assert finding.do == cure
+
+
 def test_other_intel_devices_are_no_cameras(places):
     plug_in_usb(places, "8086", "7ae0", "480", "xHCI Host Controller")
     assert doctor.check_realsense(places).mark is Mark.ABSENT

@@ -68,9 +68,14 @@ def test_a_heavy_import_would_be_found():
     assert heavy_after_importing(["gymnasium"]) == ["gymnasium"]
 
 
-@pytest.mark.parametrize("folder", ["tests", "launch", "docker", "benchmarks", "scripts", "ros2_ws"])
+@pytest.mark.parametrize("folder", ["tests", "launch", "docker", "benchmarks", "scripts"])
 def test_folders_that_are_no_packages_have_no_init(folder):
     assert not list((ROOT / folder).rglob("__init__.py")), f"{folder}/ would shadow a package of the same name"
+
+
+def test_the_ros_workspace_holds_packages_of_its_own_names_only():
+    found = {path.parent.relative_to(ROOT / "ros2_ws/src") for path in (ROOT / "ros2_ws").rglob("__init__.py")}
+    assert all(path.parts == (path.parts[0],) * 2 and path.parts[0].startswith("handrail_") for path in found), found
 
 
 def test_every_room_is_under_the_import_contracts():

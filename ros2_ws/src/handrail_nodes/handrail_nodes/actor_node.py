@@ -97,7 +97,7 @@ def drive() -> int:
     with ros():
         stop, node = Stop(), ActorNode()
         try:
-            run(node, lambda: node.look(stop), PERIOD_S, stop, urgent=False)
+            run(node, lambda: node.look(stop), PERIOD_S, stop)
         finally:
             node.end()
         return node.code or 0

@@ -31,7 +31,7 @@ class GuardNode(Node):
 
 def guard() -> int:
     """Guard the robot until SIGINT or SIGTERM; the last thing that goes out is a hold."""
-    with ros():
+    with ros(urgent=True):
         stop, node = Stop(), GuardNode()
         try:
             return run(node, node.server.tick, PERIOD_S, stop)

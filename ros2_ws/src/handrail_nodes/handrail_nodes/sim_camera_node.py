@@ -36,7 +36,7 @@ def film() -> int:
     with ros():
         stop, node = Stop(), SimCameraNode()
         with contextlib.closing(node.cameras):
-            return run(node, node.cameras.tick, node.period_s, stop, urgent=False)
+            return run(node, node.cameras.tick, node.period_s, stop)
 
 
 def main() -> None:

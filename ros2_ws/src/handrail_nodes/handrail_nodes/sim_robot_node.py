@@ -33,7 +33,7 @@ class SimRobotNode(Node):
 
 def simulate() -> int:
     """Be a robot until SIGINT or SIGTERM."""
-    with ros():
+    with ros(urgent=True):
         stop, node = Stop(), SimRobotNode()
         return run(node, node.server.tick, PERIOD_S, stop)
 
