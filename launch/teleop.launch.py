@@ -19,7 +19,7 @@ def cell(given: arguments.Given) -> list[Any]:
         *(nodes.sim_robot(given, robot) if robot == "sim" else []),
         *nodes.guard(given, robot),
         *nodes.recorder(given, robot),
-        *nodes.spacemouse(given, robot),
+        *nodes.spacemouse(given),
     ]
 
 
@@ -27,6 +27,7 @@ def generate_launch_description() -> LaunchDescription:
     """For `ros2 launch`."""
     own = [
         arguments.argument("robot", "sim", "sim, fr3, panda, ur5e, or the path of your own robot's .yaml."),
+        arguments.argument("device", "", "Serial number or path of the SpaceMouse, where several are connected."),
         arguments.argument("task", "pick_cube", "With robot:=sim, what is on the table.", arguments.TASKS),
         arguments.argument("scene", "plain", "With robot:=sim, what the table looks like.", arguments.SCENES),
     ]

@@ -57,17 +57,16 @@ def camera(given: Given, name: str, serial: str) -> list[Any]:
     return [_node(f"camera_{name}", given, told, program="camera", respawn_s=DEVICE_RESPAWN_S)]
 
 
-def spacemouse(given: Given, robot: str) -> list[Any]:
+def spacemouse(given: Given) -> list[Any]:
     """The SpaceMouse; it is looked for until it is plugged in."""
-    return [_node("spacemouse", given, {"robot": robot}, respawn_s=DEVICE_RESPAWN_S)]
+    return [_node("spacemouse", given, {"device": given["device"]}, respawn_s=DEVICE_RESPAWN_S)]
 
 
 def recorder(given: Given, robot: str) -> list[Any]:
     """The recorder, where a folder was named."""
     if not given["record"]:
         return []
-    told = {"folder": given["record"], "robot": robot, "namespace": given["namespace"]}
-    return [_node("recorder", given, told)]
+    return [_node("recorder", given, {"folder": given["record"], "robot": robot})]
 
 
 def actor(given: Given, robot: str) -> list[Any]:
