@@ -53,11 +53,6 @@ class EmitEvent:
         self.event = event
 
 
-class Shutdown:
-    def __init__(self, *, reason=""):
-        self.reason = reason
-
-
 class RegisterEventHandler:
     def __init__(self, event_handler):
         self.event_handler = event_handler
@@ -179,7 +174,6 @@ MODULES = {
         OpaqueFunction,
         RegisterEventHandler,
         SetEnvironmentVariable,
-        Shutdown,
     ),
     "launch.event_handlers": (OnProcessExit, OnProcessStart),
     "launch.events": (matches_action,),

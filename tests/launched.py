@@ -6,11 +6,11 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import launch_recorder
 import yaml
+from lifecycle_msgs.msg import State, TransitionEvent
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ROOT / "ros2_ws/src"
@@ -80,10 +80,10 @@ class Launched:
         return [each for each in self.actions if type(each).__name__ in kinds]
 
     def after(self, event):
-        """What is done about an event: the names of what follows, with what tells them apart."""
+        """The transitions that are asked for after an event."""
         handlers = [each.event_handler for each in self.of("RegisterEventHandler")]
         follows = [each for handler in handlers if handler.matches(event) for each in self._handled(handler, event)]
-        return [_said(each) for each in follows]
+        return [each.event.transition_id for each in follows]
 
     def process(self, kind, name, **event):
         """An event of `launch`: a node's process has started or exited."""
@@ -96,9 +96,8 @@ class Launched:
         """An event of `launch`: a node went from one state to another."""
         from launch_ros.events.lifecycle import StateTransition
 
-        states = {"start_state": SimpleNamespace(id=0, label=start), "goal_state": SimpleNamespace(id=0, label=goal)}
-        transition = SimpleNamespace(id=1, label="")
-        return StateTransition(action=self.nodes[name].action, msg=SimpleNamespace(transition=transition, **states))
+        states = {"start_state": State(label=start), "goal_state": State(label=goal)}
+        return StateTransition(action=self.nodes[name].action, msg=TransitionEvent(**states))
 
     def _handled(self, handler, event):
         found = handler.handle(event, self.context)
@@ -158,10 +157,3 @@ def _text(value, context=None):
     if isinstance(value, str):
         return value
     return "".join(each.perform(context) for each in value)
-
-
-def _said(action):
-    kind = type(action).__name__
-    if kind == "EmitEvent":
-        return kind, action.event.transition_id
-    return kind, ""

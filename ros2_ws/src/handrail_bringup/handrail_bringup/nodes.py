@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from launch.actions import EmitEvent, RegisterEventHandler, SetEnvironmentVariable, Shutdown
+from launch.actions import EmitEvent, RegisterEventHandler, SetEnvironmentVariable
 from launch.event_handlers import OnProcessExit, OnProcessStart
 from launch.events import matches_action
 from launch_ros.actions import LifecycleNode, Node
@@ -137,7 +137,9 @@ def _steady(node: Any) -> list[Any]:
     """A node that ends the launch where it was given something wrong: started again, it would only say so again."""
 
     def ended(event: Any, context: Any) -> list[Any]:
-        wrong = event.returncode == WRONG_INPUT
-        return [Shutdown(reason=f"{event.process_name} was given something wrong; it says what above")] if wrong else []
+        if event.returncode == WRONG_INPUT:
+            # An exception, because after a Shutdown `ros2 launch` would report success.
+            raise RuntimeError(f"{event.process_name} was given something wrong; its own words are above")
+        return []
 
     return [RegisterEventHandler(OnProcessExit(target_action=node, on_exit=ended)), node]
