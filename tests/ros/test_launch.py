@@ -93,9 +93,9 @@ def start():
 
     yield begin
     for process in processes:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
+        process.kill()
+        process.wait()
+        process.stdout.close()
 
 
 def until(executor, condition, processes):
@@ -283,6 +283,17 @@ def test_a_node_that_was_given_something_wrong_ends_the_launch():
             launched.after(launched.process("ProcessExited", name, returncode=2))
         assert launched.after(launched.process("ProcessExited", name, returncode=1)) == []
     assert launched.after(launched.process("ProcessExited", "/actor", returncode=2)) == [], "the cell stays up"
+
+
+def test_a_node_that_is_interrupted_again_and_again_still_ends_in_order(start, graph):
+    """`ros2 launch` interrupts its nodes too where there is no terminal, after a service manager has."""
+    node, executor = graph
+    launched = Launched("sim.launch.py")
+    process = start(launched.nodes["/guard"], launched.environment)
+    assert until(executor, lambda: node.count_publishers("/guard/state") == 1, [process])
+    while process.poll() is None:
+        process.send_signal(signal.SIGINT)
+    assert process.returncode == 0, process.communicate()[0]
 
 
 def test_the_cell_comes_up_from_the_launch_file_and_ends_in_order(start, graph):
