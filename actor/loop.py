@@ -11,7 +11,7 @@ from actor.human import Channel, Override
 from actor.watchdog import Heart, Unwatched
 from envs.guard import Guard, Verdict
 from envs.gym_env import GymEnv
-from envs.workcell import WorkcellEnv
+from envs.workcell import NotReadyError, WorkcellEnv
 from wire.types import Action, Observation, Source, Step
 
 log = logging.getLogger(__name__)
@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 CellEnv = WorkcellEnv | GymEnv
 RESET_S = 60.0
 """How long a reset may take; the watchdog holds the robot in a longer one."""
+_AGAIN_S = 1.0
 UNWATCHED = Unwatched()
 
 
@@ -78,8 +79,9 @@ def run_episode(
     Returns:
         Whether the episode succeeded. However it ends, the robot holds.
     """
-    heart.begin(RESET_S)
-    observation, _ = env.reset(seed=seed)
+    observation = _begin(env, heart, seed, stopped)
+    if observation is None:
+        return False
     guard.reset()
     human.begin_episode(episode)
     pace.begin()
@@ -103,6 +105,23 @@ def run_episode(
     env.hold()
     heart.rest()
     return success
+
+
+def _begin(env: CellEnv, heart: Heart, seed: int, stopped: Callable[[], bool]) -> Observation | None:
+    """The first observation, as soon as the cell is ready; None where it was stopped before."""
+    said = ""
+    while True:
+        heart.begin(RESET_S)
+        try:
+            return env.reset(seed=seed)[0]
+        except NotReadyError as error:
+            heart.rest()
+            if str(error) != said:
+                log.error("%s; the robot holds until that is mended", error)
+                said = str(error)
+            if stopped():
+                return None
+            time.sleep(_AGAIN_S)
 
 
 def choose(env: CellEnv, policy: Policy, human: Channel, guard: Guard, observation: Observation) -> Choice:

@@ -9,8 +9,13 @@ import numpy as np
 from envs.experts import Corrector, Expert
 from envs.guard import Guard, GuardLimits, Vitals
 from envs.ticker import Pause, Ticker, sleep
+from wire.errors import UserError
 from wire.specs import ArraySpec, EnvSpec
 from wire.types import Action, Observation
+
+
+class NotReadyError(UserError, RuntimeError):
+    """The cell cannot begin an episode now, but may later: a node is missing, or somebody else commands the robot."""
 
 
 class Workcell(Protocol):
@@ -150,7 +155,7 @@ class WorkcellEnv(gymnasium.Env[Observation, Action], Generic[Cell]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Start an episode."""
+        """Start an episode; raises NotReadyError where the cell cannot now."""
         super().reset(seed=seed)
         self._t = 0
         self.task.reset(self.cell, self.np_random)

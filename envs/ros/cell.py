@@ -29,6 +29,7 @@ from envs.ros.senses import Moment, Senses
 from envs.ros.services import ServiceError, Services
 from envs.ros.sim_episode import EPISODE, encode_episode
 from envs.tabletop import ACTION, ACTION_NAMES, LIMITS, METRES_PER_UNIT, PERIOD_S, RATE_HZ, TabletopTask, proprio_spec
+from envs.workcell import NotReadyError
 from wire.errors import UserError
 from wire.specs import ArraySpec
 from wire.types import Action, Observation
@@ -45,7 +46,7 @@ _SETTLED_NS = 30_000_000
 _POLL_S = 0.005
 
 
-class RobotStuckError(UserError, RuntimeError):
+class RobotStuckError(NotReadyError):
     """The arm does not come home."""
 
 
@@ -258,10 +259,10 @@ class RosCell:
         deadline_s = time.monotonic() + WAIT_S
         while not (self._guard_says("begun") == str(self._begun) and self._guard_says("ready") == "True"):
             if time.monotonic() > deadline_s:
-                raise ServiceError(
-                    f"the guard has begun, but does not hold the robot: {self._guard_says('reason') or 'it is silent'}"
-                )
+                raise ServiceError(f"the guard does not take the robot: {self._guard_says('reason') or 'it is silent'}")
             time.sleep(_POLL_S)
+        if why := self.halted():
+            raise ServiceError(f"the episode cannot begin: {why}")
 
     def _guard_says(self, key: str) -> str:
         self._state.take()

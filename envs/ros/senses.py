@@ -16,12 +16,12 @@ from envs.ros.config import RobotConfig
 from envs.ros.grippers import width_m
 from envs.ros.inputs import RELIABLE, SENSOR, Input
 from envs.ros.pictures import ImageReader
-from wire.errors import UserError
+from envs.workcell import NotReadyError
 
 _POLL_S = 0.005
 
 
-class SensesMissingError(UserError, RuntimeError):
+class SensesMissingError(NotReadyError):
     """A robot's topic is missing, of another type, or silent; the text names each and says what to do."""
 
 

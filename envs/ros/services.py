@@ -1,4 +1,7 @@
-"""Calls of services from a node that no executor spins: each is waited for, with a deadline and a sentence."""
+"""Calls of services from a node that no executor spins: each is waited for, with a deadline and a sentence.
+
+What is called may be called twice: an answer that does not come is asked for again.
+"""
 
 from typing import Any
 
@@ -9,13 +12,14 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from std_srvs.srv import Trigger
 
-from wire.errors import UserError
+from envs.workcell import NotReadyError
 
 FOUND_S = 10.0
-ANSWER_S = 5.0
+ANSWER_S = 2.5
+_TRIES = 4
 
 
-class ServiceError(UserError, RuntimeError):
+class ServiceError(NotReadyError):
     """A service is missing, does not answer, or refuses."""
 
 
@@ -49,6 +53,12 @@ class Services:
         client, full = self._clients[name], self._node.resolve_service_name(name)
         if not client.wait_for_service(FOUND_S):
             raise ServiceError(f"nobody offers the service {full}; start the node that does, or look at its log")
+        for _ in range(_TRIES - 1):
+            try:
+                return self.result(client.call_async(request), full)
+            except ServiceError:
+                # A node that was killed counts as there until its lease ends; its successor has not heard the call.
+                continue
         return self.result(client.call_async(request), full)
 
     def result(self, future: Any, whose: str) -> Any:
