@@ -3,7 +3,9 @@
 import importlib.util
 import itertools
 import os
+import signal
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from lifecycle_msgs.msg import State, TransitionEvent
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ROOT / "ros2_ws/src"
+WAIT_S = 60.0
+"""Only a broken node is waited for this long; two processes may take three seconds to find each other."""
 REAL = importlib.util.find_spec("launch_ros") is not None
 
 
@@ -117,6 +121,24 @@ class Launched:
         words = [_text(part, self.context) for part in action.cmd[1:]]
         delay = action._ExecuteLocal__respawn_delay if action._ExecuteLocal__respawn else None
         return Started(action, action.node_package, action.node_executable, action.node_name, words, delay)
+
+
+def until(executor, condition, processes):
+    """Spin until the condition holds; an assertion fails where a process ends before."""
+    deadline_s = time.monotonic() + WAIT_S
+    while not condition() and time.monotonic() < deadline_s:
+        ended = [process for process in processes if process.poll() is not None]
+        assert not ended, ended[0].communicate()[0]
+        executor.spin_once(timeout_sec=0.1)
+    return condition()
+
+
+def interrupted(processes):
+    """End processes as Ctrl-C does: their exit codes, and all that they said."""
+    for process in processes:
+        process.send_signal(signal.SIGINT)
+    ends = [(process.communicate(timeout=WAIT_S)[0], process.returncode) for process in processes]
+    return [code for _, code in ends], "".join(output for output, _ in ends)
 
 
 def installed(folder):

@@ -6,14 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import PoseStamped
-from launched import PACKAGES, ROOT, Launched, entry_points, installed
+from launched import PACKAGES, ROOT, Launched, entry_points, installed, interrupted, until
 from lifecycle_msgs.msg import Transition
 from rcl_interfaces.srv import ListParameters
 from rclpy.executors import SingleThreadedExecutor
@@ -24,8 +23,6 @@ from actor.config import HUMANS
 from envs.config import OBSERVATIONS, SCENES, TASKS
 from envs.ros.config import known_robots, load_robot
 
-WAIT_S = 60.0
-"""Only a broken node is waited for this long; two processes may take three seconds to find each other."""
 CONFIGURE, ACTIVATE = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE
 FILES = {
     "sim.launch.py": {"record": "recordings"},
@@ -96,22 +93,6 @@ def start():
         process.kill()
         process.wait()
         process.stdout.close()
-
-
-def until(executor, condition, processes):
-    deadline_s = time.monotonic() + WAIT_S
-    while not condition() and time.monotonic() < deadline_s:
-        ended = [process for process in processes if process.poll() is not None]
-        assert not ended, ended[0].communicate()[0]
-        executor.spin_once(timeout_sec=0.1)
-    return condition()
-
-
-def interrupted(processes):
-    for process in processes:
-        process.send_signal(signal.SIGINT)
-    ends = [(process.communicate(timeout=WAIT_S)[0], process.returncode) for process in processes]
-    return [code for _, code in ends], "".join(output for output, _ in ends)
 
 
 def module_of(started):
