@@ -37,6 +37,8 @@ def ros(*, urgent: bool = False) -> Iterator[None]:
     try:
         yield
     finally:
+        # A launch and its terminal may both interrupt us; the second must not fall into the interpreter's end.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         rclpy.try_shutdown()
 
 

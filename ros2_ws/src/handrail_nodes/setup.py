@@ -2,7 +2,15 @@
 
 from setuptools import setup
 
-NODES = ("actor_node", "guard_node", "camera_node", "spacemouse_node", "sim_robot_node", "recorder_node")
+NODES = (
+    "actor_node",
+    "guard_node",
+    "camera_node",
+    "recorder_node",
+    "sim_camera_node",
+    "sim_robot_node",
+    "spacemouse_node",
+)
 
 setup(
     name="handrail_nodes",

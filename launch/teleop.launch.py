@@ -1,0 +1,34 @@
+"""Driven by hand: guard and SpaceMouse alone, with a robot or with the simulated one.
+
+ros2 launch handrail_bringup teleop.launch.py robot:=fr3
+"""
+
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false
+
+from typing import Any
+
+from handrail_bringup import arguments, nodes
+from launch import LaunchDescription
+
+
+def cell(given: arguments.Given) -> list[Any]:
+    """What is started."""
+    robot = given["robot"]
+    return [
+        *nodes.middleware(),
+        *(nodes.sim_robot(given, robot) if robot == "sim" else []),
+        *nodes.guard(given, robot),
+        *nodes.recorder(given, robot),
+        *nodes.spacemouse(given),
+    ]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """For `ros2 launch`."""
+    own = [
+        arguments.argument("robot", "sim", "sim, fr3, panda, ur5e, or the path of your own robot's .yaml."),
+        arguments.argument("device", "", "Serial number or path of the SpaceMouse, where several are connected."),
+        arguments.argument("task", "pick_cube", "With robot:=sim, what is on the table.", arguments.TASKS),
+        arguments.argument("scene", "plain", "With robot:=sim, what the table looks like.", arguments.SCENES),
+    ]
+    return arguments.description(__file__, [*own, *arguments.every_cell()], cell)

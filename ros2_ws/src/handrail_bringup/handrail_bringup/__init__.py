@@ -1,0 +1,1 @@
+"""What the launch files are made of: arguments and nodes."""
