@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from envs.config import EnvConfig, one_of
 
-HANDS = ("spacemouse", "gamepad", "keyboard")
+HANDS = ("spacemouse", "gamepad", "keyboard", "joy", "twist")
 """Persons with an instrument in their hand."""
 HUMANS = ("none", "script", *HANDS)
 FRAMES = ("base", "tool")
@@ -22,7 +22,7 @@ class HandConfig:
 
     kind: str = "spacemouse"
     device: str | None = None
-    """Serial number or path of the device, where several are connected."""
+    """Serial number or path of the device, where several are connected; with joy and twist, the topic."""
     dead_zone: float = 0.1
     """Deflection, of 1, that counts as none."""
     scale: float = 1.0
@@ -87,6 +87,8 @@ class HandConfig:
 
 HAND = {
     "spacemouse": HandConfig(),
+    "joy": HandConfig(kind="joy"),
+    "twist": HandConfig(kind="twist", gripper_button=None, success_button=None),
     "gamepad": HandConfig(
         kind="gamepad",
         dead_zone=0.15,
@@ -205,7 +207,7 @@ class DemosConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TeleopConfig:
-    """Drive the simulated arm by hand and show what the instrument says."""
+    """Drive an arm by hand and show what the instrument says."""
 
     hand: HandConfig
     env: EnvConfig = field(default_factory=lambda: EnvConfig(realtime=True))
@@ -215,5 +217,5 @@ class TeleopConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError naming the key, what was got and what is wanted."""
-        if not (self.dry or self.env.realtime):
+        if not (self.dry or self.env.in_real_time):
             raise ValueError("teleop needs time to pass as it does for people: set env.realtime=true, or dry=true")

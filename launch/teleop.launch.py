@@ -1,4 +1,4 @@
-"""Driven by hand: guard and SpaceMouse alone, with a robot or with the simulated one.
+"""Driven by hand: guard, SpaceMouse and what is between them, with a robot or with the simulated one.
 
 ros2 launch handrail_bringup teleop.launch.py robot:=fr3
 """
@@ -20,6 +20,7 @@ def cell(given: arguments.Given) -> list[Any]:
         *nodes.guard(given, robot),
         *nodes.recorder(given, robot),
         *nodes.spacemouse(given),
+        *nodes.teleop(given, robot),
     ]
 
 
@@ -28,6 +29,7 @@ def generate_launch_description() -> LaunchDescription:
     own = [
         arguments.argument("robot", "sim", "sim, fr3, panda, ur5e, or the path of your own robot's .yaml."),
         arguments.argument("device", "", "Serial number or path of the SpaceMouse, where several are connected."),
+        arguments.argument("frame", "base", "What forward means: in the room, or of the tool.", arguments.FRAMES),
         arguments.argument("task", "pick_cube", "With robot:=sim, what is on the table.", arguments.TASKS),
         arguments.argument("scene", "plain", "With robot:=sim, what the table looks like.", arguments.SCENES),
     ]

@@ -75,9 +75,22 @@ def open_instrument(config: HandConfig) -> Instrument:
         from actor.human.gamepad import Gamepad
 
         return Gamepad(config.device, rest=config.dead_zone)
+    if config.kind in ("joy", "twist"):
+        return _topic(config)
     from actor.human.spacemouse import SpaceMouse
 
     return SpaceMouse(config.device, rest=config.dead_zone)
+
+
+def _topic(config: HandConfig) -> Instrument:
+    try:
+        from actor.human.topics import Topic
+    except ImportError as error:
+        raise UserError(
+            f"human={config.kind} needs ROS 2's Python library ({error}): source /opt/ros/<distribution>/setup.bash, "
+            "or install its wheels: pip install 'handrail[ros]'"
+        ) from error
+    return Topic(config.kind, config.device)
 
 
 def has_keys() -> bool:

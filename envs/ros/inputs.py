@@ -90,6 +90,15 @@ class Input(Generic[Message]):
         self._taken_ns = time.monotonic_ns()
         return new
 
+    def take_one(self) -> bool:
+        """Take the oldest message that has come, of a deeper history; whether there was a sound new one."""
+        with self._subscription.handle:
+            taken = self._subscription.handle.take_message(self.kind, False)
+        if taken is None:
+            self._taken_ns = time.monotonic_ns()
+            return False
+        return self._accept(*taken) or self.take_one()
+
     def age_s(self) -> float:
         """Seconds since the newest sound message arrived; infinite before the first."""
         return (time.monotonic_ns() - self.heard_ns) / 1e9 if self.heard_ns else math.inf

@@ -92,7 +92,7 @@ class SimRobot(SimCell):
             self._controller.arrive()
             mujoco.mj_forward(self.model, self.data)
 
-    def tool_rotation(self) -> Rotation:
+    def tool_orientation(self) -> Rotation:
         """Orientation of the tool."""
         return Rotation.from_matrix(self.data.site_xmat[self._tool].reshape(3, 3))
 
@@ -159,7 +159,7 @@ class SimRobotServer:
     def _publish(self, *, slow: bool) -> None:
         cell, stamp = self._cell, self._node.get_clock().now().to_msg()
         frame = self._robot.base_frame
-        self._poses.publish(messages.pose(cell.tool_position(), cell.tool_rotation(), frame, stamp))
+        self._poses.publish(messages.pose(cell.tool_position(), cell.tool_orientation(), frame, stamp))
         self._joints.publish(_joint_state(self._robot.joints, cell.joints(), stamp))
         wrench = WrenchStamped()
         wrench.header.frame_id, wrench.header.stamp = frame, stamp

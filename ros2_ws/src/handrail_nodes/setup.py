@@ -10,6 +10,7 @@ NODES = (
     "sim_camera_node",
     "sim_robot_node",
     "spacemouse_node",
+    "teleop_node",
 )
 
 setup(

@@ -17,8 +17,9 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction
 TASKS = ("pick_cube", "reach")
 OBSERVATIONS = ("pixels", "state", "proprio")
 SCENES = ("plain", "varied")
-HUMANS = ("none", "script")
+HUMANS = ("none", "script", "spacemouse", "gamepad", "keyboard", "joy", "twist")
 ROBOTS = ("fr3", "panda", "ur5e", "sim")
+FRAMES = ("base", "tool")
 SWITCH = ("true", "false")
 
 Given = dict[str, str]

@@ -62,6 +62,11 @@ def spacemouse(given: Given) -> list[Any]:
     return [_node("spacemouse", given, {"device": given["device"]}, respawn_s=DEVICE_RESPAWN_S)]
 
 
+def teleop(given: Given, robot: str) -> list[Any]:
+    """What drives the robot as the hand on `spacenav/joy` wants."""
+    return [_node("teleop", given, {"robot": robot, "frame": given["frame"]}, respawn_s=DEVICE_RESPAWN_S)]
+
+
 def recorder(given: Given, robot: str) -> list[Any]:
     """The recorder, where a folder was named."""
     if not given["record"]:

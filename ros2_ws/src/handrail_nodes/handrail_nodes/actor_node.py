@@ -7,10 +7,11 @@ activating starts it, deactivating ends it in order. Parameters: those of `handr
 import itertools
 import sys
 from pathlib import Path
+from typing import Any
 
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
-from actor.config import ActorConfig
+from actor.config import HAND, ActorConfig, HandConfig
 from envs.config import EnvConfig
 from envs.ros.ticking import Stop, ros, run
 from handrail.local import Rooms, write_json
@@ -38,13 +39,14 @@ class ActorNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Read and judge the parameters."""
-        values = {name: self.get_parameter(name).value for name in (*ENV, *ACTOR)}
+        values: dict[str, Any] = {name: self.get_parameter(name).value for name in (*ENV, *ACTOR)}
         values = {name: None if value == "" and name in ("keys", "key") else value for name, value in values.items()}
         try:
             env = EnvConfig(
                 env="ros", namespace=self.get_namespace(), remap=remapping(sys.argv), **{k: values[k] for k in ENV}
             )
-            self._config = ActorConfig(env=env, **{name: values[name] for name in ACTOR})
+            hand = HAND.get(values["human"], HandConfig())
+            self._config = ActorConfig(env=env, hand=hand, **{name: values[name] for name in ACTOR})
         except (ValueError, TypeError, UserError) as error:
             self.get_logger().error(str(error))
             return FAILED

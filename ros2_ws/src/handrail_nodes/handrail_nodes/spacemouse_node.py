@@ -48,12 +48,13 @@ class SpaceMouseNode(Node):
         super().destroy_node()
 
     def _publish(self) -> None:
-        controls = self._mouse.latest()
+        mouse = self._mouse
+        if mouse is None:
+            return
+        controls = mouse.latest()
         gone = controls is None or time.monotonic() - controls.heard_s > SILENT_S
         if gone != self._gone:
-            self.get_logger().warning(
-                f"the {self._mouse.name} {'is gone: nothing is published' if gone else 'is back'}"
-            )
+            self.get_logger().warning(f"the {mouse.name} {'is gone: nothing is published' if gone else 'is back'}")
         self._gone = gone
         if controls is None or gone:
             return
