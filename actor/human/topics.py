@@ -94,6 +94,7 @@ class Topic:
             )
             self._presses += sorted(down - self._down)
             self._down = down
+        self.trouble = self._trouble()
 
 
 def _joy_problem(message: Joy) -> str | None:

@@ -143,7 +143,7 @@ class Input(Generic[Message]):
             return False
         header = getattr(message, "header", None)
         stamp_ns = 0 if header is None else header.stamp.sec * 1_000_000_000 + header.stamp.nanosec
-        if header is not None and stamp_ns == self.stamp_ns and self.heard_ns:
+        if stamp_ns and stamp_ns == self.stamp_ns and self.heard_ns:
             return False
         self.message, self.heard_ns, self.stamp_ns, self.problem = message, heard_ns, stamp_ns, ""
         self.latency_s = (info["received_timestamp"] - stamp_ns) / 1e9 if stamp_ns else math.nan

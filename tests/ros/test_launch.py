@@ -32,7 +32,7 @@ FILES = {
 EXPECTED = {
     "sim.launch.py": ["/actor", "/guard", "/recorder", "/sim_camera", "/sim_robot"],
     "workcell.launch.py": ["/actor", "/camera_front", "/camera_wrist", "/guard", "/recorder"],
-    "teleop.launch.py": ["/guard", "/recorder", "/sim_robot", "/spacemouse"],
+    "teleop.launch.py": ["/guard", "/recorder", "/sim_robot", "/spacemouse", "/teleop"],
 }
 
 # The parser of messages that the wheels bring imports a module that Python means to drop.
@@ -173,7 +173,7 @@ def test_what_is_given_reaches_the_nodes_as_what_it_is():
 def test_what_is_not_wanted_is_not_started():
     assert sorted(Launched("sim.launch.py", actor="false", cameras="false").nodes) == ["/guard", "/sim_robot"]
     assert sorted(Launched("workcell.launch.py", robot="ur5e").nodes) == ["/actor", "/guard"]
-    assert sorted(Launched("teleop.launch.py", robot="ur5e").nodes) == ["/guard", "/spacemouse"]
+    assert sorted(Launched("teleop.launch.py", robot="ur5e").nodes) == ["/guard", "/spacemouse", "/teleop"]
 
 
 def test_choices_are_those_of_the_rooms():
