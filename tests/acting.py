@@ -107,3 +107,17 @@ def toy_weights(
         "policy": params | {"head": head},
     }
     return encode_policy(whole, arch, version=version, fingerprint=fingerprint or spec.fingerprint())
+
+
+def random_weights(spec: EnvSpec) -> bytes:
+    """Encoded weights of a policy that looks at everything it is shown."""
+    arch = architecture_for(spec, hidden=(32,), embedding=16)
+    params = policy.init(jax.random.key(0), arch)
+    shape = params["head"]["w"].shape
+    head = {"w": np.asarray(jax.random.normal(jax.random.key(1), shape)), "b": np.zeros(shape[1], np.float32)}
+    whole = {
+        "encoder": encoder.init(jax.random.key(2), arch),
+        "normaliser": encoder.identity_normaliser(arch),
+        "policy": params | {"head": head},
+    }
+    return encode_policy(whole, arch, version=1, fingerprint=spec.fingerprint())

@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import rclpy
+from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PoseStamped, WrenchStamped
 from rclpy.context import Context
 from rclpy.node import Node
@@ -14,6 +15,7 @@ from sensor_msgs.msg import Image, JointState
 from envs.ros import messages
 from envs.ros.config import load_robot
 from envs.ros.images import fill
+from envs.sim.panda import JOINT_ZEROS_RAD
 
 PERIOD_S = 0.01
 SIM = load_robot("sim")
@@ -28,6 +30,8 @@ class PretendRobot:
         self.frame, self.joints = robot.base_frame, dict.fromkeys(robot.joints, 0.1)
         self.finger, self.force, self.encoding, self.size = robot.gripper.joint_open, 0.0, "rgb8", (48, 64)
         self.image_frame = None
+        self.images, self.cube = {}, None
+        self.changed_ns = 0
         self.frozen_stamp = None
         self.silent = set()
         self.context = Context()
@@ -38,7 +42,7 @@ class PretendRobot:
             "joint_states": (JointState, robot.joint_states, self._joint_states),
             "gripper": (JointState, robot.gripper.joint_states, self._fingers),
             "wrench": (WrenchStamped, robot.wrench, self._wrench),
-            "cube": (PoseStamped, robot.objects["cube"], self._pose),
+            "cube": (PoseStamped, robot.objects["cube"], self._cube),
             **{name: (Image, camera.image, self._image(name)) for name, camera in robot.cameras.items()},
         }
         self._publishers = {
@@ -59,6 +63,16 @@ class PretendRobot:
         self.node.destroy_node()
         self.context.try_shutdown()
 
+    def show(self, observation, exact, cube):
+        """Report the state of a simulated cell: what it observes, its joints, tool and fingers, and the cube's pose."""
+        joints, position, width = exact
+        gripper = self.robot.gripper
+        self.joints = dict(zip(self.robot.joints, (joints + JOINT_ZEROS_RAD).tolist(), strict=True))
+        self.position, self.cube = list(position), cube
+        self.finger = gripper.joint_closed + width / gripper.stroke_m * (gripper.joint_open - gripper.joint_closed)
+        self.images = {name: value for name, value in observation.items() if value.ndim == 3}
+        self.changed_ns = self.node.get_clock().now().nanoseconds
+
     def _run(self):
         while not self._stopped.wait(PERIOD_S):
             for name, (publisher, make) in self._publishers.items():
@@ -75,6 +89,12 @@ class PretendRobot:
         q = message.pose.orientation
         q.x, q.y, q.z, q.w = self.quaternion
         return self._stamped(message, self.frame)
+
+    def _cube(self):
+        if self.cube is None:
+            return self._pose()
+        position, quaternion = self.cube
+        return self._stamped(messages.pose(position, Rotation.from_quat(quaternion), self.frame, Time()), self.frame)
 
     def _joint_states(self):
         message = JointState(name=list(self.joints), position=list(self.joints.values()))
@@ -93,7 +113,7 @@ class PretendRobot:
             message = self._stamped(Image(), self.image_frame or self.robot.cameras[name].frame)
             height, width = self.size
             if self.encoding == "rgb8":
-                fill(message, np.full((height, width, 3), 7, np.uint8), "rgb8")
+                fill(message, self.images.get(name, np.full((height, width, 3), 7, np.uint8)), "rgb8")
             else:
                 message.height, message.width, message.step, message.encoding = height, width, width, self.encoding
                 message.data = bytes(height * width)

@@ -26,7 +26,9 @@ class TeleopNode(Node):
         frame = self.declare_parameter("frame", "base").value
         view_deg = self.declare_parameter("view_deg", HAND["joy"].view_deg).value
         env = EnvConfig(env="ros", obs="proprio", robot=robot, namespace=self.get_namespace())
-        hand = replace(HAND["joy"], device=self.resolve_topic_name(topic or "spacenav/joy"), frame=frame, view_deg=view_deg)
+        hand = replace(
+            HAND["joy"], device=self.resolve_topic_name(topic or "spacenav/joy"), frame=frame, view_deg=view_deg
+        )
         self.config = TeleopConfig(hand=hand, env=env)
 
 
