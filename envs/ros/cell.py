@@ -148,7 +148,7 @@ class RosCell:
         self._begun = int(self._services.trigger(f"{GUARD}/begin"))
         self._wait_for_guard()
         self.senses.forget()
-        since_ns, stamp_ns = time.monotonic_ns(), self._node.get_clock().now().nanoseconds + _SETTLED_NS
+        since_ns, stamp_ns = time.monotonic_ns(), self.now_ns() + _SETTLED_NS
         self.senses.wait(WAIT_S, since_ns=since_ns, stamp_ns=stamp_ns if self._config.reset == "simulated" else 0)
         if self._config.reset == "home":
             self._drive_home()
@@ -245,6 +245,10 @@ class RosCell:
     def _moment(self) -> Moment:
         assert self.senses.moment is not None
         return self.senses.moment
+
+    def now_ns(self) -> int:
+        """ROS's clock, by which messages are stamped."""
+        return self._node.get_clock().now().nanoseconds
 
     def _place(self, name: str) -> np.ndarray:
         if name not in self._placed:

@@ -77,6 +77,8 @@ class Input(Generic[Message]):
         self.problem = ""
         """What is wrong with the newest message; empty: nothing."""
         self.rejected = 0
+        self.missed = 0
+        """Messages that were published between two that we took: lost, or replaced by a newer one before we looked."""
         self._taken_ns = time.monotonic_ns()
         self._publishers: dict[bytes, int] = {}
         self._seen: deque[tuple[int, int]] = deque(maxlen=_KEPT)
@@ -136,7 +138,9 @@ class Input(Generic[Message]):
         self._publishers[bytes(info["publisher_gid"]["data"])] = heard_ns
         if len(self._publishers) > 8:
             self._publishers = {gid: at for gid, at in self._publishers.items() if now_ns - at < _RIVALS_NS}
-        self._seen.append((info["publication_sequence_number"] or 0, info["source_timestamp"]))
+        number = info["publication_sequence_number"] or 0
+        self.missed += max(0, number - self._seen[-1][0] - 1) if self._seen else 0
+        self._seen.append((number, info["source_timestamp"]))
         problem = self._check(message)
         if problem is not None:
             self.problem, self.rejected = f"{self.topic}: {problem}", self.rejected + 1
