@@ -36,6 +36,7 @@ _KIND = Kind(
     CREATE TABLE damaged (seq INTEGER PRIMARY KEY, body BLOB NOT NULL);
     """,
 )
+_CURE = "restore it from a copy, or move it away to begin a new stream"
 _INSERT = "INSERT INTO records VALUES (?, ?, ?)"
 
 
@@ -85,11 +86,11 @@ class Outbox:
         state = dict(self._db.execute("SELECT key, value FROM state"))
         crc = state.pop("crc", None)
         if crc is not None and crc != _state_crc(state):
-            raise DamagedError(f"{self.path} is damaged: its state fails its checksum")
+            raise DamagedError(f"{self.path} is damaged: its state fails its checksum; {_CURE}")
         query = "SELECT count(*), coalesce(sum(length(body)), 0), min(seq), max(seq) FROM records"
         self.pending, self.pending_bytes, first, last = self._db.execute(query).fetchone()
         if state and self.pending and not state.get("forgotten", 0) < first <= last <= state["newest"]:
-            raise DamagedError(f"{self.path} is damaged: it holds steps of numbers that none of its steps can have")
+            raise DamagedError(f"{self.path} is damaged: it holds steps under numbers of others; {_CURE}")
         text = encode_spec(spec)
         if state and state["spec"] != text and self.pending:
             lines = "; ".join(spec.differences(decode_spec(state["spec"])))
