@@ -123,6 +123,9 @@ class ActorLink:
         """A message could not be sent: there is no connection."""
         if self.live:
             self._say_hello_from(now_s, "connecting", "the connection to the learner is lost")
+        elif self._state != "refused":
+            # Patience is for a learner that does not answer; where there is none yet, be there when it comes.
+            self._hello_due_s, self._hello_wait_s = now_s + link.HELLO_S, link.HELLO_S
 
     def renewal_due(self, now_s: float) -> bool:
         """Whether to replace the connection now: nothing has come through it for long."""
