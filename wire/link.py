@@ -130,7 +130,7 @@ class Rejected(_Message):
 
 
 class WeightsSet(_Message):
-    """Learner: the newest encoded weights."""
+    """Learner: the newest encoded weights, under a number that no other set has."""
 
     version: Count
     body: _WeightsBody

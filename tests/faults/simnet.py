@@ -140,8 +140,9 @@ class SimNet:
     def publish(self) -> None:
         """Training has new weights."""
         self.versions += 1
-        self.published = (self.versions, b"weights %d of process %d" % (self.versions, self.processes))
-        self.learner.publish(*self.published)
+        body = b"weights %d of process %d" % (self.versions, self.processes)
+        self.published = (self.session + self.versions, body)
+        self.learner.publish(self.versions, body)
 
     def finish(self) -> None:
         """The budget is spent."""
@@ -300,7 +301,8 @@ class SimNet:
 
     def _start_learner(self) -> None:
         self.processes += 1
-        self.learner = LearnerLink("run", SPEC, self.archive.last_seq)
+        self.session = self.processes << 20
+        self.learner = LearnerLink("run", SPEC, self.archive.last_seq, session=self.session)
         self.publish()
         if self.finished:
             self.learner.finish("done")

@@ -50,7 +50,7 @@ class World:
         self.archive: list[int] = []
         self.uncommitted: list[int] = []
         self.rejected: list[int] = []
-        self.connections = 0
+        self.connections = self.session = 0
         self.start_actor()
         self.start_learner()
 
@@ -60,7 +60,8 @@ class World:
 
     def start_learner(self) -> None:
         self.uncommitted = []
-        self.learner = LearnerLink("run", SPEC, lambda stream, spec: max(self.archive, default=0))
+        self.learner = LearnerLink("run", SPEC, lambda stream, spec: max(self.archive, default=0), session=self.session)
+        self.session += 100
         self.cut()
 
     def cut(self) -> None:
@@ -487,6 +488,34 @@ def test_weights_of_another_process_are_replaced_though_they_have_the_same_numbe
     world.actor.weights_done(5)
     world.start_learner()
     world.learner.publish(5, b"after it")
+    world.calm(5)
+    assert world.actor.weights is not None
+    assert world.actor.weights.body == b"after it"
+
+
+@pytest.mark.parametrize("lose", ["the connection", "the message"])
+def test_weights_of_another_process_come_again_where_they_were_lost_though_they_have_the_same_number(lose: str):
+    world = connected()
+    world.learner.publish(5, b"before the restart")
+    world.calm(0.5)
+    world.actor.weights_done(5)
+    world.start_learner()
+    world.learner.publish(5, b"after it")
+    for _ in range(1000):
+        world.clock.tick(0.1)
+        world.turn_actor()
+        for data in world.up:
+            world.arrive_up(data)
+        world.up = []
+        world.turn_learner()
+        if any(b"after it" in data for data in world.down):
+            break
+        for data in world.down:
+            world.actor.receive(data, world.clock.now_s)
+        world.down = []
+    world.down = []
+    if lose == "the connection":
+        world.cut()
     world.calm(5)
     assert world.actor.weights is not None
     assert world.actor.weights.body == b"after it"
