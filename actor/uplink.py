@@ -70,8 +70,8 @@ class Uplink:
             spec: What every step must be like.
             keys: Ours and the learner's, for a link that is encrypted and knows who is who.
             insecure: Allow an address off this machine without keys.
-            on_weights: Called in the uplink's thread with an encoded weight set and its number on the link; says whether
-                it took it. Decoding there keeps the loop free; it should take well under a second.
+            on_weights: Called in the uplink's thread with an encoded weight set and its number on the link; says
+                whether it took it. Decoding there keeps the loop free; it should take well under a second.
             cap_bytes: Size of the outbox at which `nearly_full` nears.
         """
         self._address = address

@@ -22,9 +22,8 @@ from typing import Any
 import numpy as np
 import report
 
-_ROOT = Path(__file__).resolve().parents[1]
 # Before this folder, whose learner.py and wire.py would be taken for the packages of these names.
-sys.path.insert(0, str(_ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from actor.uplink import Uplink
 from envs.config import EnvConfig
 from envs.make import make_env
@@ -34,6 +33,7 @@ from wire.specs import EnvSpec
 from wire.store import StepStore
 from wire.types import Observation, Source, Step
 
+_ROOT = Path(__file__).resolve().parents[1]
 _EPISODE_STEPS = 50
 _PATIENCE_S = 300.0
 _AWAY_S = 5.0
@@ -94,31 +94,33 @@ class Sets:
 def fill(archive: Path, spec: EnvSpec, transitions: int) -> None:
     """An archive of so many transitions of nonsense, as a run would have left it."""
     rng = np.random.default_rng(0)
+    with StepStore.open(archive, spec) as store:
+        for number in range(transitions):
+            store.insert("0" * 32, number + 1, nonsense(spec, number, rng))
+            if number % 1000 == 999:
+                store.commit()
+        store.commit()
+
+
+def nonsense(spec: EnvSpec, number: int, rng: np.random.Generator) -> Step:
+    """A step of chance."""
 
     def look() -> Observation:
         return {name: rng.random(array.shape).astype(array.dtype) for name, array in spec.observation.items()}
 
-    with StepStore.open(archive, spec) as store:
-        for number in range(transitions):
-            t, ended = number % _EPISODE_STEPS, number % _EPISODE_STEPS == _EPISODE_STEPS - 1
-            step = Step(
-                episode=number // _EPISODE_STEPS,
-                t=t,
-                observation=look(),
-                action=rng.uniform(-1, 1, spec.action.shape).astype(np.float32),
-                policy_action=None,
-                source=Source.POLICY,
-                reward=0.0,
-                terminated=False,
-                truncated=ended,
-                success=False,
-                final_observation=look() if ended else None,
-                weights_version=1,
-            )
-            store.insert("0" * 32, number + 1, step)
-            if number % 1000 == 999:
-                store.commit()
-        store.commit()
+    ended = number % _EPISODE_STEPS == _EPISODE_STEPS - 1
+    return Step(
+        episode=number // _EPISODE_STEPS,
+        t=number % _EPISODE_STEPS,
+        observation=look(),
+        action=rng.uniform(-1, 1, spec.action.shape).astype(np.float32),
+        policy_action=None,
+        source=Source.POLICY,
+        reward=0.0,
+        terminated=False,
+        truncated=ended,
+        final_observation=look() if ended else None,
+    )
 
 
 def start_learner(room: Room, spec: EnvSpec, address: str, folder: Path) -> dict[str, float]:
@@ -129,8 +131,7 @@ def start_learner(room: Room, spec: EnvSpec, address: str, folder: Path) -> dict
         uplink = Uplink(address, outbox, spec, on_weights=sets.take)
         uplink.start()
         stack.callback(uplink.close, 0.0)
-        blank = {name: np.zeros(array.shape, array.dtype) for name, array in spec.observation.items()}
-        uplink.append(_step(spec, blank))
+        uplink.append(nonsense(spec, 0, np.random.default_rng(1)))
         # By now it has been without a learner for long enough to be as patient as it ever gets.
         time.sleep(_AWAY_S + random.random())
         began_s = room.start()
@@ -140,21 +141,6 @@ def start_learner(room: Room, spec: EnvSpec, address: str, folder: Path) -> dict
             "first_gradient_step_s": room.until(lambda: sets.count() > 1),
         }
     return {name: at_s - began_s for name, at_s in marks.items()}
-
-
-def _step(spec: EnvSpec, observation: Observation) -> Step:
-    return Step(
-        episode=0,
-        t=0,
-        observation=observation,
-        action=np.zeros(spec.action.shape, np.float32),
-        policy_action=None,
-        source=Source.POLICY,
-        reward=0.0,
-        terminated=False,
-        truncated=False,
-        success=False,
-    )
 
 
 def sealed(run: Path) -> bool:

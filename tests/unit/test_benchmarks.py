@@ -56,6 +56,17 @@ def test_the_loop_is_timed_beside_a_learner_at_work(tmp_path):
     assert row["added_ms"]["p50"] < row["period_ms"]["p50"]
 
 
+def test_restarts_are_timed_from_the_start_of_a_process_to_its_first_step(tmp_path):
+    counts = ("--transitions", "300", "--repetitions", "1", "--task", "reach")
+    document = run("restart.py", *counts, "--folder", str(tmp_path), out=tmp_path / "restart.json")
+    check_document(document, "restart")
+    rows = {row["start"]: row for row in document["rows"]}
+    marks = [rows["learner"][mark]["median"] for mark in ("connected_s", "first_record_s", "first_gradient_step_s")]
+    assert 0 < marks[0] <= marks[1] <= marks[2]
+    assert rows["actor"]["first_step_s"]["median"] > 0
+    assert document["ratios"].keys() >= {"learner: first_record_s / the bar of 2 s"}
+
+
 def test_the_way_of_a_step_is_timed_end_to_end_beside_what_the_machine_allows(tmp_path):
     counts = ("--repetitions", "1", "--steps", "120", "--paced", "1", "--paced-steps", "10", "--rate-hz", "50")
     peers = ("--peers-python", interpreter_without_packages(tmp_path))
