@@ -36,7 +36,7 @@ from wire.types import Observation, Source, Step
 _ROOT = Path(__file__).resolve().parents[1]
 _EPISODE_STEPS = 50
 _PATIENCE_S = 300.0
-_AWAY_S = 5.0
+_AWAY_S = 2.0
 _BARS_S = {"first_record_s": 2.0, "first_gradient_step_s": 60.0, "first_step_s": 5.0}
 
 
@@ -158,31 +158,32 @@ def start_actor(room: Room, archive: Path) -> dict[str, float]:
         return {"first_step_s": room.until(lambda: store.last_row() > before) - began_s}
 
 
-def measure(transitions: int, repetitions: int, task: str, folder: Path) -> Iterator[tuple[str, dict[str, float]]]:
+def measure(told: argparse.Namespace, folder: Path) -> Iterator[tuple[str, dict[str, float]]]:
     """Every start, one after the other: which one it was, and its figures."""
-    env = {"task": task, "obs": "state"}
+    env = {"task": told.task, "obs": "state"}
     made = make_env(EnvConfig(**env))
     spec = made.wire_spec
     made.close()
     run = folder / "run"
-    fill(run / "steps.sqlite", spec, transitions)
+    fill(run / "steps.sqlite", spec, told.transitions)
     address = f"tcp://127.0.0.1:{free_port()}"
-    told = {"run": str(run), "agent": {"name": "rlpd"}, "bind": address, "steps": 10**9, "resume": True, "env": env}
+    agent = {"name": "rlpd"} | ({"hidden": [16], "critics": 2} if told.tiny else {})
+    config = {"run": str(run), "agent": agent, "bind": address, "steps": 10**9, "resume": True, "env": env}
     # Every update is published, for that is how we see the first; and whoever is killed has left a checkpoint.
-    told |= {"tensorboard": False, "publish_period": 1, "checkpoint_period_s": 1.0}
-    learner = Room("learner", told, folder)
-    actor_told = {"env": env, "learner": address, "outbox": str(folder / "outbox.sqlite"), "pace": "clock"}
-    actor = Room("actor", actor_told, folder)
+    config |= {"tensorboard": False, "publish_period": 1, "checkpoint_period_s": 1.0}
+    learner = Room("learner", config, folder)
+    config = {"env": env, "learner": address, "outbox": str(folder / "outbox.sqlite"), "pace": "clock"}
+    actor = Room("actor", config, folder)
     with contextlib.ExitStack() as stack:
         stack.callback(learner.kill)
         stack.callback(actor.kill)
-        for repetition in range(repetitions + 1):
+        for repetition in range(told.repetitions + 1):
             found = start_learner(learner, spec, address, folder)
             yield "learner, never compiled" if repetition == 0 else "learner", found
-            if repetition < repetitions:
+            if repetition < told.repetitions:
                 learner.until(lambda: sealed(run))
                 learner.kill()
-        for repetition in range(repetitions + 1):
+        for repetition in range(told.repetitions + 1):
             found = start_actor(actor, run / "steps.sqlite")
             actor.kill()
             yield "actor, the first time" if repetition == 0 else "actor", found
@@ -195,6 +196,7 @@ def main() -> None:
     parser.add_argument("--transitions", type=int, default=200_000)
     parser.add_argument("--repetitions", type=int, default=5, help="restarts of each")
     parser.add_argument("--task", default="pick_cube")
+    parser.add_argument("--tiny", action="store_true", help="a small network, only to show that everything runs")
     parser.add_argument("--folder", type=Path, default=Path.cwd(), help="on the disk that is to be measured")
     arguments = parser.parse_args()
     json_path = None if arguments.json is None else arguments.json.resolve()
@@ -202,10 +204,10 @@ def main() -> None:
     os.chdir(_ROOT)
     found: dict[str, list[dict[str, float]]] = {}
     with tempfile.TemporaryDirectory(dir=folder) as work:
-        for name, figures in measure(arguments.transitions, arguments.repetitions, arguments.task, Path(work)):
+        for name, figures in measure(arguments, Path(work)):
             print(f"{name}: {', '.join(f'{mark} {s:.2f}' for mark, s in figures.items())}", file=sys.stderr)
             found.setdefault(name, []).append(figures)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"start": name} | {mark: report.spread(figures[mark] for figures in each) for mark in each[0]}
         for name, each in found.items()
     ]

@@ -57,7 +57,7 @@ def test_the_loop_is_timed_beside_a_learner_at_work(tmp_path):
 
 
 def test_restarts_are_timed_from_the_start_of_a_process_to_its_first_step(tmp_path):
-    counts = ("--transitions", "300", "--repetitions", "1", "--task", "reach")
+    counts = ("--tiny", "--transitions", "300", "--repetitions", "1", "--task", "reach")
     document = run("restart.py", *counts, "--folder", str(tmp_path), out=tmp_path / "restart.json")
     check_document(document, "restart")
     rows = {row["start"]: row for row in document["rows"]}
