@@ -78,6 +78,12 @@ class ActorLink:
                 self._state, self.detail = "refused", reason
                 self._hello_due_s = now_s + link.REFUSED_S
                 log.error("learner refused us: %s", reason)
+            case link.NotNow(reason=reason):
+                if self.live:
+                    self._say_hello_from(now_s, "away", reason)
+                elif reason != self.detail:
+                    log.warning("link away: %s", reason)
+                self._state, self.detail = "away", reason
             case link.Rejected(seq=seq, reason=reason):
                 self.rejected += 1
                 self.detail = f"the learner rejected step {seq}: {reason}"

@@ -199,7 +199,9 @@ class LearnerLink:
         except (DecodeError, SpecMismatch, StoreError, StreamTaken) as error:
             self.refused += 1
             self._note(f"actor of stream {hello.stream[:8]} refused: {error}")
-            self._send(peer, link.Refused(reason=str(error)))
+            # What our disk does not take now it may take later; the robot goes on meanwhile.
+            kind = link.NotNow if isinstance(error, StoreError) else link.Refused
+            self._send(peer, kind(reason=str(error)))
             return
         if self._peers.get(peer) is not stream:
             log.info("actor connected: stream=%s last_seq=%d", hello.stream[:8], stream.committed)

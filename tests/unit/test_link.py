@@ -354,15 +354,36 @@ def test_the_first_actor_says_what_the_steps_are_like_and_the_next_must_agree():
     assert [type(message) for peer, message in sent if peer == b"b"] == [link.Refused]
 
 
-def test_an_archive_that_cannot_be_opened_refuses_the_actor():
+def test_a_learner_whose_archive_cannot_be_opened_asks_for_patience():
     def resume(stream: str, spec: EnvSpec) -> int:
         raise StoreError("the disk is full")
 
     learner = LearnerLink("run", None, resume)
     learner.receive(b"a", link.encode(make_hello()), 0.0)
     [(_, data)] = learner.step(0.0)
-    assert link.decode_from_learner(data) == link.Refused(reason="the disk is full")
+    assert link.decode_from_learner(data) == link.NotNow(reason="the disk is full")
     assert learner.spec is None
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["at first", "while connected"])
+def test_an_actor_that_is_asked_for_patience_keeps_its_steps_and_asks_again(known: bool):
+    world = connected() if known else World()
+    world.append()
+    world.actor.receive(link.encode(link.NotNow(reason="the disk is full")), world.clock.now_s)
+    assert (world.actor.state, world.actor.detail) == ("away", "the disk is full")
+    assert not world.actor.live
+    said = 0
+    for _ in range(100):
+        world.clock.tick(0.1)
+        out = [link.decode_from_actor(data) for data in world.actor.step(world.clock.now_s)]
+        assert all(isinstance(message, link.Hello) for message in out)
+        if out:
+            said += 1
+            world.actor.receive(link.encode(link.NotNow(reason="the disk is full")), world.clock.now_s)
+    assert 5 <= said <= 15, "it asks on, and with patience"
+    world.calm(link.HELLO_MAX_S + 1)
+    assert (world.actor.state, world.actor.detail) == ("connected", "")
+    assert world.archive == world.produced
 
 
 def test_a_rejected_record_is_stepped_over_and_named():
