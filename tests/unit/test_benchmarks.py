@@ -67,6 +67,27 @@ def test_restarts_are_timed_from_the_start_of_a_process_to_its_first_step(tmp_pa
     assert document["ratios"].keys() >= {"learner: first_record_s / the bar of 2 s"}
 
 
+def test_an_interpreter_without_handrail_is_named_before_anything_is_measured(tmp_path):
+    script = tmp_path / "ours.py"
+    script.write_text("import a_package_that_is_not_here\n")
+    code = f"""
+import sys
+sys.path.insert(0, {str(ROOT / "benchmarks")!r})
+import wire
+wire._CONTENDERS["handrail"] = ({str(script)!r}, "")
+sys.argv = ["wire.py"]
+wire.main()
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    *_, error = done.stderr.splitlines()
+    assert error.startswith(f"error: {sys.executable} cannot run Handrail itself (ModuleNotFoundError: ")
+    assert "a_package_that_is_not_here" in error
+    assert "start this with the interpreter that Handrail is installed in" in error
+    assert "Traceback" not in done.stderr
+
+
 def test_the_way_of_a_step_is_timed_end_to_end_beside_what_the_machine_allows(tmp_path):
     counts = ("--repetitions", "1", "--steps", "120", "--paced", "1", "--paced-steps", "10", "--rate-hz", "50")
     peers = ("--peers-python", interpreter_without_packages(tmp_path))
