@@ -27,8 +27,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from actor.uplink import Uplink
 from envs.config import EnvConfig
 from envs.make import make_env
-from handrail.local import free_port, last_error, write_json
+from handrail.local import free_port, last_error, stop_on_sigterm, write_json
 from learner.seal import is_sealed
+from wire.parent import Door
 from wire.specs import EnvSpec
 from wire.store import StepStore
 from wire.types import Observation, Source, Step
@@ -43,18 +44,21 @@ _BARS_S = {"first_record_s": 2.0, "first_gradient_step_s": 60.0, "first_step_s":
 class Room:
     """A room's process; a new one of the same name is a restart."""
 
-    def __init__(self, name: str, told: dict[str, Any], folder: Path) -> None:
+    def __init__(self, name: str, told: dict[str, Any], folder: Path, door: Door) -> None:
         self._name, self._log = name, folder / f"{name}.log"
         self._words = [sys.executable, "-m", name, *(["act"] if name == "actor" else [])]
         self._words.append(str(write_json(folder / f"{name}.json", told)))
-        self._env = os.environ | {"XDG_CACHE_HOME": str(folder / "cache")}
+        self._env = os.environ | {"XDG_CACHE_HOME": str(folder / "cache")} | door.environment()
+        self._door = door
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> float:
         """Start it; the monotonic time at which that was."""
         began_s = time.monotonic()
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(self._words, stdout=log, stderr=log, env=self._env)
+            self._process = subprocess.Popen(
+                self._words, stdout=log, stderr=log, env=self._env, pass_fds=(self._door.end,)
+            )
         return began_s
 
     def kill(self) -> None:
@@ -171,10 +175,12 @@ def measure(told: argparse.Namespace, folder: Path) -> Iterator[tuple[str, dict[
     config = {"run": str(run), "agent": agent, "bind": address, "steps": 10**9, "resume": True, "env": env}
     # Every update is published, for that is how we see the first; and whoever is killed has left a checkpoint.
     config |= {"tensorboard": False, "publish_period": 1, "checkpoint_period_s": 1.0}
-    learner = Room("learner", config, folder)
+    door = Door()
+    learner = Room("learner", config, folder, door)
     config = {"env": env, "learner": address, "outbox": str(folder / "outbox.sqlite"), "pace": "clock"}
-    actor = Room("actor", config, folder)
+    actor = Room("actor", config, folder, door)
     with contextlib.ExitStack() as stack:
+        stack.callback(door.close)
         stack.callback(learner.kill)
         stack.callback(actor.kill)
         for repetition in range(told.repetitions + 1):
@@ -202,6 +208,7 @@ def main() -> None:
     json_path = None if arguments.json is None else arguments.json.resolve()
     folder = arguments.folder.resolve()
     os.chdir(_ROOT)
+    stop_on_sigterm()
     found: dict[str, list[dict[str, float]]] = {}
     with tempfile.TemporaryDirectory(dir=folder) as work:
         for name, figures in measure(arguments, Path(work)):
