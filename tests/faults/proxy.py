@@ -33,7 +33,7 @@ class Toxics:
     corrupt: float = 0.0
     """Probability with which a bit of a chunk flips."""
     loss: float = 0.0
-    """Probability with which a chunk is lost: TCP sends it again after 0.2 s, and where that is lost after 0.4 s more."""
+    """Probability with which a chunk is lost: TCP sends it again after 0.2 s, and then after 0.4 s more."""
 
 
 class FaultProxy:
@@ -179,6 +179,7 @@ def run_lossy(target: str, loss: float, cut_every_s: float, told: Connection) ->
         told.send(proxy.address)
         while not told.poll(cut_every_s):
             proxy.cut(0.1)
+        told.recv()
         told.send(proxy.connections)
         told.poll(None)  # Whoever asked ends this process.
 

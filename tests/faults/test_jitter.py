@@ -1,4 +1,4 @@
-"""The wire never slows the robot: what the loop waits for, with a learner that is well, stopped, dead or hard to reach."""
+"""The wire never slows the robot: what the loop waits for, be the learner well, stopped, dead or hard to reach."""
 
 import contextlib
 import multiprocessing
