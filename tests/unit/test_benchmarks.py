@@ -67,6 +67,15 @@ def test_restarts_are_timed_from_the_start_of_a_process_to_its_first_step(tmp_pa
     assert document["ratios"].keys() >= {"learner: first_record_s / the bar of 2 s"}
 
 
+def test_training_is_timed_with_keys_and_without(tmp_path):
+    document = run(
+        "curve.py", "--tiny", "--steps", "60", "--repetitions", "1", "--task", "reach", out=tmp_path / "c.json"
+    )
+    check_document(document, "curve")
+    assert [row["link"] for row in document["rows"]] == ["without keys", "CURVE"]
+    assert all(row["steps_per_s"]["median"] > 0 and row["cpu_ms"]["median"] > 0 for row in document["rows"])
+
+
 def test_an_interpreter_without_handrail_is_named_before_anything_is_measured(tmp_path):
     script = tmp_path / "ours.py"
     script.write_text("import a_package_that_is_not_here\n")
