@@ -252,7 +252,7 @@ def _upgrade(writer: Writer) -> None:
     writer.begin()
     writer.db.create_function("record_crc", 2, lambda seq, body: _record_crc(seq, bytes(body)))
     writer.db.execute("ALTER TABLE records ADD COLUMN crc INTEGER")
-    writer.db.execute("UPDATE records SET crc = record_crc(seq, CAST(body AS BLOB))")
+    writer.db.execute("UPDATE records SET crc = record_crc(seq, coalesce(CAST(body AS BLOB), x''))")
     writer.db.execute(f"PRAGMA user_version = {_KIND.format}")
 
 
