@@ -40,6 +40,7 @@ class Stream:
     """Who began it, by the name that the learner gives to the key; "" where the link has no keys."""
     acked_s: float = 0.0
     ack_due: bool = True
+    welcome_due: bool = False
     gap_told_s: float = float("-inf")
     takes_weights: bool = False
     weights_number: int = 0
@@ -173,6 +174,13 @@ class LearnerLink:
     def step(self, now_s: float) -> list[tuple[bytes, bytes]]:
         """Everything to send now, as (peer, bytes). Call it at least every 0.1 s."""
         for peer, stream in self._peers.items():
+            if stream.welcome_due:
+                # It grants the whole credit anew, so nothing may be on its way to the disk: after a power cut what the
+                # actor sends next are other steps.
+                if stream.accepted != stream.committed:
+                    continue
+                stream.welcome_due = False
+                self._welcome(stream)
             if stream.ack_due or now_s - stream.acked_s >= link.HEARTBEAT_S:
                 stream.ack_due, stream.acked_s = False, now_s
                 ack = link.Ack(
@@ -209,10 +217,7 @@ class LearnerLink:
             self._peers.pop(stream.peer, None)
             self._peers[peer] = stream
             stream.peer, stream.takes_weights = peer, False
-        stream.heard_s, stream.ack_due = now_s, True
-        self._welcome(stream)
-        if self._finished is not None:
-            self._send(peer, link.Finished(reason=self._finished))
+        stream.heard_s, stream.ack_due, stream.welcome_due = now_s, True, True
 
     def _admit(self, hello: link.Hello, now_s: float, name: str) -> Stream:
         """The stream that says hello; raises where its steps cannot be taken, saying why."""

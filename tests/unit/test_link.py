@@ -211,7 +211,8 @@ def test_a_record_that_comes_twice_is_taken_once_and_acknowledged_again():
     assert world.learner.duplicates == 2
 
 
-def test_welcome_tells_only_what_is_committed():
+@pytest.mark.parametrize(("settle", "last_seq"), [("commit", 1), ("fail_commit", 0)])
+def test_welcome_waits_for_what_is_on_its_way_to_the_disk(settle: str, last_seq: int):
     world = connected()
     world.append()
     world.turn_actor()
@@ -221,8 +222,11 @@ def test_welcome_tells_only_what_is_committed():
     world.down.clear()
     world.arrive_up(link.encode(make_hello()))
     world.turn_learner()
+    assert not world.down
+    getattr(world, settle)()
+    world.turn_learner()
     told = [message for data in world.down if isinstance(message := link.decode_from_learner(data), link.Welcome)]
-    assert [message.last_seq for message in told] == [0]
+    assert [message.last_seq for message in told] == [last_seq]
 
 
 def test_what_is_in_flight_never_exceeds_the_credit():
