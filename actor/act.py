@@ -5,6 +5,7 @@ import itertools
 import json
 import logging
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -83,10 +84,6 @@ def _run_episodes(
 ) -> int:
     clock, pace = _pace(config, env, uplink)
     guard = Guard(env.limits)
-    mind: Policy = policy
-    if env.ticker is not None:
-        human = Attention(human, heart)
-        mind, env.pause = BackgroundPolicy(policy, human), human.pause
 
     wished = threading.Event()
     """The person wants no more."""
@@ -96,40 +93,53 @@ def _run_episodes(
         return status.state in _OVER or status.full or wished.is_set()
 
     _wait_for_weights(policy, uplink, config.learner)
-    for episode in itertools.count(uplink.next_episode):
-        wait_for_room(lambda: uplink.status, env.hold, _OVER)
-        if uplink.status.state in _OVER or wished.is_set():
-            break
-        # Seed and episode number decide the episode, so a resumed run goes on where an uninterrupted one would be.
-        seed = int(np.random.SeedSequence([config.seed, episode]).generate_state(1)[0])
-        success = run_episode(
-            env,
-            mind,
-            human,
-            guard,
-            pace,
-            uplink.append,
-            episode=episode,
-            seed=seed,
-            stopped=stopped,
-            end=wished.set,
-            heart=heart,
-        )
-        if heart.tripped() or env.halted():
-            log.error("episode %d ended early: %s", episode, env.halted() or "the watchdog held the robot")
-        log.info(
-            "episode %d: success=%s weights=%d unacked=%d overruns=%d",
-            episode,
-            success,
-            policy.version,
-            uplink.status.unacked,
-            clock.overruns,
-        )
+    with _beside_the_loop(env, policy, human, heart) as (mind, human):
+        for episode in itertools.count(uplink.next_episode):
+            wait_for_room(lambda: uplink.status, env.hold, _OVER)
+            if uplink.status.state in _OVER or wished.is_set():
+                break
+            # Seed and episode number decide the episode, so a resumed run goes on where an uninterrupted one would be.
+            seed = int(np.random.SeedSequence([config.seed, episode]).generate_state(1)[0])
+            success = run_episode(
+                env,
+                mind,
+                human,
+                guard,
+                pace,
+                uplink.append,
+                episode=episode,
+                seed=seed,
+                stopped=stopped,
+                end=wished.set,
+                heart=heart,
+            )
+            if heart.tripped() or env.halted():
+                log.error("episode %d ended early: %s", episode, env.halted() or "the watchdog held the robot")
+            log.info(
+                "episode %d: success=%s weights=%d unacked=%d overruns=%d",
+                episode,
+                success,
+                policy.version,
+                uplink.status.unacked,
+                clock.overruns,
+            )
     status = uplink.status
     log.info("stopped: state=%s detail=%s", status.state, status.detail)
     if status.state in ("refused", "failed"):
         raise UserError(status.detail)
     return ENDED if wished.is_set() else 0
+
+
+@contextlib.contextmanager
+def _beside_the_loop(env: CellEnv, policy: Policy, human: Channel, heart: Heart) -> Iterator[tuple[Policy, Channel]]:
+    """Policy and person for a robot that moves on while we think: the policy in a thread, which ends with the block."""
+    if env.ticker is None:
+        yield policy, human
+        return
+    attention = Attention(human, heart)
+    env.pause = attention.pause
+    with contextlib.closing(BackgroundPolicy(policy, attention)) as mind:
+        yield mind, attention
 
 
 def _pace(config: ActorConfig, env: CellEnv, uplink: Uplink) -> tuple[Ticker, Pace]:

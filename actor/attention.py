@@ -4,9 +4,11 @@ In simulation time stands still while we think, and nothing of this is needed.
 """
 
 import sys
+import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Protocol
 
 from actor.human import Channel, Event, Override
@@ -17,6 +19,7 @@ _SLICE_S = 0.005
 _SWITCH_S = 0.0005
 _GRACE_S = 0.01
 """How long a policy may think while a person waits: a quick one's answer is recorded beside the person's action."""
+_END_S = 1.0
 
 
 class Policy(Protocol):
@@ -101,8 +104,12 @@ class BackgroundPolicy:
         self._attention = attention
         # Python's lock changes hands every 5 ms at best while somebody computes, and a control period asks for it a
         # dozen times: that alone would keep a person waiting for longer than we promise.
+        self._switch_before_s = sys.getswitchinterval()
         sys.setswitchinterval(_SWITCH_S)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="policy")
+        self._asked: SimpleQueue[tuple[Question, Observation] | None] = SimpleQueue()
+        # A pool's thread would be waited for when the process ends, however long its policy thinks.
+        self._thread = threading.Thread(target=self._think, name="policy", daemon=True)
+        self._thread.start()
         self._unheard: Question | None = None
         self._version = 0
 
@@ -110,7 +117,8 @@ class BackgroundPolicy:
         """The action for one observation; None where a person could not wait for it."""
         if self._unheard is not None and not self._attention.wait_for(self._unheard):
             return None, self._version
-        question = Question(self._thread.submit(self._policy.act, observation), time.monotonic())
+        question = Question(Future(), time.monotonic())
+        self._asked.put((question, observation))
         if not self._attention.wait_for(question):
             # Its answer will be to an observation of the past.
             self._unheard = question
@@ -120,5 +128,15 @@ class BackgroundPolicy:
         return wanted, self._version
 
     def close(self) -> None:
-        """Let the thread end; it does not hold the process up."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        """End the thread; one that still thinks after a second is left behind, and ends with the process."""
+        self._asked.put(None)
+        self._thread.join(_END_S)
+        sys.setswitchinterval(self._switch_before_s)
+
+    def _think(self) -> None:
+        while (asked := self._asked.get()) is not None:
+            question, observation = asked
+            try:
+                question.answer.set_result(self._policy.act(observation))
+            except BaseException as error:
+                question.answer.set_exception(error)

@@ -29,13 +29,15 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _KIND = Kind(
     name="Handrail outbox (outbox.sqlite)",
     application_id=0x48524C4F,  # "HRLO"
-    format=1,
+    format=2,
     schema="""
     CREATE TABLE state (key TEXT PRIMARY KEY, value NOT NULL);
-    CREATE TABLE records (seq INTEGER PRIMARY KEY, body BLOB NOT NULL);
+    CREATE TABLE records (seq INTEGER PRIMARY KEY, body BLOB NOT NULL, crc INTEGER);
     CREATE TABLE damaged (seq INTEGER PRIMARY KEY, body BLOB NOT NULL);
     """,
 )
+_CURE = "restore it from a copy, or move it away to begin a new stream"
+_INSERT = "INSERT INTO records VALUES (?, ?, ?)"
 
 
 class Outbox:
@@ -74,6 +76,7 @@ class Outbox:
             self._db = self._writer.db
             salvage.require_intact(self._writer)
             with explained(self.path, "open"):
+                _upgrade(self._writer)
                 self._begin(spec)
             self._writer.commit()
             self.sync()
@@ -83,9 +86,11 @@ class Outbox:
         state = dict(self._db.execute("SELECT key, value FROM state"))
         crc = state.pop("crc", None)
         if crc is not None and crc != _state_crc(state):
-            raise DamagedError(f"{self.path} is damaged: its state fails its checksum")
-        query = "SELECT count(*), coalesce(sum(length(body)), 0) FROM records"
-        self.pending, self.pending_bytes = self._db.execute(query).fetchone()
+            raise DamagedError(f"{self.path} is damaged: its state fails its checksum; {_CURE}")
+        query = "SELECT count(*), coalesce(sum(length(body)), 0), min(seq), max(seq) FROM records"
+        self.pending, self.pending_bytes, first, last = self._db.execute(query).fetchone()
+        if state and self.pending and not state.get("forgotten", 0) < first <= last <= state["newest"]:
+            raise DamagedError(f"{self.path} is damaged: it holds steps under numbers of others; {_CURE}")
         text = encode_spec(spec)
         if state and state["spec"] != text and self.pending:
             lines = "; ".join(spec.differences(decode_spec(state["spec"])))
@@ -95,7 +100,7 @@ class Outbox:
             )
         if not state or state["spec"] != text:
             # Records without a state were saved from a damaged file. No stream has more episodes than steps.
-            newest = self._db.execute("SELECT coalesce(max(seq), 0) FROM records").fetchone()[0]
+            newest = last or 0
             state = {"spec": text, "stream": new_stream_id(), "newest": newest, "next_episode": newest}
             state |= {"appended": self.pending, "forgotten": 0}
         boot = _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else new_stream_id()
@@ -145,7 +150,7 @@ class Outbox:
         body = encode_step(step)
         with self._undoing():
             self._writer.begin()
-            self._db.execute("INSERT INTO records VALUES (?, ?)", (self.newest + 1, body))
+            self._db.execute(_INSERT, (self.newest + 1, body, _record_crc(self.newest + 1, body)))
         failpoints.passing("after_insert")
         self.newest += 1
         self.appended += 1
@@ -187,9 +192,9 @@ class Outbox:
         """The records that follow `after`, in order, as many as fit both limits; damaged ones are set aside."""
         with explained(self.path, "read"):
             # A damaged file may have lost a body altogether: the learner steps over it by name, as over any damage.
-            query = "SELECT seq, coalesce(CAST(body AS BLOB), x'') FROM records WHERE seq > ? ORDER BY seq LIMIT ?"
-            for seq, body in self._db.execute(query, (after, max_records)):
-                if not is_sealed(body):
+            query = "SELECT seq, coalesce(CAST(body AS BLOB), x''), crc FROM records WHERE seq > ? ORDER BY seq LIMIT ?"
+            for seq, body, crc in self._db.execute(query, (after, max_records)):
+                if not is_sealed(body) or crc != _record_crc(seq, body):
                     self._set_aside(seq, len(body))
                     continue
                 max_bytes -= len(body)
@@ -235,6 +240,22 @@ class Outbox:
             raise
 
 
+def _record_crc(seq: int, body: bytes) -> int:
+    """Of a record's number and of its contents, of which its last four bytes are a checksum already."""
+    return zlib.crc32(b"%d:%s" % (seq, body[-4:]))
+
+
+def _upgrade(writer: Writer) -> None:
+    """Give the records of format 1 the checksum of their numbers."""
+    if writer.db.execute("PRAGMA user_version").fetchone()[0] >= _KIND.format:
+        return
+    writer.begin()
+    writer.db.create_function("record_crc", 2, lambda seq, body: _record_crc(seq, bytes(body)))
+    writer.db.execute("ALTER TABLE records ADD COLUMN crc INTEGER")
+    writer.db.execute("UPDATE records SET crc = record_crc(seq, coalesce(CAST(body AS BLOB), x''))")
+    writer.db.execute(f"PRAGMA user_version = {_KIND.format}")
+
+
 def _state_crc(state: Mapping[str, str | int]) -> int:
     return zlib.crc32(repr(sorted(state.items())).encode())
 
@@ -250,8 +271,9 @@ def _refill(writer: Writer, rows: Iterable[tuple[int, Values]]) -> int:
     newest = 0
     for seq, values in rows:
         match values:
-            case (None, bytes(body)) if is_sealed(body):
-                db.execute("INSERT OR IGNORE INTO records VALUES (?, ?)", (seq, body))
+            # Without a checksum of its number in format 1.
+            case (None, bytes(body), *crc) if is_sealed(body) and crc in ([], [_record_crc(seq, body)]):
+                db.execute(f"{_INSERT} ON CONFLICT DO NOTHING", (seq, body, _record_crc(seq, body)))
                 newest = max(newest, seq)
             case (str(key), str() | int() as value):
                 if key in states[-1]:

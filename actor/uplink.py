@@ -70,8 +70,8 @@ class Uplink:
             spec: What every step must be like.
             keys: Ours and the learner's, for a link that is encrypted and knows who is who.
             insecure: Allow an address off this machine without keys.
-            on_weights: Called in the uplink's thread with an encoded weight set and its version; says whether it took
-                it. Decoding there keeps the loop free; it should take well under a second.
+            on_weights: Called in the uplink's thread with an encoded weight set and its number on the link; says
+                whether it took it. Decoding there keeps the loop free; it should take well under a second.
             cap_bytes: Size of the outbox at which `nearly_full` nears.
         """
         self._address = address
@@ -251,7 +251,7 @@ class Uplink:
         if weights is not None:
             self._link.weights_done(weights.version)
             if not self._offer(weights):
-                log.warning("weights refused: version=%d", weights.version)
+                log.warning("weights refused: number=%d", weights.version)
         if self._link.acked_seq > self._forgotten_seq:
             self._outbox.delete_until(self._link.acked_seq)
             self._forgotten_seq = self._link.acked_seq
@@ -266,7 +266,7 @@ class Uplink:
             return self._on_weights is not None and self._on_weights(weights.body, weights.version)
         except Exception:
             # Whatever a weight set does to the policy's side, the steps must go on flowing.
-            log.exception("weights failed: version=%d", weights.version)
+            log.exception("weights failed: number=%d", weights.version)
             return False
 
     def _look(self) -> _Snapshot:

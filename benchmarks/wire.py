@@ -16,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import report
 
@@ -157,7 +157,18 @@ def contenders(arguments: argparse.Namespace) -> Iterator[list[Contender]]:
             python = arguments.peers_python if script in _PEERS else sys.executable
             found.append(Contender(name, python, cores, Path(folder), stack))
             print(f"{name} {found[-1].absent and 'is absent: '}{found[-1].absent}", file=sys.stderr)
+            if name == "handrail" and found[-1].absent:
+                end_without_us(found[-1].absent)
         yield found
+
+
+def end_without_us(absent: str) -> NoReturn:
+    """There is nothing to compare the others with."""
+    sys.stderr.write(
+        f"error: {sys.executable} cannot run Handrail itself ({absent}): start this with the interpreter that Handrail "
+        "is installed in, e.g. .venv/bin/python, and name the peers' with --peers-python\n"
+    )
+    raise SystemExit(2)
 
 
 def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:

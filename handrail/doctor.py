@@ -265,6 +265,21 @@ def check_port(port: int = LINK_PORT) -> Finding:
     return Finding(Mark.OK, "Port", f"{port} is free for a learner")
 
 
+def check_keys() -> Finding:
+    """The keys of this machine, their permissions, and what a link off this machine would still miss."""
+    try:
+        from handrail.keys import keys_folder, look_over
+    except ImportError as error:
+        return Finding(Mark.WARN, "Keys", str(error), "Install what the line of the packages names.")
+    found, problems = look_over(keys_folder())
+    if problems:
+        return Finding(Mark.WARN, "Keys", found, "; ".join(problems))
+    if not found:
+        do = "Only for a learner on another machine: `handrail keys --help`."
+        return Finding(Mark.ABSENT, "Keys", f"none in {keys_folder()}", do)
+    return Finding(Mark.OK, "Keys", found)
+
+
 def examine(places: Places | None = None) -> list[Finding]:
     """All findings, in the order of the report; the slow probes run side by side."""
     places = places or Places()
@@ -280,6 +295,7 @@ def examine(places: Places | None = None) -> list[Finding]:
         lambda: check_realsense(places),
         lambda: check_disk(places),
         check_port,
+        check_keys,
     ]
     with ThreadPoolExecutor(max_workers=4) as pool:
         findings = [future.result() for future in [pool.submit(check) for check in checks]]

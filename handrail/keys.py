@@ -77,6 +77,31 @@ def require_actor_keys(address: str, folder: Path, name: str | None) -> str:
         raise UserError(_needs_keys(address, error)) from error
 
 
+def look_over(folder: Path) -> tuple[str, list[str]]:
+    """What is in a folder of keys, in a few words, and what is wrong or missing, each with its cure."""
+    names, problems = own_names(folder), []
+    for name in names:
+        try:
+            load_pair(folder, name)
+        except KeyProblem as error:
+            problems.append(str(error))
+    found = [f"{', '.join(names)} in {folder}"] if names else []
+    if LEARNER in names:
+        try:
+            allowed = AllowList(folder / ALLOWED).names.values()
+            found.append(f"the learner lets in {', '.join(allowed) or 'nobody'}")
+            problems += [] if allowed else ["no actor is allowed yet: handrail keys show prints what to run"]
+        except KeyProblem as error:
+            problems.append(str(error))
+    if any(name != LEARNER for name in names):
+        try:
+            trusted_learner(folder)
+            found.append("actors know their learner")
+        except KeyProblem as error:
+            problems.append(str(error))
+    return "; ".join(found), problems
+
+
 def _needs_keys(address: str, error: KeyProblem) -> str:
     if is_local(address):
         return str(error)

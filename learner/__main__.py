@@ -36,17 +36,14 @@ def main() -> int:
     # Where both share a machine the control loop goes first: it has deadlines, the learner has a backlog.
     os.nice(_NICENESS)
     allow_descriptors()
-    _prepare_jax()
     return learn(config)
 
 
 def learn(config: LearnerConfig) -> int:
     """Run the learner that a configuration describes, until it is done or interrupted."""
-    # After _prepare_jax: these import JAX.
-    from learner.console import LearnerConsole
+    # First whatever takes the actors' steps in, which needs no JAX: that takes seconds to import.
     from learner.inbox import Inbox
     from learner.run import open_run
-    from learner.train import Trainer
     from wire.store import StepStore
 
     run = open_run(config)
@@ -65,6 +62,10 @@ def learn(config: LearnerConfig) -> int:
         )
         stack.callback(inbox.close, 0.0)
         inbox.start()
+        _prepare_jax()
+        from learner.console import LearnerConsole
+        from learner.train import Trainer
+
         console = stack.enter_context(LearnerConsole())
         spec = _wait_for_spec(inbox, console)
         if inbox.repaired:

@@ -27,6 +27,7 @@ class Snapshot:
     budget: int
     success_rate: float
     intervention_rate: float
+    held_steps: int
     episode_length: float
     episodes: int
     gradient_steps: int
@@ -72,6 +73,7 @@ def _rows(now: Snapshot) -> list[tuple[str, str]]:
     return [
         ("success, last 20 episodes, without help", f"{now.success_rate:.0%}"),
         ("steps driven by the human, last 20 episodes", f"{now.intervention_rate:.0%}"),
+        ("steps in which the robot was held", f"{now.held_steps}, never trained on"),
         ("episode length", f"{now.episode_length:.1f} steps"),
         ("episodes", f"{now.episodes}"),
         ("gradient steps", f"{now.gradient_steps_per_s:.0f}/s, {per_step:.2f} per environment step"),
@@ -101,6 +103,8 @@ def _line(now: Snapshot) -> str:
         f"length {now.episode_length:.1f}  episodes {now.episodes}  gradient {now.gradient_steps_per_s:.0f}/s "
         f"({per_step:.2f} per step)  link {now.link}  left {_clock(now.eta_s)}"
     )
+    if now.held_steps:
+        text += f"  held {now.held_steps}"
     return f"{text}  warning: {now.warning}" if now.warning else text
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import logging
+import secrets
 import threading
 import time
 from collections import deque
@@ -140,7 +141,8 @@ class Inbox:
             raise
         self.address = self._socket.address
         """Where actors connect to."""
-        self._link = LearnerLink(self._run_name, spec, self._resume, self._claim)
+        session = secrets.randbits(32) << 20
+        self._link = LearnerLink(self._run_name, spec, self._resume, self._claim, session)
         self._thread = threading.Thread(target=self._run, name="inbox", daemon=True)
         self._thread.start()
 

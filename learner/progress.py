@@ -19,6 +19,8 @@ class EpisodeResult:
     episode_return: float
     success: bool
     human_steps: int
+    held_steps: int
+    """Steps in which the robot was held: kept, and never trained on."""
 
     @property
     def alone(self) -> bool:
@@ -31,6 +33,7 @@ class _Open:
     length: int = 0
     episode_return: float = 0.0
     human_steps: int = 0
+    held_steps: int = 0
 
 
 @dataclass
@@ -39,6 +42,7 @@ class Progress:
 
     env_steps: int = 0
     human_steps: int = 0
+    held_steps: int = 0
     episodes: list[EpisodeResult] = field(default_factory=list)
     _recent: deque[EpisodeResult] = field(default_factory=lambda: deque(maxlen=WINDOW))
     _open: dict[str, _Open] = field(default_factory=dict)
@@ -48,19 +52,26 @@ class Progress:
         self.env_steps += 1
         helped = step.source in (Source.HUMAN, Source.SCRIPT)
         self.human_steps += helped
+        self.held_steps += step.held
         if step.t == 0:
             self._open.pop(stream, None)  # An actor that died left an episode without an end.
         episode = self._open.setdefault(stream, _Open())
         episode.length += 1
         episode.episode_return += step.reward
         episode.human_steps += helped
+        episode.held_steps += step.held
         if not step.ended:
             return None
         del self._open[stream]
         if step.discarded:
             return None
         result = EpisodeResult(
-            self.env_steps, episode.length, episode.episode_return, step.success, episode.human_steps
+            at_step=self.env_steps,
+            length=episode.length,
+            episode_return=episode.episode_return,
+            success=step.success,
+            human_steps=episode.human_steps,
+            held_steps=episode.held_steps,
         )
         self.episodes.append(result)
         self._recent.append(result)

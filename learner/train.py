@@ -175,6 +175,7 @@ class Trainer:
             "episode/length": float(result.length),
             "episode/return": result.episode_return,
             "human/intervention_rate": self.progress.intervention_rate,
+            "guard/holds": float(result.held_steps),
         }
         self._writer.write(self.progress.env_steps, numbers)
 
@@ -246,6 +247,7 @@ class Trainer:
             budget=self.config.steps,
             success_rate=self.progress.success_rate,
             intervention_rate=self.progress.intervention_rate,
+            held_steps=self.progress.held_steps,
             episode_length=self.progress.episode_length,
             episodes=len(self.progress.episodes),
             gradient_steps=self.gradient_steps,

@@ -182,17 +182,19 @@ class Cell:
 
     def check(self) -> tuple[int, int, int]:
         """Read the archive alone; returns how many steps it holds, how many are lost, and how many are there twice."""
+        found: dict[str, list[int]] = {}
         with StepStore.read(self.archive) as store:
-            rows = list(store.rows())
+            # One by one: an hour of camera images does not fit a machine's memory.
+            for row in store.rows():
+                assert_same_step(row.step, self.make(self.spec, row.seq - 1))
+                found.setdefault(row.stream, []).append(row.seq)
             assert store.damaged == 0, store.damage
+        assert all(seqs == sorted(seqs) for seqs in found.values())
         lost = 0
         for name in self.actors:
-            seqs = [row.seq for row in rows if row.stream == self.known(name).stream]
-            assert seqs == sorted(seqs)
-            lost += len(set(range(1, self.accepted(name) + 1)) - set(seqs))
-        for row in rows:
-            assert_same_step(row.step, self.make(self.spec, row.seq - 1))
-        return len(rows), lost, len(rows) - len({(row.stream, row.seq) for row in rows})
+            lost += len(set(range(1, self.accepted(name) + 1)) - set(found.get(self.known(name).stream, ())))
+        count = sum(len(seqs) for seqs in found.values())
+        return count, lost, count - sum(len(set(seqs)) for seqs in found.values())
 
     def close(self) -> None:
         """Leave no process behind."""

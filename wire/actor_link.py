@@ -74,10 +74,8 @@ class ActorLink:
                 self._on_welcome(message, now_s)
             case link.Ack() if self.live:
                 self._on_ack(message, now_s)
-            case link.Refused(reason=reason):
-                self._state, self.detail = "refused", reason
-                self._hello_due_s = now_s + link.REFUSED_S
-                log.error("learner refused us: %s", reason)
+            case link.Refused() | link.NotNow():
+                self._on_refused(message, now_s)
             case link.Rejected(seq=seq, reason=reason):
                 self.rejected += 1
                 self.detail = f"the learner rejected step {seq}: {reason}"
@@ -123,6 +121,9 @@ class ActorLink:
         """A message could not be sent: there is no connection."""
         if self.live:
             self._say_hello_from(now_s, "connecting", "the connection to the learner is lost")
+        elif self._state != "refused":
+            # Patience is for a learner that does not answer; where there is none yet, be there when it comes.
+            self._hello_due_s, self._hello_wait_s = now_s + link.HELLO_S, link.HELLO_S
 
     def renewal_due(self, now_s: float) -> bool:
         """Whether to replace the connection now: nothing has come through it for long."""
@@ -173,6 +174,18 @@ class ActorLink:
         self._in_flight_bytes = 0
         self._credit = (message.credit_records, message.credit_bytes)
         self._progress_s, self._hello_wait_s = now_s, link.HELLO_S
+
+    def _on_refused(self, message: link.Refused | link.NotNow, now_s: float) -> None:
+        if isinstance(message, link.Refused):
+            self._hello_due_s = now_s + link.REFUSED_S
+            log.error("learner refused us: %s", message.reason)
+            self._state, self.detail = "refused", message.reason
+            return
+        if self.live:
+            self._say_hello_from(now_s, "away", message.reason)
+        elif message.reason != self.detail:
+            log.warning("link away: %s", message.reason)
+        self._state, self.detail = "away", message.reason
 
     def _on_ack(self, message: link.Ack, now_s: float) -> None:
         if message.last_seq > self._outbox.newest:

@@ -40,12 +40,11 @@ class Stream:
     """Who began it, by the name that the learner gives to the key; "" where the link has no keys."""
     acked_s: float = 0.0
     ack_due: bool = True
+    welcome_due: bool = False
     gap_told_s: float = float("-inf")
     takes_weights: bool = False
-    weights_sent: int = 0
-    """Version of the last set sent to it by this process."""
-    weights_version: int = 0
-    """Which of the sets sent by this process it has taken; 0: none that we know of."""
+    weights_number: int = 0
+    """Which set it has taken last; 0: none that we know of."""
 
     def state(self, now_s: float) -> str:
         """Connected, away (silent), or gone (it said goodbye, or its connection is closed)."""
@@ -63,6 +62,7 @@ class LearnerLink:
         spec: EnvSpec | None,
         resume: Callable[[str, EnvSpec], int],
         claim: Callable[[str, str], str] = lambda stream, name: name,
+        session: int = 0,
     ) -> None:
         """Begin with no peers.
 
@@ -71,6 +71,8 @@ class LearnerLink:
             spec: What the steps must be like; None: the first actor's Hello says.
             resume: Gives a stream's newest seq in the archive of that spec; may raise SpecMismatch or StoreError.
             claim: Tells whose a stream is, now that somebody of that name continues it; it remembers whoever was first.
+            session: Added to the versions of weights, so that no two processes give one number to different sets: a
+                restart can give a version out again.
         """
         self.spec = spec
         self.streams: dict[str, Stream] = {}
@@ -84,6 +86,7 @@ class LearnerLink:
         self._run = run
         self._resume = resume
         self._claim = claim
+        self._session = session
         self._peers: dict[bytes, Stream] = {}
         self._out: list[tuple[bytes, bytes]] = []
         self._weights: tuple[int, bytes] | None = None
@@ -118,9 +121,7 @@ class LearnerLink:
             case link.Record():
                 return self._on_record(stream, message, now_s)
             case link.Ready(version=version):
-                stream.takes_weights = True
-                # A version that another process sent may be other weights: a restart can give a number out again.
-                stream.weights_version = version if version == stream.weights_sent else 0
+                stream.takes_weights, stream.weights_number = True, version
             case link.Goodbye():
                 log.info("actor left: stream=%s committed=%d", stream.stream[:8], stream.committed)
                 self.gone(peer)
@@ -148,7 +149,8 @@ class LearnerLink:
 
     def publish(self, version: int, data: bytes) -> None:
         """From now on these are the newest weights; each actor gets them when it is ready, older ones never."""
-        self._weights = (version, link.encode(link.WeightsSet(version=version, body=data)))
+        number = self._session + version
+        self._weights = (number, link.encode(link.WeightsSet(version=number, body=data)))
 
     def set_backlog(self, backlog: int) -> None:
         """Tell all actors at once how many archived steps training has yet to consume."""
@@ -172,6 +174,13 @@ class LearnerLink:
     def step(self, now_s: float) -> list[tuple[bytes, bytes]]:
         """Everything to send now, as (peer, bytes). Call it at least every 0.1 s."""
         for peer, stream in self._peers.items():
+            if stream.welcome_due:
+                # It grants the whole credit anew, so nothing may be on its way to the disk: after a power cut what the
+                # actor sends next are other steps.
+                if stream.accepted != stream.committed:
+                    continue
+                stream.welcome_due = False
+                self._welcome(stream)
             if stream.ack_due or now_s - stream.acked_s >= link.HEARTBEAT_S:
                 stream.ack_due, stream.acked_s = False, now_s
                 ack = link.Ack(
@@ -186,8 +195,8 @@ class LearnerLink:
                     # Again and again: an actor that missed it would go on for ever.
                     self._send(peer, link.Finished(reason=self._finished))
             # Different, not newer: after a restart from a checkpoint the learner's own count may have gone back.
-            if self._weights is not None and stream.takes_weights and stream.weights_version != self._weights[0]:
-                stream.takes_weights, stream.weights_sent = False, self._weights[0]
+            if self._weights is not None and stream.takes_weights and stream.weights_number != self._weights[0]:
+                stream.takes_weights = False
                 self._out.append((peer, self._weights[1]))
         out, self._out = self._out, []
         return out
@@ -198,7 +207,9 @@ class LearnerLink:
         except (DecodeError, SpecMismatch, StoreError, StreamTaken) as error:
             self.refused += 1
             self._note(f"actor of stream {hello.stream[:8]} refused: {error}")
-            self._send(peer, link.Refused(reason=str(error)))
+            # What our disk does not take now it may take later; the robot goes on meanwhile.
+            kind = link.NotNow if isinstance(error, StoreError) else link.Refused
+            self._send(peer, kind(reason=str(error)))
             return
         if self._peers.get(peer) is not stream:
             log.info("actor connected: stream=%s last_seq=%d", hello.stream[:8], stream.committed)
@@ -206,10 +217,7 @@ class LearnerLink:
             self._peers.pop(stream.peer, None)
             self._peers[peer] = stream
             stream.peer, stream.takes_weights = peer, False
-        stream.heard_s, stream.ack_due = now_s, True
-        self._welcome(stream)
-        if self._finished is not None:
-            self._send(peer, link.Finished(reason=self._finished))
+        stream.heard_s, stream.ack_due, stream.welcome_due = now_s, True, True
 
     def _admit(self, hello: link.Hello, now_s: float, name: str) -> Stream:
         """The stream that says hello; raises where its steps cannot be taken, saying why."""

@@ -105,7 +105,11 @@ class Welcome(_Message):
 
 
 class Refused(_Reason):
-    """Learner: I cannot take your steps, and why."""
+    """Learner: I cannot take your steps, and why: one of us must be set up otherwise."""
+
+
+class NotNow(_Reason):
+    """Learner: I cannot take your steps at present, and why: keep them and ask again."""
 
 
 class Ack(_Message):
@@ -130,7 +134,7 @@ class Rejected(_Message):
 
 
 class WeightsSet(_Message):
-    """Learner: the newest encoded weights."""
+    """Learner: the newest encoded weights, under a number that no other set has."""
 
     version: Count
     body: _WeightsBody
@@ -145,7 +149,7 @@ class WhoAreYou(_Message):
 
 
 ToLearner = Hello | Record | Ready | Ping | Goodbye
-ToActor = Welcome | Refused | Ack | Rejected | WeightsSet | Finished | WhoAreYou
+ToActor = Welcome | Refused | NotNow | Ack | Rejected | WeightsSet | Finished | WhoAreYou
 
 _T = TypeVar("_T")
 _ENCODER = msgspec.msgpack.Encoder()

@@ -70,7 +70,9 @@ class StepStore:
         self._claims: dict[str, str] = {}
         self._missing = 0
         with explained(path, "read"):
-            stored = dict(db.execute("SELECT CAST(key AS TEXT), coalesce(CAST(value AS TEXT), '') FROM meta"))
+            stored = dict(
+                db.execute("SELECT coalesce(CAST(key AS TEXT), ''), coalesce(CAST(value AS TEXT), '') FROM meta")
+            )
         text = stored.pop("spec", "")
         try:
             if stored.pop("spec_crc", text_crc(text)) != text_crc(text):

@@ -27,6 +27,7 @@ TO_LEARNER: dict[str, link.ToLearner] = {
 TO_ACTOR: dict[str, link.ToActor] = {
     "welcome": link.Welcome(run="runs/2026-11-21-reach-1", last_seq=7, **CREDIT),
     "refused": link.Refused(reason="start both with the same task"),
+    "not_now": link.NotNow(reason="the disk is full"),
     "ack": link.Ack(last_seq=2**53, backlog=300, **CREDIT),
     "rejected": link.Rejected(seq=9, reason="it fails its checksum"),
     "weights_set": link.WeightsSet(version=42, body=b"a weight set's bytes"),

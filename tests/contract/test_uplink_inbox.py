@@ -36,8 +36,8 @@ class Cell:
         self.outbox = folder / "outbox.sqlite"
         self._stack = stack
 
-    def inbox(self, bind: str = ANY, spec: EnvSpec | None = SPEC, **options: Any) -> Inbox:
-        inbox = Inbox(bind, self.archive, spec, run="test", **options)
+    def inbox(self, bind: str = ANY, spec: EnvSpec | None = SPEC, kind: type[Inbox] = Inbox, **options: Any) -> Inbox:
+        inbox = kind(bind, self.archive, spec, run="test", **options)
         inbox.start()
         self._stack.callback(inbox.close, 0.0)
         return inbox
@@ -194,11 +194,11 @@ def test_a_trainer_that_fell_behind_reads_the_rest_from_the_archive(cell: Cell, 
 
 
 def test_weights_come_latest_only_and_whole(cell: Cell):
-    taken: list[tuple[int, bytes]] = []
+    taken: list[bytes] = []
     hold = threading.Event()
 
-    def on_weights(data: bytes, version: int) -> bool:
-        taken.append((version, data))
+    def on_weights(data: bytes, number: int) -> bool:
+        taken.append(data)
         return hold.wait(10)
 
     inbox = cell.inbox()
@@ -210,10 +210,9 @@ def test_weights_come_latest_only_and_whole(cell: Cell):
         inbox.publish(b"%d" % version * (4 << 20), version)
     until(lambda: not inbox._asked)
     hold.set()
-    until(lambda: taken[-1][0] == 4)
+    until(lambda: taken[-1][:1] == b"4")
     time.sleep(0.05)
-    assert [version for version, _ in taken] == [1, 4]
-    assert taken[-1][1] == b"4" * (4 << 20)
+    assert taken == [b"1" * (4 << 20), b"4" * (4 << 20)]
 
 
 def test_steps_go_on_flowing_when_weights_make_the_policy_fail(cell: Cell):
@@ -270,6 +269,29 @@ def test_a_first_actor_of_another_environment_leaves_the_archive_to_the_right_on
     stranger.close(0.0)
     assert inbox.spec is None
     assert not cell.archive.exists()
+
+
+def test_an_actor_goes_on_recording_while_the_learners_disk_is_full_and_delivers_after(cell: Cell):
+    mended = threading.Event()
+
+    class FullDisk(Inbox):
+        def _resume(self, stream: str, spec: EnvSpec) -> int:
+            if not mended.is_set():
+                raise StoreError("cannot read steps.sqlite: the disk is full; make room on the disk")
+            return super()._resume(stream, spec)
+
+    inbox = cell.inbox(kind=FullDisk)
+    uplink = cell.uplink(inbox.address)
+    until(lambda: "the disk is full; make room" in uplink.status.detail)
+    assert uplink.status.state == "away", "a state in which an actor goes on"
+    for step in STEPS[:50]:
+        uplink.append(step)
+    until(lambda: uplink.status.waiting == 0)
+    assert uplink.status.unacked == 50
+    mended.set()
+    until(lambda: uplink.status.unacked == 0)
+    assert uplink.status.state == "connected"
+    assert_whole(cell.archived(), 50)
 
 
 def test_a_step_that_does_not_fit_is_refused_where_it_is_appended(cell: Cell):

@@ -11,10 +11,12 @@ import socket
 import struct
 import threading
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from typing import Literal, Self
 
 UP, DOWN = "up", "down"
 _CHUNK = 1 << 14
+_RESEND_S = 0.2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Toxics:
     """Write so many bytes at a time; 0: as they came."""
     corrupt: float = 0.0
     """Probability with which a bit of a chunk flips."""
+    loss: float = 0.0
+    """Probability with which a chunk is lost: TCP sends it again after 0.2 s, and then after 0.4 s more."""
 
 
 class FaultProxy:
@@ -141,6 +145,9 @@ class FaultProxy:
                 delay_s = toxics.latency_s + toxics.jitter_s * self._random.random()
                 if toxics.bytes_per_s:
                     delay_s += len(data) / toxics.bytes_per_s
+                again_s = _RESEND_S
+                while self._random.random() < toxics.loss:
+                    delay_s, again_s = delay_s + again_s, 2 * again_s
                 if delay_s:
                     await asyncio.sleep(delay_s)
                 data = self._corrupted(data, way)
@@ -163,6 +170,18 @@ class FaultProxy:
         changed = bytearray(data)
         changed[self._random.randrange(within)] ^= 1 << self._random.randrange(8)
         return bytes(changed)
+
+
+def run_lossy(target: str, loss: float, cut_every_s: float, told: Connection) -> None:
+    """As a process of its own: lose so much and cut now and then, until asked how many connections there were."""
+    with FaultProxy(target) as proxy:
+        proxy.toxics = Toxics(loss=loss)
+        told.send(proxy.address)
+        while not told.poll(cut_every_s):
+            proxy.cut(0.1)
+        told.recv()
+        told.send(proxy.connections)
+        told.poll(None)  # Whoever asked ends this process.
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

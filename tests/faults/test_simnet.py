@@ -13,6 +13,8 @@ from simnet import SimNet
 
 from wire import link
 
+pytestmark = pytest.mark.timeout(7200)
+
 
 @pytest.fixture(autouse=True)
 def small_credit(monkeypatch: pytest.MonkeyPatch) -> None:

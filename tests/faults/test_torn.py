@@ -21,6 +21,7 @@ from wire.database import PAGE_BYTES, StoreError
 from wire.specs import EnvSpec
 from wire.store import StepStore
 
+pytestmark = pytest.mark.timeout(3600)
 SPEC = make_spec(size=32)
 STEPS = [make_step(SPEC, number) for number in range(45)]
 BODIES = [encode_step(step) for step in STEPS]

@@ -73,6 +73,7 @@ def messages() -> dict[str, bytes]:
         link.Goodbye(),
         link.Welcome(run="run", last_seq=3, **credit),
         link.Refused(reason="no"),
+        link.NotNow(reason="the disk is full"),
         link.Ack(last_seq=3, backlog=1, **credit),
         link.Rejected(seq=4, reason="it is damaged"),
         link.WeightsSet(version=1, body=b"weights"),

@@ -71,7 +71,9 @@ def judge(rooms: Cell, samples: dict[str, list[Sample]]) -> list[str]:
         # A slope over minutes is mostly noise of the allocator: a difference of the halves below 1 MiB is none.
         half = len(rss) // 2
         grown = float(np.median(rss[half:]) - np.median(rss[:half]))
-        text = f"{name}: RSS {rss[0]:.0f} -> {rss[-1]:.0f} MiB, slope {slope:+.2f} MiB/h, halves {grown:+.2f} MiB"
+        # By tenths one sees whether it creeps, or took a step when the machine was busy and then stayed.
+        tenths = " ".join(f"{np.median(part):.0f}" for part in np.array_split(rss, 10))
+        text = f"{name}: RSS by tenths {tenths} MiB, slope {slope:+.2f} MiB/h, halves {grown:+.2f} MiB"
         figure(text, slope <= SLOPE_MIB_PER_H or (grown < 1.0 and at_h[-1] - at_h[0] < 0.9))
         for what in ("descriptors", "threads"):
             seen = sorted({getattr(sample, what) for sample in taken})

@@ -1,7 +1,8 @@
-"""What the actor does when there is no more room for its steps."""
+"""What the actor does when there is no more room for its steps, and what it leaves running when it ends."""
 
 import dataclasses
 import logging
+import threading
 
 import pytest
 from acting import toy_env, toy_weights
@@ -11,6 +12,7 @@ from actor.config import ActorConfig
 from actor.policy import PolicySlot
 from actor.status import LinkStatus
 from actor.watchdog import Unwatched
+from envs.ticker import Ticker
 from wire.types import Step
 
 WELL = LinkStatus("connected", 0, 0, 0, 0, 0, 0, 0, nearly_full=False, full=False, room="0 of 1 GB", detail="")
@@ -35,9 +37,10 @@ class FillingUplink:
         return dataclasses.replace(WELL, full=full, nearly_full=nearly, state="finished" if self.looks > 12 else "away")
 
 
-def run(uplink: FillingUplink) -> int:
+def run(uplink: FillingUplink, *, in_real_time: bool = False) -> int:
     """Act until the learner ends the run; returns how often the robot was told to hold."""
     env = toy_env(limit=6)
+    env.ticker = Ticker(1000.0) if in_real_time else None
     policy = PolicySlot(env.wire_spec)
     policy.load(toy_weights(env.wire_spec))
     act_module._run(ActorConfig(pace="clock"), env, policy, uplink, Unwatched())  # type: ignore[arg-type]
@@ -64,3 +67,29 @@ def test_an_episode_ends_at_once_where_the_outbox_is_full_and_the_robot_holds(ca
     assert not uplink.steps[-1].ended
     assert holds >= 1
     assert "the episode was ended before its time" in caplog.text
+
+
+def thinking() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "policy"]
+
+
+def test_the_policys_thread_ends_with_the_run():
+    class WatchedUplink(FillingUplink):
+        def append(self, step: Step) -> None:
+            assert thinking()
+            super().append(step)
+
+    uplink = WatchedUplink(room_steps=3, nearly=3)
+    run(uplink, in_real_time=True)
+    assert len(uplink.steps) == 3
+    assert not thinking()
+
+
+def test_the_policys_thread_ends_where_the_run_fails():
+    class BrokenUplink(FillingUplink):
+        def append(self, step: Step) -> None:
+            raise RuntimeError("no more")
+
+    with pytest.raises(RuntimeError, match="no more"):
+        run(BrokenUplink(room_steps=3, nearly=3), in_real_time=True)
+    assert not thinking()

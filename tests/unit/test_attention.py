@@ -1,5 +1,7 @@
 """What happens while the loop waits in real time."""
 
+import subprocess
+import sys
 import threading
 import time
 
@@ -138,8 +140,47 @@ def test_an_error_of_the_policy_reaches_the_loop():
             raise RuntimeError("no weights yet")
 
     _, attention, _ = made()
-    with pytest.raises(RuntimeError, match="no weights yet"):
-        BackgroundPolicy(Broken(), attention).act({})
+    policy = BackgroundPolicy(Broken(), attention)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="no weights yet"):
+            policy.act({})
+    policy.close()
+
+
+def test_closing_gives_the_interpreter_its_own_ways_back():
+    before_s = sys.getswitchinterval()
+    policy = BackgroundPolicy(Slow(), made()[1])
+    assert sys.getswitchinterval() < before_s
+    policy.close()
+    assert sys.getswitchinterval() == before_s
+
+
+HUNG = """
+import threading
+from actor.attention import BackgroundPolicy
+
+class Hung:
+    def act(self, observation):
+        begun.set()
+        threading.Event().wait()
+
+class Impatient:
+    def wait_for(self, question):
+        return False
+
+begun = threading.Event()
+policy = BackgroundPolicy(Hung(), Impatient())
+print(policy.act({}), flush=True)
+begun.wait()
+policy.close()
+print("closed", flush=True)
+"""
+
+
+@pytest.mark.process
+def test_a_policy_that_never_answers_does_not_hold_the_process_up():
+    done = subprocess.run([sys.executable, "-c", HUNG], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "(None, 0)\nclosed\n", "")
 
 
 def test_a_dead_device_does_not_repeat_its_last_command_and_says_so(caplog):

@@ -56,6 +56,47 @@ def test_the_loop_is_timed_beside_a_learner_at_work(tmp_path):
     assert row["added_ms"]["p50"] < row["period_ms"]["p50"]
 
 
+def test_restarts_are_timed_from_the_start_of_a_process_to_its_first_step(tmp_path):
+    counts = ("--tiny", "--transitions", "300", "--repetitions", "1", "--task", "reach")
+    document = run("restart.py", *counts, "--folder", str(tmp_path), out=tmp_path / "restart.json")
+    check_document(document, "restart")
+    rows = {row["start"]: row for row in document["rows"]}
+    marks = [rows["learner"][mark]["median"] for mark in ("connected_s", "first_record_s", "first_gradient_step_s")]
+    assert 0 < marks[0] <= marks[1] <= marks[2]
+    assert rows["actor"]["first_step_s"]["median"] > 0
+    assert document["ratios"].keys() >= {"learner: first_record_s / the bar of 2 s"}
+
+
+def test_training_is_timed_with_keys_and_without(tmp_path):
+    document = run(
+        "curve.py", "--tiny", "--steps", "60", "--repetitions", "1", "--task", "reach", out=tmp_path / "c.json"
+    )
+    check_document(document, "curve")
+    assert [row["link"] for row in document["rows"]] == ["without keys", "CURVE"]
+    assert all(row["steps_per_s"]["median"] > 0 and row["cpu_ms"]["median"] > 0 for row in document["rows"])
+
+
+def test_an_interpreter_without_handrail_is_named_before_anything_is_measured(tmp_path):
+    script = tmp_path / "ours.py"
+    script.write_text("import a_package_that_is_not_here\n")
+    code = f"""
+import sys
+sys.path.insert(0, {str(ROOT / "benchmarks")!r})
+import wire
+wire._CONTENDERS["handrail"] = ({str(script)!r}, "")
+sys.argv = ["wire.py"]
+wire.main()
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    *_, error = done.stderr.splitlines()
+    assert error.startswith(f"error: {sys.executable} cannot run Handrail itself (ModuleNotFoundError: ")
+    assert "a_package_that_is_not_here" in error
+    assert "start this with the interpreter that Handrail is installed in" in error
+    assert "Traceback" not in done.stderr
+
+
 def test_the_way_of_a_step_is_timed_end_to_end_beside_what_the_machine_allows(tmp_path):
     counts = ("--repetitions", "1", "--steps", "120", "--paced", "1", "--paced-steps", "10", "--rate-hz", "50")
     peers = ("--peers-python", interpreter_without_packages(tmp_path))

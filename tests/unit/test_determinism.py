@@ -14,7 +14,7 @@ from learner.console import LearnerConsole
 from learner.inbox import Inbox
 from learner.run import open_run
 from learner.train import Trainer
-from wire.store import StepStore
+from wire.store import Row, StepStore
 from wire.types import Source
 
 STREAM = "ab" * 16
@@ -150,3 +150,27 @@ def test_the_summary_counts_the_whole_archive_and_all_processes(runs: list[Path]
     assert second["wall_s"] >= first["wall_s"] > 0
     assert second["success"] is None
     assert second["human"] is None
+
+
+def test_a_held_robot_is_seen_in_the_metrics_and_in_the_summary(tmp_path: Path):
+    fill(tmp_path / "steps.sqlite")
+    arriving = [
+        Row(STEPS + t, STREAM, STEPS + t, step(13, t, 0.0, held=t > 1, final=1.0 if t == 3 else None)) for t in range(4)
+    ]
+
+    class Arriving(Inbox):
+        def drain(self, max_n: int) -> list[Row]:
+            rows, arriving[:] = arriving[:max_n], arriving[max_n:]
+            return rows
+
+    config = LearnerConfig(run=str(tmp_path), agent=RlpdConfig(hidden=[8]), resume=True, tensorboard=False)
+    run = open_run(config)
+    inbox = Arriving("tcp://127.0.0.1:*", run.archive, None, run="r")
+    inbox.start()
+    inbox.close(0.0)
+    with LearnerConsole() as console, StepStore.read(run.archive) as archived:
+        trainer = Trainer(config, run, SPEC, inbox, console)
+        trainer.recall(None, archived)
+        trainer.close()
+    [line] = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert line["guard/holds"] == facts(tmp_path)["held_steps"] == 2

@@ -10,6 +10,8 @@ import pytest
 
 from handrail import doctor
 from handrail.doctor import Finding, Mark, Places
+from wire.allowed import ALLOWED, AllowList
+from wire.keys import make_pair
 
 
 @pytest.fixture
@@ -165,6 +167,31 @@ def test_a_port_in_use_is_a_warning():
         other.bind(("127.0.0.1", 0))
         other.listen()
         assert doctor.check_port(other.getsockname()[1]).mark is Mark.WARN
+
+
+def test_keys_are_found_judged_and_never_shown(tmp_path, monkeypatch):
+    monkeypatch.setenv("HANDRAIL_KEYS", str(tmp_path / "keys"))
+    finding = doctor.check_keys()
+    assert (finding.mark, finding.found) == (Mark.ABSENT, f"none in {tmp_path / 'keys'}")
+    learner = make_pair(tmp_path / "keys", "learner")
+    finding = doctor.check_keys()
+    assert finding.mark is Mark.WARN
+    assert "no actor is allowed yet" in finding.do
+    robot = make_pair(tmp_path / "keys", "robot-1")
+    AllowList(tmp_path / "keys" / ALLOWED).add("robot-1", robot.public)
+    finding = doctor.check_keys()
+    assert finding.mark is Mark.OK
+    assert "learner, robot-1 in" in finding.found
+    assert "lets in robot-1" in finding.found
+    (tmp_path / "keys" / "robot-1.key").chmod(0o644)
+    (tmp_path / "keys" / "learner.pub").unlink()
+    (tmp_path / "keys" / ALLOWED).chmod(0o666)
+    finding = doctor.check_keys()
+    assert finding.mark is Mark.WARN
+    for words in ("has mode 0644", "chmod 600", "has mode 0666", "there is no", "handrail keys allow learner"):
+        assert words in finding.do
+    for pair in (learner, robot):
+        assert pair.private not in str(finding)
 
 
 def test_one_working_back_end_is_enough(monkeypatch):

@@ -50,7 +50,7 @@ class World:
         self.archive: list[int] = []
         self.uncommitted: list[int] = []
         self.rejected: list[int] = []
-        self.connections = 0
+        self.connections = self.session = 0
         self.start_actor()
         self.start_learner()
 
@@ -60,7 +60,8 @@ class World:
 
     def start_learner(self) -> None:
         self.uncommitted = []
-        self.learner = LearnerLink("run", SPEC, lambda stream, spec: max(self.archive, default=0))
+        self.learner = LearnerLink("run", SPEC, lambda stream, spec: max(self.archive, default=0), session=self.session)
+        self.session += 100
         self.cut()
 
     def cut(self) -> None:
@@ -210,7 +211,8 @@ def test_a_record_that_comes_twice_is_taken_once_and_acknowledged_again():
     assert world.learner.duplicates == 2
 
 
-def test_welcome_tells_only_what_is_committed():
+@pytest.mark.parametrize(("settle", "last_seq"), [("commit", 1), ("fail_commit", 0)])
+def test_welcome_waits_for_what_is_on_its_way_to_the_disk(settle: str, last_seq: int):
     world = connected()
     world.append()
     world.turn_actor()
@@ -220,8 +222,11 @@ def test_welcome_tells_only_what_is_committed():
     world.down.clear()
     world.arrive_up(link.encode(make_hello()))
     world.turn_learner()
+    assert not world.down
+    getattr(world, settle)()
+    world.turn_learner()
     told = [message for data in world.down if isinstance(message := link.decode_from_learner(data), link.Welcome)]
-    assert [message.last_seq for message in told] == [0]
+    assert [message.last_seq for message in told] == [last_seq]
 
 
 def test_what_is_in_flight_never_exceeds_the_credit():
@@ -353,15 +358,36 @@ def test_the_first_actor_says_what_the_steps_are_like_and_the_next_must_agree():
     assert [type(message) for peer, message in sent if peer == b"b"] == [link.Refused]
 
 
-def test_an_archive_that_cannot_be_opened_refuses_the_actor():
+def test_a_learner_whose_archive_cannot_be_opened_asks_for_patience():
     def resume(stream: str, spec: EnvSpec) -> int:
         raise StoreError("the disk is full")
 
     learner = LearnerLink("run", None, resume)
     learner.receive(b"a", link.encode(make_hello()), 0.0)
     [(_, data)] = learner.step(0.0)
-    assert link.decode_from_learner(data) == link.Refused(reason="the disk is full")
+    assert link.decode_from_learner(data) == link.NotNow(reason="the disk is full")
     assert learner.spec is None
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["at first", "while connected"])
+def test_an_actor_that_is_asked_for_patience_keeps_its_steps_and_asks_again(known: bool):
+    world = connected() if known else World()
+    world.append()
+    world.actor.receive(link.encode(link.NotNow(reason="the disk is full")), world.clock.now_s)
+    assert (world.actor.state, world.actor.detail) == ("away", "the disk is full")
+    assert not world.actor.live
+    said = 0
+    for _ in range(100):
+        world.clock.tick(0.1)
+        out = [link.decode_from_actor(data) for data in world.actor.step(world.clock.now_s)]
+        assert all(isinstance(message, link.Hello) for message in out)
+        if out:
+            said += 1
+            world.actor.receive(link.encode(link.NotNow(reason="the disk is full")), world.clock.now_s)
+    assert 5 <= said <= 15, "it asks on, and with patience"
+    world.calm(link.HELLO_MAX_S + 1)
+    assert (world.actor.state, world.actor.detail) == ("connected", "")
+    assert world.archive == world.produced
 
 
 def test_a_rejected_record_is_stepped_over_and_named():
@@ -487,6 +513,34 @@ def test_weights_of_another_process_are_replaced_though_they_have_the_same_numbe
     world.actor.weights_done(5)
     world.start_learner()
     world.learner.publish(5, b"after it")
+    world.calm(5)
+    assert world.actor.weights is not None
+    assert world.actor.weights.body == b"after it"
+
+
+@pytest.mark.parametrize("lose", ["the connection", "the message"])
+def test_weights_of_another_process_come_again_where_they_were_lost_though_they_have_the_same_number(lose: str):
+    world = connected()
+    world.learner.publish(5, b"before the restart")
+    world.calm(0.5)
+    world.actor.weights_done(5)
+    world.start_learner()
+    world.learner.publish(5, b"after it")
+    for _ in range(1000):
+        world.clock.tick(0.1)
+        world.turn_actor()
+        for data in world.up:
+            world.arrive_up(data)
+        world.up = []
+        world.turn_learner()
+        if any(b"after it" in data for data in world.down):
+            break
+        for data in world.down:
+            world.actor.receive(data, world.clock.now_s)
+        world.down = []
+    world.down = []
+    if lose == "the connection":
+        world.cut()
     world.calm(5)
     assert world.actor.weights is not None
     assert world.actor.weights.body == b"after it"

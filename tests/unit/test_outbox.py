@@ -1,5 +1,7 @@
 """The promises of the actor's durable queue."""
 
+import contextlib
+import sqlite3
 from pathlib import Path
 
 import msgspec
@@ -195,3 +197,44 @@ def test_an_archive_is_not_taken_for_an_outbox(path: Path):
     StepStore.open(path, SPEC).close()
     with pytest.raises(StoreError, match="not a Handrail outbox"):
         Outbox(path, SPEC)
+
+
+def edit(path: Path, *lines: str) -> None:
+    """Change a closed outbox behind its back."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        for line in lines:
+            db.execute(line)
+
+
+@pytest.mark.parametrize("number", [9, 2, 5], ids=["beyond the newest", "delivered long ago", "in a gap"])
+def test_a_record_under_the_number_of_another_is_never_sent_and_named(path: Path, number: int):
+    outbox = Outbox(path, SPEC)
+    fill(outbox, 0, 7)
+    outbox.delete_until(3)
+    outbox.commit()
+    outbox.close()
+    edit(path, "DELETE FROM records WHERE seq = 5", f"UPDATE records SET seq = {number} WHERE seq = 6")
+    outbox = Outbox(path, SPEC)
+    fill(outbox, 7, 10)
+    bodies = [body for _, body in outbox.unsent(3, MANY, MANY)]
+    for body, number in zip(bodies, [3, 6, 7, 8, 9], strict=True):
+        assert_same_step(decode_step(body), make_step(SPEC, number))
+    assert outbox.pending == 5
+    assert "damaged" in outbox.detail
+    outbox.close()
+
+
+def test_an_outbox_of_format_1_is_delivered_and_goes_on_as_format_2(path: Path):
+    outbox = Outbox(path, SPEC)
+    fill(outbox, 0, 5)
+    stream = outbox.stream
+    outbox.close()
+    edit(path, "ALTER TABLE records DROP COLUMN crc", "PRAGMA user_version = 1")
+    for _ in range(2):
+        outbox = Outbox(path, SPEC)
+        assert (outbox.stream, seqs(outbox), outbox.damaged) == (stream, [1, 2, 3, 4, 5], 0)
+        outbox.close()
+    edit(path, "UPDATE records SET seq = 6 WHERE seq = 5")
+    outbox = Outbox(path, SPEC)
+    assert seqs(outbox) == [1, 2, 3, 4]
+    outbox.close()

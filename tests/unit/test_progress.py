@@ -51,6 +51,15 @@ def test_rates_look_at_the_last_window_only_and_are_reached_by_a_full_one():
     assert progress.episode_length == 3.0
 
 
+def test_steps_in_which_the_robot_was_held_are_counted_by_episode_and_in_all():
+    progress = Progress()
+    for t in range(4):
+        progress.add("a", step(0, t, 0.0, held=t in (1, 2), final=1.0 if t == 3 else None))
+    progress.add("a", step(1, 0, 0.0, held=True))
+    assert [episode.held_steps for episode in progress.episodes] == [2]
+    assert summarise(progress, SPEC, agent="rlpd", seed=0)["held_steps"] == 3
+
+
 def test_half_a_window_reaches_nothing():
     progress = Progress()
     for episode in range(WINDOW - 1):

@@ -292,6 +292,14 @@ def test_a_newer_format_is_refused_with_both_numbers(path: Path):
         StepStore.open(path, SPEC)
 
 
+def test_a_fact_that_lost_its_name_costs_nothing_else(path: Path):
+    fill(path)
+    edit(path, "INSERT INTO meta VALUES (NULL, 'x')")
+    with StepStore.read(path) as store:
+        assert len(list(store.rows())) == 12
+    StepStore.open(path, SPEC).close()
+
+
 def test_a_missing_file_is_named(path: Path):
     with pytest.raises(StoreError, match=f"no Handrail archive .* at {path}"):
         StepStore.read(path)
