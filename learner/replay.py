@@ -16,6 +16,8 @@ from wire.types import Observation, Source, Step
 
 _SPARE_SLOTS = 256
 """Room for the newest observation of every stream, which belongs to no transition yet."""
+_CONSTANT = 1e-4
+"""Relative deviation of what does not move but for rounding and the settling of a simulation."""
 
 
 class ReplayFullError(UserError, MemoryError):
@@ -147,16 +149,17 @@ class Replay:
     def vector_moments(self) -> dict[str, np.ndarray]:
         """Mean and standard deviation of all vectors seen, in alphabetical order of their names, each (n,).
 
-        The floor keeps an element that happened to be constant from being blown up when it first moves.
+        An element that never moved counts as of unit scale: divided by next to nothing, the first little move of a gripper
+        that demonstrations never close would drown out everything else that the networks see. The floor does the same
+        for what hardly moved.
         """
         rows = np.flatnonzero(self._references)
         names = [name for name, array in sorted(self.spec.observation.items()) if not array.is_frame]
         seen = [self._columns[name][rows] for name in names]
         values = np.concatenate(seen, axis=1) if seen else np.zeros((len(rows), 0), np.float32)
-        return {
-            "mean": values.mean(0).astype(np.float32),
-            "std": np.maximum(values.std(0), 1e-2).astype(np.float32),
-        }
+        mean, std = values.mean(0), values.std(0)
+        constant = std < _CONSTANT * (1.0 + np.abs(mean))
+        return {"mean": mean.astype(np.float32), "std": np.where(constant, 1.0, np.maximum(std, 1e-2)).astype(np.float32)}
 
     def _store(self, observation: Observation) -> int:
         slot = self._free_slots.pop()

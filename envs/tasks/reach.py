@@ -61,8 +61,12 @@ class ReachExpert:
         """Forget the last episode; there is nothing to forget."""
 
     def propose(self) -> Action:
-        """The longest step towards the marker that the speed limit allows; the gripper stays open."""
-        return towards(self._cell.body_position("marker") - self._cell.target_position(), gripper=1.0)
+        """The longest step towards the marker that the speed limit allows; the gripper stays open.
+
+        From where the tool is, not from its target: the arm lags behind that, and a script that waits for it would show
+        an imitator, who does not see the target, that nothing need be done 3 cm before the marker.
+        """
+        return towards(self._cell.body_position("marker") - self._cell.tool_position(), gripper=1.0)
 
 
 def distance_m(cell: TabletopCell) -> float:

@@ -13,7 +13,7 @@ from handrail.local import free_port
 from wire.store import StepStore
 
 pytestmark = [pytest.mark.process, pytest.mark.sim, pytest.mark.learn, pytest.mark.timeout(900)]
-STEPS = 600
+STEPS = 500
 TASK = ("env=ros", "task=reach", "obs=state")
 HOLD_S = 0.150
 
@@ -48,7 +48,7 @@ def test_it_learns_to_reach_while_actor_and_robot_are_killed(tmp_path):
         assert demos.ends() == 0, demos.said
         learner = Command(
             tmp_path, tmp_path, "learner", *TASK, "demos=demos.sqlite", f"run={run}", f"bind=tcp://127.0.0.1:{port}",
-            f"steps={STEPS}", "agent.bc_weight=30", "learner.tensorboard=false",
+            f"steps={STEPS}", "agent.bc_weight=30", "agent.hidden=[128,128]", "learner.tensorboard=false",
         )  # fmt: skip
         actor = drives(start, tmp_path, port)
         assert spectator.change_state("actor", "configure")

@@ -22,7 +22,7 @@ def test_the_command_line_reads_the_config_without_loading_a_simulator():
         ({"task": "pick_cub"}, "task must be one of pick_cube, reach, got pick_cub; did you mean pick_cube"),
         ({"scene": "varid"}, "scene must be one of plain, varied, got varid; did you mean varied"),
         ({"obs": "pixel"}, "obs must be one of state, pixels, proprio, got pixel; did you mean pixels"),
-        ({"env": "zzz"}, "env must be one of sim, gym, got zzz$"),
+        ({"env": "zzz"}, "env must be one of sim, ros, gym, got zzz$"),
         ({"env": "gym"}, "needs id="),
         ({"id": "Pendulum-v1"}, "goes with env=gym only"),
         ({"image_size": 4}, "image_size must be 16 to 512 pixels, got 4"),
