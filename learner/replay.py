@@ -149,7 +149,7 @@ class Replay:
     def vector_moments(self) -> dict[str, np.ndarray]:
         """Mean and standard deviation of all vectors seen, in alphabetical order of their names, each (n,).
 
-        An element that never moved counts as of unit scale: divided by next to nothing, the first little move of a gripper
+        An element that never moved counts as of unit scale: divided by next to nothing, the first move of a gripper
         that demonstrations never close would drown out everything else that the networks see. The floor does the same
         for what hardly moved.
         """
@@ -159,7 +159,10 @@ class Replay:
         values = np.concatenate(seen, axis=1) if seen else np.zeros((len(rows), 0), np.float32)
         mean, std = values.mean(0), values.std(0)
         constant = std < _CONSTANT * (1.0 + np.abs(mean))
-        return {"mean": mean.astype(np.float32), "std": np.where(constant, 1.0, np.maximum(std, 1e-2)).astype(np.float32)}
+        return {
+            "mean": mean.astype(np.float32),
+            "std": np.where(constant, 1.0, np.maximum(std, 1e-2)).astype(np.float32),
+        }
 
     def _store(self, observation: Observation) -> int:
         slot = self._free_slots.pop()
