@@ -12,7 +12,7 @@ import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import PoseStamped
-from lifecycle_msgs.srv import ChangeState
+from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -34,6 +34,9 @@ def until(condition, what, seconds=WAIT_S):
         assert time.monotonic() < deadline_s, f"waited {seconds:g} s in vain for {what}"
         time.sleep(0.005)
     return value
+
+
+_TRIES = 12
 
 
 class NodeProcess:
@@ -145,13 +148,20 @@ class Spectator:
         client = self.node.create_client(kind, name)
         try:
             assert client.wait_for_service(WAIT_S), f"nobody offers {name}"
-            future = client.call_async(request)
-            self.executor.spin_until_future_complete(future, WAIT_S)
-            return future.result()
+            for _ in range(_TRIES):
+                # A call, or its answer, that crosses the discovery of the two ends is lost.
+                future = client.call_async(request)
+                self.executor.spin_until_future_complete(future, WAIT_S / _TRIES)
+                if future.done():
+                    return future.result()
+            raise AssertionError(f"{name} does not answer")
         finally:
             self.node.destroy_client(client)
 
-    def change_state(self, node, transition):
+    def bring(self, node, transition, state):
+        """Take a lifecycle node through a transition, to the state that it leads to."""
         request = ChangeState.Request()
         request.transition.label = transition
-        return self.call(ChangeState, f"/{node}/change_state", request).success
+        self.call(ChangeState, f"/{node}/change_state", request)
+        found = self.call(GetState, f"/{node}/get_state", GetState.Request()).current_state.label
+        assert found == state, f"{node} is {found} after {transition}"

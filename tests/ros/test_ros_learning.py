@@ -51,11 +51,11 @@ def test_it_learns_to_reach_while_actor_and_robot_are_killed(tmp_path):
             f"steps={STEPS}", "agent.bc_weight=30", "agent.hidden=[128,128]", "learner.tensorboard=false",
         )  # fmt: skip
         actor = drives(start, tmp_path, port)
-        assert spectator.change_state("actor", "configure")
+        spectator.bring("actor", "configure", "inactive")
         still = spectator.watch_target()
         spectator.watch(0.5)
         assert still is None or (spectator.watch_target() == still).all(), "it moved before it was active"
-        assert spectator.change_state("actor", "activate")
+        spectator.bring("actor", "activate", "active")
         until(lambda: archived(run) > STEPS // 4, "a quarter of the steps", 200.0)
 
         until(lambda: spectator.watch(0.05) and spectator.now_ns() - spectator.moved_ns < 50_000_000, "motion")
@@ -70,8 +70,8 @@ def test_it_learns_to_reach_while_actor_and_robot_are_killed(tmp_path):
         assert actor.process.wait(30.0) != 0, "whoever launched it must learn that it failed"
 
         actor = drives(start, tmp_path, port)
-        assert spectator.change_state("actor", "configure")
-        assert spectator.change_state("actor", "activate")
+        spectator.bring("actor", "configure", "inactive")
+        spectator.bring("actor", "activate", "active")
         until(lambda: archived(run) > STEPS // 2, "half of the steps", 200.0)
         robot.kill()
         time.sleep(0.5)
