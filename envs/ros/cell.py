@@ -24,7 +24,7 @@ from envs.ros.config import RobotConfig
 from envs.ros.diagnostics import Diagnostics, values_of
 from envs.ros.inputs import LATCHED, RELIABLE, Input
 from envs.ros.pose_guard import HALTED, STOPPED
-from envs.ros.recovery import recover
+from envs.ros.recovery import activate_controllers, recover
 from envs.ros.senses import Moment, Senses
 from envs.ros.services import ServiceError, Services
 from envs.ros.sim_episode import EPISODE, encode_episode
@@ -112,6 +112,7 @@ class RosCell:
         self._placed: dict[str, np.ndarray] = {}
         self._width_before_m = 0.0
         try:
+            activate_controllers(self._services, robot)
             self.senses.wait(WAIT_S)
         except BaseException:
             self.close()

@@ -113,6 +113,9 @@ class RobotConfig(Strict, frozen=True, kw_only=True):
     """How the arm is brought back after a stop of its own; see envs.ros.recovery."""
     recovery_name: str = ""
     """Of the service or action of that; empty: the vendor's usual one."""
+    controllers: tuple[str, ...] = ()
+    """Controllers of ros2_control that are switched on at the start; none: somebody else does that."""
+    controller_manager: Name = "controller_manager"
 
     def __post_init__(self) -> None:
         """Raise ValueError, with what was got and what is wanted."""

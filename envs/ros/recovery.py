@@ -1,4 +1,4 @@
-"""How an arm is brought back after a stop of its own (a reflex, a protective stop), between two episodes."""
+"""How an arm is made ready: its controllers, and its return after a stop of its own (a reflex, a protective stop)."""
 
 from typing import Any
 
@@ -12,6 +12,23 @@ from envs.ros.vendors import vendor
 FRANKA_ACTION = "/action_server/error_recovery"
 UR_DASHBOARD = "/dashboard_client"
 _UR_CALLS = ("close_safety_popup", "unlock_protective_stop", "play")
+
+
+def activate_controllers(services: Services, robot: RobotConfig) -> None:
+    """Switch the controllers on that the robot's file names.
+
+    Raises:
+        ServiceError: Where the controller manager does not answer or refuses.
+        VendorMissingError: Where its messages are not installed.
+    """
+    if not robot.controllers:
+        return
+    kind = vendor("controller_manager_msgs.srv", "SwitchController")
+    request = kind.Request(activate_controllers=list(robot.controllers), strictness=kind.Request.BEST_EFFORT)
+    answer = services.call(kind, f"{robot.controller_manager}/switch_controller", request)
+    if not answer.ok:
+        names = ", ".join(robot.controllers)
+        raise ServiceError(f"the controller manager did not switch {names} on; ros2 control list_controllers tells why")
 
 
 def recover(node: Node, services: Services, robot: RobotConfig) -> None:

@@ -34,7 +34,7 @@ class Services:
 
     def trigger(self, name: str) -> str:
         """Call a std_srvs/Trigger; its message. Raises ServiceError where it is missing or refuses."""
-        answer = self._call(Trigger, name, Trigger.Request())
+        answer = self.call(Trigger, name, Trigger.Request())
         if not answer.success:
             raise ServiceError(f"{self._node.resolve_service_name(name)} refused: {answer.message}")
         return answer.message
@@ -43,11 +43,12 @@ class Services:
         """Set a text parameter of another node; raises ServiceError where it is missing or refuses."""
         value = ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=text)
         request = SetParameters.Request(parameters=[ParameterMessage(name=parameter, value=value)])
-        result = self._call(SetParameters, f"{node}/set_parameters", request).results[0]
+        result = self.call(SetParameters, f"{node}/set_parameters", request).results[0]
         if not result.successful:
             raise ServiceError(f"{node} refused its parameter {parameter}: {result.reason}")
 
-    def _call(self, kind: Any, name: str, request: Any) -> Any:
+    def call(self, kind: Any, name: str, request: Any) -> Any:
+        """Call a service; its answer. Raises ServiceError where it is missing or does not answer."""
         if name not in self._clients:
             self._clients[name] = self._node.create_client(kind, name)
         client, full = self._clients[name], self._node.resolve_service_name(name)
