@@ -33,20 +33,10 @@ pytestmark = [pytest.mark.process, pytest.mark.filterwarnings("ignore:module 'sr
 
 
 @pytest.fixture(scope="module")
-def ros(tmp_path_factory):
-    """A ROS domain of this process alone, on this machine alone."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    mine = {
-        "ROS_DOMAIN_ID": str(1 + (worker + os.getpid()) % 100),
-        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
-        "ROS_LOG_DIR": str(tmp_path_factory.mktemp("ros_log")),
-    }
-    before = {name: os.environ.get(name) for name in mine}
-    os.environ.update(mine)
+def ros():
+    """ROS in this process."""
     with rclpy.init():
         yield
-    for name, value in before.items():
-        os.environ.pop(name, None) if value is None else os.environ.update({name: value})
 
 
 class Spectator:
