@@ -56,9 +56,10 @@ class _Pages:
 def is_log_damaged(path: Path, page_bytes: int) -> bool:
     """Whether the write-ahead log beside a file holds commits that SQLite will pass over in silence.
 
-    It reads a log up to the first frame that fails its checksum and takes the rest for a commit that was never
-    finished. Where another commit comes after that frame, it was. (Damage to the very last frame looks exactly like a
-    commit that a crash cut short, and is taken for that.)
+    It reads a log up to the first frame that fails its checksum, or has another salt than the header, and takes the
+    rest for a commit that was never finished, or for an earlier use of the log. Where another commit with the header's
+    salt comes after that frame, it was neither. (Damage to the very last frame looks exactly like a commit that a crash
+    cut short, and is taken for that.)
     """
     log = Path(f"{path}-wal")
     data = log.read_bytes() if log.exists() else b""
@@ -67,10 +68,15 @@ def is_log_damaged(path: Path, page_bytes: int) -> bool:
     words = ">u4" if data[:4] == _BIG_ENDIAN else "<u4"
     total = _checksum((0, 0), data[:24], words)
     whole = data[24:_LOG_HEADER] == struct.pack(">II", *total)
+    # A log that begins anew gets its header first: whoever is killed then leaves a sound one before frames of old.
+    salt = data[16:24] if whole else _salt(data)
     for start in range(_LOG_HEADER, len(data) - _FRAME_HEADER, _FRAME_HEADER + page_bytes):
         frame = data[start : start + _FRAME_HEADER + page_bytes]
-        if frame[8:16] != _salt(data) or len(frame) < _FRAME_HEADER + page_bytes:
+        if len(frame) < _FRAME_HEADER + page_bytes:
             return False
+        if frame[8:16] != salt:
+            whole = False
+            continue
         if not whole and any(frame[4:8]):
             return True
         total = _checksum(total, frame[:8] + frame[_FRAME_HEADER:], words)
