@@ -136,8 +136,13 @@ def test_two_episodes_are_read_back_as_they_were_published(cell, start, tmp_path
             differences(fingers, [each for each in sent if each[0] == FINGER][-len(fingers) :] if fingers else []) == []
         )
         assert bool(fingers) == (episode == episodes[0])
-        others = [each for each in without_ours(read) if each[0] != FINGER]
-        assert differences(others, [each for each in sent if each[0] != FINGER]) == []
+        # Pictures come best effort: a busy machine may lose one, but none is changed, invented or out of order.
+        fronts, shown = ([each for each in found if each[0] == FRONT] for found in (without_ours(read), sent))
+        remaining = iter(shown)
+        assert all(any(differences([got], [one]) == [] for one in remaining) for got in fronts)
+        assert bool(fronts) == bool(shown)
+        others = [each for each in without_ours(read) if each[0] not in (FINGER, FRONT)]
+        assert differences(others, [each for each in sent if each[0] not in (FINGER, FRONT)]) == []
         assert read == mcap
         poses = [message.header.stamp.nanosec for _, channel, _, message in decoded if channel.topic == POSE]
         assert poses == sorted(set(poses))
