@@ -122,7 +122,8 @@ def test_nothing_is_remapped_behind_the_robots_file(file):
 
 def declared(started):
     """Texts in the source of a node and of the config classes it reads: where a parameter's name must be."""
-    sources = [module_of(started), ROOT / "envs/cameras/config.py"]
+    node = module_of(started)
+    sources = [node, node.with_name("actor_parameters.py"), ROOT / "envs/cameras/config.py"]
     trees = [ast.walk(ast.parse(source.read_text())) for source in sources]
     return {node.value for tree in trees for node in tree if isinstance(node, ast.Constant)}
 

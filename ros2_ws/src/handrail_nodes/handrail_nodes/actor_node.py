@@ -1,27 +1,23 @@
 """The actor as a lifecycle node: nothing moves before it is active, and the robot holds when it is no more.
 
 The control loop itself runs in a process of its own, `python -m actor`, so that no callback of this node can delay it;
-activating starts it, deactivating ends it in order. Parameters: those of `handrail actor`, with their defaults.
+activating starts it, deactivating ends it in order. Parameters: see actor_parameters.
 """
 
-import itertools
 import sys
 from pathlib import Path
-from typing import Any
 
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
-from actor.config import HAND, ActorConfig, HandConfig
-from envs.config import EnvConfig
+from actor.config import ActorConfig
 from envs.ros.ticking import Stop, ros, run
 from handrail.local import Rooms, write_json
 from handrail.settings import plain
+from handrail_nodes import actor_parameters
 from wire.errors import UserError, run_main
 
 PERIOD_S = 0.1
 OK, FAILED = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
-ENV = ("task", "obs", "image_size", "robot")
-ACTOR = ("learner", "human", "outbox", "outbox_cap_gb", "insecure", "keys", "key", "seed")
 
 
 class ActorNode(LifecycleNode):
@@ -29,9 +25,7 @@ class ActorNode(LifecycleNode):
 
     def __init__(self) -> None:
         super().__init__("actor")
-        for name in (*ENV, *ACTOR):
-            default = getattr(EnvConfig if name in ENV else ActorConfig, name)
-            self.declare_parameter(name, "" if default is None else default)
+        actor_parameters.declare(self)
         self._config: ActorConfig | None = None
         self._rooms: Rooms | None = None
         self.code: int | None = None
@@ -39,14 +33,8 @@ class ActorNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Read and judge the parameters."""
-        values: dict[str, Any] = {name: self.get_parameter(name).value for name in (*ENV, *ACTOR)}
-        values = {name: None if value == "" and name in ("keys", "key") else value for name, value in values.items()}
         try:
-            env = EnvConfig(
-                env="ros", namespace=self.get_namespace(), remap=remapping(sys.argv), **{k: values[k] for k in ENV}
-            )
-            hand = HAND.get(values["human"], HandConfig())
-            self._config = ActorConfig(env=env, hand=hand, **{name: values[name] for name in ACTOR})
+            self._config = actor_parameters.read(self, sys.argv)
         except (ValueError, TypeError, UserError) as error:
             self.get_logger().error(str(error))
             return FAILED
@@ -86,12 +74,6 @@ class ActorNode(LifecycleNode):
         if self._rooms is not None and (code := self._rooms.finish("actor", timeout_s=0.0)) is not None:
             self.code, stop.asked = code, True
             self.get_logger().info(f"the actor ended with code {code}")
-
-
-def remapping(words: list[str]) -> list[str]:
-    """The topics that a launch file remaps for this node, which its actor has to know too."""
-    rules = [rule for flag, rule in itertools.pairwise(words) if flag in ("-r", "--remap")]
-    return [rule for rule in rules if not rule.partition(":=")[0].rpartition(":")[2].startswith("__")]
 
 
 def drive() -> int:
