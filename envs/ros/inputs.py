@@ -9,6 +9,8 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
+from itertools import pairwise
+from statistics import pstdev
 from typing import Any, Generic, TypeVar
 
 from rclpy.callback_groups import CallbackGroup
@@ -121,14 +123,8 @@ class Input(Generic[Message]):
         if len(self._seen) < 2 or self._seen[-1][1] <= self._seen[0][1]:
             return 0.0, 0.0
         (first, first_ns), (last, last_ns) = self._seen[0], self._seen[-1]
-        gaps = [
-            (b_ns - a_ns) / 1e6 / (b - a)
-            for (a, a_ns), (b, b_ns) in zip(self._seen, list(self._seen)[1:], strict=False)
-            if b > a
-        ]
-        mean = sum(gaps) / max(1, len(gaps))
-        jitter = math.sqrt(sum((gap - mean) ** 2 for gap in gaps) / max(1, len(gaps)))
-        return max(0, last - first) / ((last_ns - first_ns) / 1e9), jitter
+        gaps_ms = [(b_ns - a_ns) / 1e6 / (b - a) for (a, a_ns), (b, b_ns) in pairwise(self._seen) if b > a]
+        return max(0, last - first) / ((last_ns - first_ns) / 1e9), pstdev(gaps_ms) if gaps_ms else 0.0
 
     def _accept(self, message: Any, info: dict[str, Any]) -> bool:
         now_ns = time.monotonic_ns()

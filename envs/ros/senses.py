@@ -161,10 +161,6 @@ class Senses:
             return None
         return messages.position(each.message), messages.rotation(each.message)
 
-    def latencies_s(self) -> dict[str, float]:
-        """From a header's stamp to its arrival, by sense; for records."""
-        return {name: each.latency_s for name, each in self.inputs().items() if each.latency_s == each.latency_s}
-
     def _heard(self, each: Input[Any], since_ns: int, stamp_ns: int) -> bool:
         each.take()
         late = each.kind is not Image or each.stamp_ns >= stamp_ns
