@@ -144,10 +144,8 @@ class GuardServer:
         )
 
     def _publishers(self, topic: str) -> list[str]:
-        return [f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in self._infos(topic)]
-
-    def _infos(self, topic: str) -> list[Any]:
-        return self._node.get_publishers_info_by_topic(topic)
+        infos: list[Any] = self._node.get_publishers_info_by_topic(topic)
+        return [f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in infos]
 
     def _publish(self, target: Pose) -> None:
         stamp = self._node.get_clock().now().to_msg()
