@@ -78,11 +78,10 @@ def test_the_penalty_is_in_the_grippers_reward_alone():
     seen = []
     for penalty in (0.0, 5.0):
         agent = make(toggle_penalty=penalty)
-        state = agent.init(0, normaliser(ARCH))
-        state, metrics = agent._single[True](state, batch)
-        seen.append((digest(state.critics), digest(state.policy), float(metrics["critic/grasp_loss"])))
-    assert seen[0][:2] == seen[1][:2]
-    assert seen[0][2] < seen[1][2]
+        state, metrics = agent._single[False](agent.init(0, normaliser(ARCH)), batch)
+        seen.append((digest(state.critics), float(metrics["critic/grasp_loss"])))
+    assert seen[0][0] == seen[1][0]
+    assert seen[0][1] < seen[1][1]
 
 
 def test_the_critics_and_the_target_entropy_are_of_the_continuous_entries_alone():
@@ -147,9 +146,8 @@ def test_without_demonstrations_it_finds_out_which_class_is_rewarded():
     assert float((policy.act(agent.policy(state), seen, None, ARCH)[:, 1] < 0).mean()) > 0.9
 
 
-@pytest.mark.parametrize("interventions", ["plain", "lagrange"])
-def test_equal_seeds_give_equal_states_and_a_checkpoint_brings_all_of_it_back(interventions: str, tmp_path: Any):
-    agent = Sac(small_sac(utd=2, bc_weight=1.0), ARCH, (0.0, 1.0), interventions)
+def test_equal_seeds_give_equal_states_and_a_checkpoint_brings_all_of_it_back(tmp_path: Any):
+    agent = Sac(small_sac(utd=2, bc_weight=1.0), ARCH, (0.0, 1.0), "lagrange")
     states = []
     for seed in (0, 0, 1):
         state = agent.init(seed, normaliser(ARCH))
