@@ -14,7 +14,6 @@ from learner.console import LearnerConsole
 from learner.inbox import Inbox
 from learner.run import open_run
 from learner.train import Trainer
-from wire.errors import UserError
 from wire.store import Row, StepStore
 from wire.types import Source
 
@@ -87,12 +86,6 @@ def test_takeovers_cost_what_they_should_from_the_archive_on(runs: list[Path]):
         for run, cost in zip(runs, (0.0, 0.1, 0.1), strict=True)
     }
     assert len(digests) == 2
-
-
-def test_a_run_goes_on_only_as_it_began(runs: list[Path]):
-    learn(runs[0], 10)
-    with pytest.raises(UserError, match=r"checkpoint in .* resume with the settings that the run began with"):
-        learn(runs[0], 20, interventions="lagrange")
 
 
 def test_another_seed_gives_other_parameters(runs: list[Path]):
