@@ -1,4 +1,4 @@
-"""The critic of discrete grippers: a double DQN, which is also their policy.
+"""The critic of discrete grippers: a double DQN, which is also their policy; the other critics see only the moves.
 
 HIL-SERL (Luo et al. 2024, arXiv 2410.21845): y = (r - penalty * toggles) + discount * mask * Q_target(s', a*) with a*
 the argmax of Q_online(s') (van Hasselt et al. 2016); the penalty is in this critic's reward alone. Departures:

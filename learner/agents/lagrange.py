@@ -61,6 +61,18 @@ def human_loss(params: Params, features: jax.Array, move: jax.Array, prior: jax.
     return jnp.sum(prior * each) / jnp.maximum(jnp.sum(prior), 1.0)
 
 
+def tied(loss: jax.Array, mode: jax.Array, human_params: Params, params: Params, features: jax.Array) -> jax.Array:
+    """(loss + lambda * distance of the policy's mode) / (1 + lambda) for every state, shape (batch,)."""
+    weight = multiplier(params, features)
+    return (loss + weight * distance(mode, human(human_params, features)[0])) / (1.0 + weight)
+
+
+def excess(mode: jax.Array, human_params: Params, features: jax.Array, slack: float) -> jax.Array:
+    """How much farther from the human the policy's mode is than it may be, shape (batch,); negative where it is not."""
+    mean, log_std = human(human_params, features)
+    return distance(mode, mean) - allowed(log_std, slack)
+
+
 def distance(mode: jax.Array, mean: jax.Array) -> jax.Array:
     """Of the policy's mode from the human's mean, shape (batch,)."""
     return jnp.sqrt(jnp.mean((mode - mean) ** 2, axis=-1) + _TINY)
@@ -71,6 +83,6 @@ def allowed(log_std: jax.Array, slack: float) -> jax.Array:
     return jnp.sqrt(jnp.mean(jnp.exp(2.0 * log_std), axis=-1)) + slack
 
 
-def multiplier_loss(params: Params, features: jax.Array, excess: jax.Array) -> jax.Array:
-    """Gradient ascent on lambda * (distance - allowed): up where the policy is too far, down to 0 where it is not."""
-    return -jnp.mean(multiplier(params, features) * excess)
+def multiplier_loss(params: Params, features: jax.Array, beyond: jax.Array) -> jax.Array:
+    """Gradient ascent on lambda * excess: up where the policy is too far from the human, down to 0 where it is not."""
+    return -jnp.mean(multiplier(params, features) * beyond)

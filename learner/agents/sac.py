@@ -153,18 +153,8 @@ class Sac:
             loss += self.config.bc_weight * weight * jnp.mean((policy.mode(gaussian) - shown) ** 2, axis=-1)
             metrics["actor/imitated"] = jnp.sum(weight) / jnp.maximum(jnp.sum(batch["prior"]), 1.0)
         if self._tied:
-            loss, tie = self.tied_loss(loss, policy.mode(gaussian), state, features)
-            metrics |= tie
+            loss = lagrange.tied(loss, policy.mode(gaussian), state.human, state.multiplier, features)
         return jnp.mean(loss), metrics
-
-    def tied_loss(
-        self, loss: jax.Array, mode: jax.Array, state: State, features: jax.Array
-    ) -> tuple[jax.Array, Metrics]:
-        """(loss + multiplier * distance to the human) / (1 + multiplier), in every state: (batch,)."""
-        mean, _ = lagrange.human(state.human, features)
-        multiplier = lagrange.multiplier(state.multiplier, features)
-        tied = (loss + multiplier * lagrange.distance(mode, mean)) / (1.0 + multiplier)
-        return tied, {"actor/multiplier": jnp.mean(multiplier)}
 
     def imitation_weight(self, state: State, batch: Batch, better: jax.Array) -> jax.Array:
         """How far the policy is drawn to each action of the batch, in 0..1, shape (batch,).
@@ -273,11 +263,11 @@ class Sac:
         gradients = {"policy": gradient, "log_temperature": temperature_gradient}
         if self._tied:
             features, _ = critic_view
-            mean, log_std = lagrange.human(state.human, features)
             mode = policy.mode(policy.distribution(state.policy, features))
-            excess = lagrange.distance(mode, mean) - lagrange.allowed(log_std, self.config.human_slack)
-            gradients["multiplier"] = jax.grad(lagrange.multiplier_loss)(state.multiplier, features, excess)
-            metrics["actor/beyond_human"] = jnp.mean(excess > 0)
+            beyond = lagrange.excess(mode, state.human, features, self.config.human_slack)
+            gradients["multiplier"] = jax.grad(lagrange.multiplier_loss)(state.multiplier, features, beyond)
+            metrics["actor/multiplier"] = jnp.mean(lagrange.multiplier(state.multiplier, features))
+            metrics["actor/beyond_human"] = jnp.mean(beyond > 0)
         state = self._apply(state, gradients)
         mixed = optax.incremental_update(state.policy, state.average_policy, self.config.policy_polyak)
         state = state._replace(average_policy=mixed)
