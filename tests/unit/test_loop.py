@@ -44,6 +44,9 @@ class Broken:
     def __init__(self, action: list[float]) -> None:
         self.action = np.array(action, np.float32)
 
+    def reset(self) -> None:
+        pass
+
     def act(self, observation: Observation) -> tuple[Action, int]:
         return self.action, 5
 
