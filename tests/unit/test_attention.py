@@ -52,7 +52,7 @@ class Mouse:
     def events(self) -> list[Event]:
         return []
 
-    def executed(self, action: Action) -> None:
+    def executed(self, action: Action, *, ours: bool) -> None:
         pass
 
 
@@ -106,6 +106,9 @@ class Slow:
     def __init__(self) -> None:
         self.go, self.asked = threading.Event(), 0
 
+    def reset(self) -> None:
+        pass
+
     def act(self, observation):
         self.asked += 1
         self.go.wait(60)
@@ -136,6 +139,9 @@ def test_a_person_waits_only_a_moment_for_a_slow_policy_whose_late_answer_is_nev
 
 def test_an_error_of_the_policy_reaches_the_loop():
     class Broken:
+        def reset(self) -> None:
+            pass
+
         def act(self, observation):
             raise RuntimeError("no weights yet")
 
@@ -160,6 +166,9 @@ import threading
 from actor.attention import BackgroundPolicy
 
 class Hung:
+    def reset(self) -> None:
+        pass
+
     def act(self, observation):
         begun.set()
         threading.Event().wait()

@@ -59,7 +59,7 @@ def test_a_push_takes_control_and_leaves_the_gripper_where_it_is():
     assert wants(hand) is None
     pad.stand(1.0)
     assert wants(hand) == [1, 0, 0, 1]
-    hand.executed(np.array([0, 0, 0, -0.3], np.float32))
+    hand.executed(np.array([0, 0, 0, -0.3], np.float32), ours=False)
     assert wants(hand) == [1, 0, 0, -0.3]
     pad.stand()
     assert wants(hand) is None
@@ -67,7 +67,7 @@ def test_a_push_takes_control_and_leaves_the_gripper_where_it_is():
 
 def test_the_grippers_button_toggles_what_was_executed_last_and_keeps_control_while_the_fingers_move():
     pad, hand = made()
-    hand.executed(np.array([0, 0, 0, 0.4], np.float32))
+    hand.executed(np.array([0, 0, 0, 0.4], np.float32), ours=False)
     pad.presses = [0]
     assert wants(hand) == [0, 0, 0, -1]
     pad.now_s += GRIP_S / 2
@@ -76,7 +76,7 @@ def test_the_grippers_button_toggles_what_was_executed_last_and_keeps_control_wh
     assert wants(hand) == [0, 0, 0, 1]
     pad.now_s += GRIP_S
     assert wants(hand) is None
-    hand.executed(np.array([0, 0, 0, -1], np.float32))
+    hand.executed(np.array([0, 0, 0, -1], np.float32), ours=False)
     pad.presses = [0, 0]
     assert wants(hand) == [0, 0, 0, -1]
 
