@@ -160,6 +160,7 @@ class Trust:
         if self._connection != self._instrument.connection:
             self._connection = self._instrument.connection
             self._first, self._believed, self._said = {}, set(), False
+            self._since_s = self._clock()
         heard = {axis: value for axis, value in enumerate(controls.axes) if not math.isnan(value)}
         for axis in heard.keys() - self._believed:
             first = self._first.setdefault(axis, heard[axis])

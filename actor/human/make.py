@@ -71,8 +71,7 @@ class Robot:
     @classmethod
     def of(cls, env: WorkcellEnv | GymEnv) -> "Robot":
         """That of an environment."""
-        rotation = None if isinstance(env, GymEnv) else env.tool_rotation
-        return cls(env.wire_spec, rotation, env.limits.metres_per_unit)
+        return cls(env.wire_spec, env.tool_rotation, env.limits.metres_per_unit)
 
 
 @contextlib.contextmanager

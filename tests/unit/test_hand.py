@@ -81,6 +81,15 @@ def test_the_grippers_button_toggles_what_was_executed_last_and_keeps_control_wh
     assert wants(hand) == [0, 0, 0, -1]
 
 
+def test_a_new_episode_begins_with_the_gripper_open_whatever_the_last_one_left():
+    pad, hand = made()
+    assert wants(hand) is None
+    hand.executed(np.array([0, 0, 0, -1], np.float32), ours=True)
+    hand.begin_episode(1)
+    pad.stand(1.0)
+    assert wants(hand) == [1, 0, 0, 1]
+
+
 def test_a_press_for_the_last_episode_does_nothing_in_the_next():
     pad, hand = made()
     pad.presses = [0]
