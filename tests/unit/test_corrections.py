@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from devices import Pad
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from points import METRES, Line, point_env, recorded, require_whole
 from scipy.spatial.transform import Rotation
-from test_hand import Pad
 
 from actor.config import HandConfig
 from actor.human.hand import Hand

@@ -5,41 +5,14 @@ import math
 
 import numpy as np
 import pytest
-from devices import arm_spec
+from devices import Pad, arm_spec
 
 from actor.config import HandConfig
 from actor.human import Event
 from actor.human.hand import GRIP_S, STUCK_S, Hand
-from actor.human.instrument import STILL, UNHEARD, Controls
+from actor.human.instrument import UNHEARD, Controls
 from actor.human.live import LiveChannel
 from actor.human.mapping import Mapping
-
-
-class Pad:
-    """An instrument that stands as it is told."""
-
-    name = "pad"
-
-    def __init__(self) -> None:
-        self.connection, self.trouble = 1, ""
-        self.now_s = 50.0
-        self.controls: Controls | None = None
-        self.presses: list[int] = []
-        self.stand()
-
-    def stand(self, *axes: float, down: frozenset[int] = frozenset()) -> None:
-        padded = (*axes, *STILL[len(axes) :])
-        self.controls = Controls(self.now_s, padded, down)
-
-    def latest(self) -> Controls | None:
-        return self.controls
-
-    def pressed(self) -> list[int]:
-        presses, self.presses = self.presses, []
-        return presses
-
-    def close(self) -> None:
-        pass
 
 
 def made(*names: str, **keys: object) -> tuple[Pad, Hand]:

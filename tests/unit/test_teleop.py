@@ -2,9 +2,8 @@
 
 import numpy as np
 from acting import ToyTask, toy_env
-from devices import arm_spec
+from devices import Pad, arm_spec
 from rich.console import Console
-from test_hand import Pad
 
 from actor.config import HandConfig
 from actor.human.hand import Hand
