@@ -103,7 +103,7 @@ class Keyboard:
         self._thread.join()
         if self._before is not None:
             with contextlib.suppress(termios.error):
-                termios.tcsetattr(self._fd, termios.TCSADRAIN, self._before)
+                termios.tcsetattr(self._fd, termios.TCSANOW, self._before)
 
     def _listen(self) -> None:
         while not self._closing.is_set():
