@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import rclpy
 from geometry_msgs.msg import PoseStamped, Twist
+from points import point_env, recorded, require_whole
 from rclpy.context import Context
 from rclpy.node import Node
 from ros_nodes import until
@@ -20,6 +21,7 @@ from actor.human.mapping import Mapping
 from actor.human.topics import Leader, Topic
 from envs.config import EnvConfig
 from envs.make import make_env
+from wire.types import Source
 
 
 @pytest.fixture
@@ -309,3 +311,62 @@ def test_a_leader_without_buttons_says_which_topic_is_missing(publisher):
 
     until(there, "the pose")
     free.close()
+
+
+class Joys:
+    """Devices that repeat what they say until it has come through."""
+
+    def __init__(self, node, out, channel):
+        self.node, self.outs, self.channel = node, [out], channel
+
+    def say(self, axes, holds):
+        def heard():
+            for out in self.outs:
+                out.publish(said(axes))
+            time.sleep(0.002)
+            return holds()
+
+        until(heard, "what was said to come through")
+
+    def fail(self, how):
+        if how == "silence":
+            until(self.channel.lost, how)
+            return
+        if how == "a rival" and len(self.outs) == 1:
+            self.outs.append(self.node.create_publisher(Joy, "/spacenav/joy", 10))
+        self.say((1.0,) * (2 if how == "too few axes" else 6), self.channel.lost)
+
+
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        ("too few axes", "a Joy of 2 axes, wanted at least 6"),
+        ("a rival", "has more than one publisher"),
+        ("silence", "fell silent: age_s="),
+    ],
+)
+def test_a_topic_that_fails_in_mid_episode_hands_back_and_every_step_is_in_the_outbox(
+    joy, publisher, tmp_path, caplog, how, why
+):
+    out, topic = joy
+    env = point_env(12)
+    hand = Hand(topic, Mapping(HAND["joy"], env.wire_spec, env.tool_rotation), HAND["joy"])
+    # Longer than a busy machine may keep a message waiting.
+    channel = LiveChannel(hand, silent_s=0.4)
+    joys = Joys(publisher, out, channel)
+    joys.say((0.0,) * 6, lambda: channel.poll() is None and not channel.silent)
+
+    def note(done):
+        if 3 <= done <= 6:
+            joys.say((1.0, 0.0, 0.0, 0.0, 0.0, 0.0), channel.touched)
+        elif done >= 7:
+            joys.fail(how)
+
+    steps = recorded(tmp_path, env, channel, note)
+    require_whole(steps, 12)
+    assert [step.source for step in steps] == [Source.POLICY] * 3 + [Source.HUMAN] * 4 + [Source.POLICY] * 5
+    for step in steps[7:]:
+        np.testing.assert_array_equal(step.action, step.policy_action)
+    assert "the joy topic /spacenav/joy " in caplog.text
+    assert why in caplog.text
+    assert "the policy has control" in caplog.text

@@ -36,6 +36,14 @@ WRONG = {
     "env.realtime=true",
     "actor human=keyboard human.gripper=hold": "human.gripper must be toggle with human=keyboard: a terminal never "
     "says that a key went up",
+    "actor human=spacemice human.left=A human.right=A": "human.left and human.right are both A: one SpaceMouse drives "
+    "one arm",
+    "actor human=spacemouse human.left=A": "human.left goes with human=spacemice, got human=spacemouse; drop it",
+    "actor human=joy human.clutch_button=3": "human.clutch_button goes with human=leader, got human=joy; drop it",
+    "actor human=leader human.clutch_buton=3": "handrail actor has no key human.clutch_buton; did you mean "
+    "human.clutch_button?; see handrail actor --help",
+    "actor env=gym env.id=Pendulum-v1 human=spacemouse": "human=spacemouse needs time to pass as it does for people: "
+    "set actor.pace=clock",
     "teleop human=script": "teleop is for a hand: human=spacemouse|spacemice|gamepad|keyboard|joy|twist|leader, got "
     "human=script",
     "teleop env.realtime=false": "teleop needs time to pass as it does for people: set env.realtime=true, or dry=true",
