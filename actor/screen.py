@@ -104,7 +104,8 @@ def shown(view: View, console: Console) -> Iterator[None]:
             yield
     finally:
         log.handlers = before
-    console.print(*view.said, sep="\n", highlight=False, markup=False, soft_wrap=True)
+        # The screen is gone, and with it what it said last.
+        console.print(*view.said, sep="\n", highlight=False, markup=False, soft_wrap=True)
 
 
 class _ToScreen(logging.Handler):

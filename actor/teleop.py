@@ -42,6 +42,7 @@ def teleop(config: TeleopConfig) -> int:
             with shown(view, console):
                 _watch(person)
             return 0
+        console.print("starting the arm: a few seconds", highlight=False)
         env: Any = make_env(config.env)
         leaving.callback(env.close)
         view = _view(config, leaving, Robot.of(env))
