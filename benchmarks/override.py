@@ -71,12 +71,14 @@ def waits(noted: dict[str, Any]) -> dict[str, Any]:
         first_s = spans.get(step["episode"], (step["began_s"],))[0]
         spans[step["episode"]] = first_s, step["ended_s"]
     commands_s = sorted(step["commanded_s"] for step in noted["steps"] if step["human"] and not step["held"])
-    waited_ms, unanswered = [], 0
+    held_s = [step["commanded_s"] for step in noted["steps"] if step["human"] and step["held"]]
+    waited_ms, unanswered, held = [], 0, 0
     for began_s, last_s in noted["touches"]:
         if any(first_s <= began_s and last_s <= over_s for first_s, over_s in spans.values()):
             answer_s = next((at_s for at_s in commands_s if at_s >= began_s), float("inf"))
             unanswered += answer_s > last_s
             waited_ms.append(1000 * (answer_s - began_s))
+            held += waited_ms[-1] > BAR_MS and any(began_s <= at_s <= last_s for at_s in held_s)
     ordered = sorted(waited_ms)
     places = {"p50": 0.5, "p99": 0.99, "p100": 1.0}
     found = {name: ordered[min(int(share * len(ordered)), len(ordered) - 1)] for name, share in places.items()}
@@ -86,6 +88,7 @@ def waits(noted: dict[str, Any]) -> dict[str, Any]:
         "unanswered": unanswered,
         "wait_ms": {name: float(f"{value:.4g}") for name, value in found.items()},
         "late": sum(value > BAR_MS for value in ordered),
+        "late_and_held": held,
         "human_steps": len(mine),
         "both_actions_recorded": sum(step["both"] for step in mine),
     }
