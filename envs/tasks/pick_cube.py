@@ -3,7 +3,7 @@
 import numpy as np
 
 from envs.experts import Corrector, Expert, NoisyExpert, StuckCorrector
-from envs.tabletop import CENTRE_M, METRES_PER_UNIT, Table, TabletopCell, towards, upright
+from envs.tabletop import CENTRE_M, METRES_PER_UNIT, Handling, Table, TabletopCell, towards, upright
 from envs.workcell import Outcome
 from wire.specs import ArraySpec
 from wire.types import Action
@@ -22,11 +22,12 @@ class PickCube:
     return_bounds: tuple[float, float] | None = (0.0, 1.0)
     max_episode_steps = 50
     things: tuple[str, ...] = ("cube",)
+    handling = Handling()
     object = ArraySpec(shape=(8,), dtype="float32", unit="cube m [3], cube - tool m [3], cos and sin of 4 yaw")
 
     def furnish(self, table: Table) -> None:
         """Add the cube."""
-        table.add_box("cube", half_m=HALF_M, mass_kg=0.1, rgba=_RED)
+        table.add_box("cube", half_m=(HALF_M, HALF_M, HALF_M), mass_kg=0.1, friction=0.5, rgba=_RED)
 
     def object_state(self, cell: TabletopCell) -> np.ndarray:
         """Where the cube is, where it lies from the tool, and its yaw, shape (8,), metres, base frame.

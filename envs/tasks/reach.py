@@ -3,7 +3,7 @@
 import numpy as np
 
 from envs.experts import Corrector, Expert, NoisyExpert, StuckCorrector
-from envs.tabletop import Table, TabletopCell, towards, upright
+from envs.tabletop import Handling, Table, TabletopCell, towards, upright
 from envs.workcell import Outcome
 from wire.specs import ArraySpec
 from wire.types import Action
@@ -20,6 +20,7 @@ class Reach:
     return_bounds: tuple[float, float] | None = (0.0, 1.0)
     max_episode_steps = 30
     things: tuple[str, ...] = ("marker",)
+    handling = Handling()
     object = ArraySpec(shape=(6,), dtype="float32", unit="marker m [3], marker - tool m [3]")
 
     def furnish(self, table: Table) -> None:

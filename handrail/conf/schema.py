@@ -17,6 +17,7 @@ class SimEnv:
     kind: str = "sim"
     image_size: int = 64
     realtime: bool = False
+    clearance_mm: float | None = None
 
 
 @dataclass

@@ -19,7 +19,7 @@ def test_the_command_line_reads_the_config_without_loading_a_simulator():
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"task": "pick_cub"}, "task must be one of pick_cube, reach, got pick_cub; did you mean pick_cube"),
+        ({"task": "pick_cub"}, "must be one of pick_cube, reach, peg_insert, got pick_cub; did you mean pick_cube"),
         ({"scene": "varid"}, "scene must be one of plain, varied, got varid; did you mean varied"),
         ({"obs": "pixel"}, "obs must be one of state, pixels, proprio, got pixel; did you mean pixels"),
         ({"env": "zzz"}, "env must be one of sim, ros, gym, got zzz$"),
