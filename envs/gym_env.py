@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium
@@ -104,6 +105,14 @@ class GymEnv(gymnasium.Env[Observation, Action]):
             UnusableEnvError: Where it has none.
         """
         return self._own("corrector")(rng)
+
+    def estimator(self) -> Callable[[Action], float]:
+        """The wrapped environment's own estimate of the steps to success after an action of ours, in [-1, 1].
+
+        Raises:
+            UnusableEnvError: Where it has none.
+        """
+        return self._own("steps_to_go")
 
     def target_position(self) -> None:
         """None: there is no tool whose workspace could be bounded."""

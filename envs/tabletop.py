@@ -190,6 +190,11 @@ class TabletopTask(Protocol):
         ...
 
 
+def motion_m(action: Action, metres_per_unit: float = METRES_PER_UNIT) -> np.ndarray:
+    """How far an action carries the tool, shape (3,), if the guard permits no more than one unit at once."""
+    return metres_per_unit * shorten(np.asarray(action[:3], np.float64), 1.0)
+
+
 def upright(xy: np.ndarray, z: float, yaw: float) -> np.ndarray:
     """Pose, shape (7,), of a thing that stands on the table, turned by `yaw` radians about the vertical."""
     return np.array([*xy, z, np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)])

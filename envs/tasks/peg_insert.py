@@ -4,7 +4,7 @@ import numpy as np
 
 from envs.config import CLEARANCES_MM
 from envs.experts import Corrector, Expert, StuckCorrector
-from envs.tabletop import CENTRE_M, Handling, Table, TabletopCell, towards, upright
+from envs.tabletop import CENTRE_M, Handling, Table, TabletopCell, motion_m, towards, upright
 from envs.workcell import Outcome
 from wire.specs import ArraySpec
 from wire.types import Action
@@ -100,6 +100,26 @@ class PegInsert:
         """Somebody who helps a policy that comes no nearer to the socket, or does not find into it."""
         expert = PegInsertExpert(cell, self.clearance_m, rng)
         return StuckCorrector(expert, lambda: -way_m(cell), rng)
+
+    def steps_to_go(self, cell: TabletopCell, action: Action) -> float:
+        """The action's period, those of the way to the opening, and of that through it; infinity where it hits the rim.
+
+        A peg that is not over the opening after the action needs a period more, at least, to be brought there.
+        """
+        unit_m = self.handling.metres_per_unit
+        off = tip_m(cell) - cell.body_position("socket")
+        move = motion_m(action, unit_m)
+        then = off + move
+        aside = float(np.linalg.norm(then[:2]))
+        if off[2] < 0.0 and bool((np.abs(off[:2]) < self.clearance_m).all()):
+            # The walls lead it.
+            return 1.0 + abs(float(then[2]) + RIM_M) / unit_m
+        height = max(0.0, float(then[2]))
+        if aside < self.clearance_m / 2.0:
+            return 1.0 + (aside + RIM_M + float(then[2])) / unit_m
+        if then[2] < 0.0 and move[2] < -1.5 * PegInsertExpert.CAREFUL * unit_m:
+            return np.inf
+        return 1.0 + max(1.0, float(np.hypot(aside, height)) / unit_m) + RIM_M / unit_m
 
 
 class PegInsertExpert:

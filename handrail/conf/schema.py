@@ -51,6 +51,7 @@ class ScriptedHand:
     """`human=script`: the task's scripted corrector."""
 
     kind: str = "script"
+    skill: str = "expert"
 
 
 def _part_of(config: type, *names: str) -> Any:
