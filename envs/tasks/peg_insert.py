@@ -12,8 +12,8 @@ from wire.types import Action
 WIDTH_M, LENGTH_M = 0.020, 0.080
 RIM_M = 0.030
 """Height of the socket; it has no bottom but the table."""
-SEATED_M = 0.005
-"""How near to the table the tip must come."""
+SEATED_M = 0.010
+"""How near to the table the tip must come: one period at full speed does not carry it from above this to the table."""
 AREA_M = (0.10, 0.16)
 GRASP_M = 0.012
 """How far the hand holds it above its middle."""
@@ -26,12 +26,13 @@ something to learn from, not a step that nobody learns from. Leaning on the rim 
 MAX_PENETRATION_M = 0.001
 """Deeper in a wall than this it is not inserted, whatever its position says: contacts of rigid things give by less."""
 FINE_M = 0.005
+FADES_BY_EPISODE = 150
 _START_M = (CENTRE_M[0], CENTRE_M[1], 0.20)
 _PINK, _ORANGE = (0.75, 0.08, 0.50, 1.0), (0.85, 0.45, 0.10, 1.0)
 
 
 class PegInsert:
-    """The peg must stand in the socket, still in the hand, its tip 5 mm above the table, having hit nothing hard."""
+    """The peg must stand in the socket, still in the hand, its tip 10 mm above the table, having hit nothing hard."""
 
     name = "peg_insert"
     reward = "sparse-1"
@@ -39,9 +40,9 @@ class PegInsert:
     max_episode_steps = 60
     things: tuple[str, ...] = ("peg", "socket")
     object = ArraySpec(
-        shape=(11,),
+        shape=(12,),
         dtype="float32",
-        unit="rim m [3], tip - rim m [3], tip - tool m [3], (tip - rim) within 5 mm [2]",
+        unit="rim m [3], tip - rim m [3], tip - tool m [3], (tip - rim) within 5 mm [3]",
     )
     handling = Handling(
         held="peg",
@@ -66,9 +67,9 @@ class PegInsert:
         table.add_well("socket", opening_m=opening_m, height_m=RIM_M, wall_m=0.015, friction=0.3, rgba=_ORANGE)
 
     def object_state(self, cell: TabletopCell) -> np.ndarray:
-        """Rim, tip from rim, tip from tool, and the second, level, again on a scale of 5 mm; shape (11,), metres."""
+        """Rim, tip from rim, tip from tool, and the second again on a scale of 5 mm; shape (12,), metres."""
         rim, tip = cell.body_position("socket"), tip_m(cell)
-        return np.array([*rim, *(tip - rim), *(tip - cell.tool_position()), *np.tanh((tip - rim)[:2] / FINE_M)])
+        return np.array([*rim, *(tip - rim), *(tip - cell.tool_position()), *np.tanh((tip - rim) / FINE_M)])
 
     def reset(self, cell: TabletopCell, rng: np.random.Generator) -> None:
         """Put the socket down anywhere in the area, and the peg into the hand, never quite the same way."""
@@ -97,9 +98,19 @@ class PegInsert:
         return PegInsertExpert(cell, self.clearance_m, rng, noise)
 
     def corrector(self, cell: TabletopCell, rng: np.random.Generator) -> Corrector:
-        """Somebody who helps a policy that comes no nearer to the socket, or does not find into it."""
+        """Somebody who helps a policy that comes no nearer, does not find in, or is about to hit the rim."""
         expert = PegInsertExpert(cell, self.clearance_m, rng)
-        return StuckCorrector(expert, lambda: -way_m(cell), rng)
+        return StuckCorrector(
+            expert, lambda: -way_m(cell), rng, danger=lambda: self._in_danger(cell), fades_by_episode=FADES_BY_EPISODE
+        )
+
+    def _in_danger(self, cell: TabletopCell) -> bool:
+        """Whether the next period may bring the tip down on the rim."""
+        off = tip_m(cell) - cell.body_position("socket")
+        aside = float(np.linalg.norm(off[:2]))
+        # An expert comes down a steeper cone than this.
+        low = min(1.2 * self.handling.metres_per_unit, 0.8 * PegInsertExpert.STEEPNESS * aside)
+        return aside > self.clearance_m and 0.0 < float(off[2]) < low
 
     def steps_to_go(self, cell: TabletopCell, action: Action) -> float:
         """The action's period, those of the way to the opening, and of that through it; infinity where it hits the rim.
@@ -128,9 +139,9 @@ class PegInsertExpert:
     The arm is compliant: in the socket the walls lead it.
     """
 
-    HOVER_M = 0.012
-    STEEPNESS = 2.0
-    FREE_M, STEADIEST = 0.04, 0.2
+    HOVER_M = 0.020
+    STEEPNESS = 5.0
+    FREE_M, STEADIEST = 0.08, 0.15
     CAREFUL = 0.4
     """Fastest that it goes down on the rim, in action units."""
 
