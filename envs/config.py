@@ -1,6 +1,7 @@
 """Which environment is wanted. Imports nothing heavy: the command line reads this before anything else runs."""
 
 import difflib
+import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
@@ -75,7 +76,12 @@ class EnvConfig:
             raise ValueError(f"{said} goes with task=peg_insert only, got {got}; set it, or drop clearance_mm")
         if self.env == "ros":
             raise ValueError(f"{said} is the simulated robot's to know; with env=ros drop clearance_mm")
-        one_of("clearance_mm", f"{self.clearance_mm:g}", [f"{clearance:g}" for clearance in CLEARANCES_MM])
+        if self.clearance_mm not in CLEARANCES_MM:
+            wanted = ", ".join(f"{clearance:g}" for clearance in CLEARANCES_MM)
+            got = self.clearance_mm
+            near = min(CLEARANCES_MM, key=lambda each: abs(math.log(each / got))) if 0 < got < math.inf else None
+            hint = "" if near is None else f"; did you mean {near:g}?"
+            raise ValueError(f"clearance_mm must be one of {wanted}, got {got:g}{hint}")
 
     @property
     def in_real_time(self) -> bool:
