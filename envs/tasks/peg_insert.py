@@ -19,6 +19,8 @@ GRASP_M = 0.012
 """How far the hand holds it above its middle."""
 GRASP_SPREAD_M = 0.003
 """Of the peg in the hand, at most, along the pads and along the peg."""
+DEPTH_M = RIM_M - SEATED_M / 2.0
+"""How deep the expert means to bring the tip: never to the table."""
 MAX_FORCE_N = 50.0
 """More ends the episode as a failure: less than what makes the guard hold a robot, so that hitting too hard is
 something to learn from, not a step that nobody learns from. Leaning on the rim takes 24 N, hitting it at half speed 48.
@@ -52,7 +54,8 @@ class PegInsert:
         leash_m=0.005,
         substeps_per_torque=2,
         pad_friction=1.0,
-        lowest_m=0.045,
+        # Here the tip is 2 to 8 mm above the table, by how the hand holds the peg.
+        lowest_m=0.057,
     )
 
     def __init__(self, clearance_mm: float = CLEARANCES_MM[0]) -> None:
@@ -124,13 +127,13 @@ class PegInsert:
         aside = float(np.linalg.norm(then[:2]))
         if off[2] < 0.0 and bool((np.abs(off[:2]) < self.clearance_m).all()):
             # The walls lead it.
-            return 1.0 + abs(float(then[2]) + RIM_M) / unit_m
+            return 1.0 + abs(float(then[2]) + DEPTH_M) / unit_m
         height = max(0.0, float(then[2]))
         if aside < self.clearance_m / 2.0:
-            return 1.0 + (aside + RIM_M + float(then[2])) / unit_m
+            return 1.0 + (aside + DEPTH_M + float(then[2])) / unit_m
         if then[2] < 0.0 and move[2] < -1.5 * PegInsertExpert.CAREFUL * unit_m:
             return np.inf
-        return 1.0 + max(1.0, float(np.hypot(aside, height)) / unit_m) + RIM_M / unit_m
+        return 1.0 + max(1.0, float(np.hypot(aside, height)) / unit_m) + DEPTH_M / unit_m
 
 
 class PegInsertExpert:
@@ -160,7 +163,7 @@ class PegInsertExpert:
         inside = off[2] < 0.0 and aside < 3.0 * self._aligned_m
         # Down a cone onto the opening.
         height = 0.0 if aside < self._aligned_m else min(self.HOVER_M, self.STEEPNESS * aside)
-        goal_z = -RIM_M if inside or height == 0.0 else height
+        goal_z = -DEPTH_M if inside or height == 0.0 else height
         way = np.array([*-off[:2], goal_z - off[2]])
         if not inside:
             slow_m = self.CAREFUL * PegInsert.handling.metres_per_unit
@@ -184,4 +187,4 @@ def way_m(cell: TabletopCell) -> float:
     """Potential of the task, the other way round: metres that the tip has yet to go, over the opening first."""
     off = tip_m(cell) - cell.body_position("socket")
     aside = float(np.linalg.norm(off[:2]))
-    return aside + abs(float(off[2]) + RIM_M)
+    return aside + abs(float(off[2]) + DEPTH_M)
