@@ -8,6 +8,8 @@ from envs.config import EnvConfig, one_of
 HANDS = ("spacemouse", "spacemice", "gamepad", "keyboard", "joy", "twist", "leader")
 """Persons with an instrument in their hand."""
 HUMANS = ("none", "script", *HANDS)
+SKILLS = ("expert", "noisy", "late", "lazy", "wrong", "value", "random")
+"""Scripted people, for experiments; see envs.skills."""
 FRAMES = ("base", "tool")
 GRIPPERS = ("toggle", "hold")
 PACES = ("learner", "clock")
@@ -159,6 +161,8 @@ class ActorConfig:
     """The most that waits there, in 10^9 bytes: at 90 % the robot pauses after the episode, at 100 % at once."""
     human: str = "none"
     """Who may take over: nobody, the task's scripted corrector (script), or a person with an instrument."""
+    skill: str = "expert"
+    """Of human=script: how well it helps, and when."""
     hand: HandConfig = field(default_factory=HandConfig)
     """Of a person: what the instrument's axes and buttons mean."""
     pace: str = "learner"
@@ -172,6 +176,7 @@ class ActorConfig:
         """Raise ValueError naming the key, what was got and what is wanted."""
         one_of("human", self.human, HUMANS)
         one_of("pace", self.pace, PACES)
+        one_of("human.skill", self.skill, SKILLS)
         if self.human in HANDS and not self.in_real_time:
             cure = "actor.pace=clock" if self.env.env == "gym" else "env.realtime=true"
             raise ValueError(f"human={self.human} needs time to pass as it does for people: set {cure}")

@@ -65,6 +65,7 @@ def actor_settings(config: DictConfig, *, learner: str, outbox: Path) -> ActorCo
             learner=checked_address("learner", learner),
             outbox=str(outbox),
             human=config.human.kind,
+            skill=config.human.get("skill", "expert"),
             hand=hand_config(config),
             seed=config.seed,
             **_plain(config.actor),

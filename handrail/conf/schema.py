@@ -17,6 +17,7 @@ class SimEnv:
     kind: str = "sim"
     image_size: int = 64
     realtime: bool = False
+    clearance_mm: float | None = None
 
 
 @dataclass
@@ -50,6 +51,7 @@ class ScriptedHand:
     """`human=script`: the task's scripted corrector."""
 
     kind: str = "script"
+    skill: str = "expert"
 
 
 def _part_of(config: type, *names: str) -> Any:
