@@ -53,11 +53,9 @@ class Board:
     def note(self, outcome: str, steps: Sequence[Step]) -> None:
         """An episode is over."""
         self._steps = 0
-        self._last = f"the last one: {outcome}"
-        if steps:
-            quality = measure(steps, self._spec)
-            found = ", ".join(remarks(quality, self._tally.qualities))
-            self._last += f", {quality.steps} steps" + (f" ({found})" if found else "")
+        self._last = f"the last one: {outcome}, {len(steps)} steps"
+        if outcome == "kept" and (found := remarks(measure(steps, self._spec), self._tally.qualities)):
+            self._last += f" ({', '.join(found)})"
         self._print_line()
 
     def undone(self, was_there: bool) -> None:
@@ -98,7 +96,7 @@ class Board:
         if self.demonstrator is not None and self.demonstrator.waiting:
             return "move to begin"
         seconds = self._steps / self._spec.rate_hz
-        return f"recording: {self._steps} steps, {seconds:.1f} s of at most {self._spec.max_episode_steps} steps"
+        return f"recording: {seconds:.1f} s, {self._steps} of at most {self._spec.max_episode_steps} steps"
 
     def _table(self) -> Table:
         table = Table("episode", "steps", "seconds", "x best", "idle", "at limit", "jerk", "held", "remarks")
@@ -138,7 +136,7 @@ def shown(board: Board, console: Console) -> Iterator[None]:
         yield
         return
     log = logging.getLogger()
-    before, log.handlers = log.handlers, [_ToBoard(board)]
+    before, log.handlers = log.handlers, list[logging.Handler]([_ToBoard(board)])
     try:
         with Live(board, console=console, refresh_per_second=8):
             yield

@@ -36,14 +36,14 @@ class Demonstrator:
     held by a pause, which the channel itself says and takes back.
     """
 
-    def __init__(self, hand: Channel, size: int, gripper: int | None, undo: Callable[[], None]) -> None:
+    def __init__(self, hand: Channel, size: int, gripper: int | None, undo: Callable[[], object]) -> None:
         """Listen to `hand`.
 
         Args:
             hand: The person.
             size: Dimensions of the action.
             gripper: Which of them is the gripper's; None where there is none.
-            undo: Told that they want the last episode taken back.
+            undo: Told that they want the last episode taken back; must not block.
         """
         self._hand = hand
         self._still = np.zeros(size, np.float32)

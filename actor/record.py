@@ -7,6 +7,8 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -23,6 +25,7 @@ from actor.human.live import LiveChannel
 from actor.human.make import open_hand, with_keys
 from actor.loop import UNWATCHED, CellEnv, Pace, run_episode
 from actor.pacing import CellPace
+from actor.priority import first_in_line
 from actor.watchdog import Heart, watched
 from envs.experts import Expert
 from envs.guard import Guard
@@ -32,7 +35,7 @@ from envs.ticker import Ticker
 from wire.errors import UserError
 from wire.quality import EpisodeQuality, measure, recorded_episodes
 from wire.specs import EnvSpec
-from wire.store import StepStore
+from wire.store import StepStore, StoreError
 from wire.types import Observation, Source, Step, new_stream_id
 
 log = logging.getLogger(__name__)
@@ -77,13 +80,9 @@ class Recording:
         try:
             with StepStore.open(path, spec, facts) as store:
                 yield cls(store, keep_all=config.keep == "all")
-                empty = store.last_row() == 0
-        except BaseException:
-            empty = _is_empty(path)
-            raise
         finally:
-            if empty:
-                path.unlink(missing_ok=True)
+            if _is_empty(path):
+                path.unlink()
 
     @property
     def successes(self) -> int:
@@ -93,7 +92,7 @@ class Recording:
     def take(self, steps: Sequence[Step]) -> str:
         """Put an episode on disk if it is to be kept; returns what became of it, in a few words."""
         self.tries += 1
-        if not steps or not steps[-1].ended:
+        if not steps[-1].ended:
             return "not kept: it was cut short"
         last = steps[-1]
         if last.discarded:
@@ -178,38 +177,50 @@ def _say_what_there_is(config: DemosConfig, recording: Recording, console: Conso
 
 def _record_episodes(config: DemosConfig, env: CellEnv, recording: Recording, board: Board, heart: Heart) -> None:
     over = threading.Event()
-    with _somebody(config, env, recording, board, heart) as (human, pace):
+    with contextlib.ExitStack() as leaving:
+        # Disks take longer than a control loop may be silent, and an undo may come while it beats.
+        disk = leaving.enter_context(ThreadPoolExecutor(1, thread_name_prefix="disk"))
+        undo = partial(disk.submit, _undo, recording, board)
+        human, pace = leaving.enter_context(_somebody(config, env, recording.offset, board, heart, undo))
+        if config.env.in_real_time:
+            leaving.enter_context(first_in_line())
         while recording.successes < config.episodes and not over.is_set():
             if config.human == "script" and recording.tries >= _MAX_TRIES * config.episodes:
                 raise UserError(
                     f"the expert succeeded in {recording.successes} of {recording.tries} episodes only; lower noise="
                 )
-            seed = int(
-                np.random.SeedSequence([config.seed, 3, recording.offset + recording.tries]).generate_state(1)[0]
-            )
+            entropy = [config.seed, 3, recording.offset + recording.tries]
             steps = demonstrate(
                 env,
                 human,
                 heart,
                 episode=recording.tries,
-                seed=seed,
+                seed=int(np.random.SeedSequence(entropy).generate_state(1)[0]),
                 pace=pace,
                 over=over,
                 watch=board.see,
             )
             if heart.tripped() or env.halted():
                 log.error("the episode ended early: %s", env.halted() or "the watchdog held the robot")
-            board.note(recording.take(steps), steps)
+            if steps:
+                board.note(disk.submit(recording.take, steps).result(), steps)
+
+
+def _undo(recording: Recording, board: Board) -> None:
+    try:
+        board.undone(recording.undo())
+    except StoreError as error:
+        log.error("%s", error)
 
 
 @contextlib.contextmanager
 def _somebody(
-    config: DemosConfig, env: CellEnv, recording: Recording, board: Board, heart: Heart
+    config: DemosConfig, env: CellEnv, offset: int, board: Board, heart: Heart, undo: Callable[[], object]
 ) -> Iterator[tuple[Channel, Pace]]:
     """Who shows the task, for the block, and what sets the pace."""
     if config.human == "script":
         env.pause = Attention(Nobody(), heart).pause
-        entropy = [config.seed, 2, *([recording.offset] if recording.offset else [])]
+        entropy = [config.seed, 2, *([offset] if offset else [])]
         expert: Expert = env.expert(np.random.default_rng(entropy), config.noise)
         yield ScriptedDemonstrator(expert), CellPace()
         return
@@ -217,7 +228,7 @@ def _somebody(
     with contextlib.ExitStack() as leaving:
         hand = leaving.enter_context(open_hand(config.hand, env.wire_spec, rotation))
         person = leaving.enter_context(with_keys(LiveChannel(hand), config.hand))
-        shows = Demonstrator(person, hand.mapping.size, hand.mapping.gripper, lambda: board.undone(recording.undo()))
+        shows = Demonstrator(person, hand.mapping.size, hand.mapping.gripper, undo)
         board.demonstrator = shows
         human = Attention(shows, heart)
         env.pause = human.pause

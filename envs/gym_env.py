@@ -28,7 +28,8 @@ class GymEnv(gymnasium.Env[Observation, Action]):
     """A Gymnasium environment under our contract: named arrays, actions in [-1, 1], `info["success"]`.
 
     A Dict of Boxes keeps its names; a Box becomes `image` (uint8 of shape (height, width, 3)) or `state` (float32).
-    Bounded actions are mapped affinely from [-1, 1].
+    Bounded actions are mapped affinely from [-1, 1]. One that a person shall drive says in `action_names` and
+    `action_frame` what its actions are: x, y, z, rx, ry, rz, gripper in the frame base or tool.
     """
 
     stopper: None = None
@@ -60,8 +61,8 @@ class GymEnv(gymnasium.Env[Observation, Action]):
             robot=type(inner).__name__,
             observation={name: _array_spec(space) for name, space in named.items()},
             action=ArraySpec(shape=(dims,), dtype="float32", low=-1.0, high=1.0),
-            action_names=tuple(f"a{i}" for i in range(dims)),
-            action_frame="none",
+            action_names=_action_names(env_id, inner, dims),
+            action_frame=str(getattr(inner, "action_frame", "none")),
             rate_hz=rate_hz,
             max_episode_steps=limit or getattr(inner, "max_episode_steps", 0),
             reward="env-1",
@@ -191,6 +192,14 @@ def _box(env_id: str, what: str, space: Space[Any]) -> Box:
             "uint8 images (height, width, 3); wrap it to say which it is"
         )
     return Box(space.low.astype(np.float32), space.high.astype(np.float32), dtype=np.float32)
+
+
+def _action_names(env_id: str, inner: Any, dims: int) -> tuple[str, ...]:
+    """What the environment calls its actions; a0, a1 and so on where it does not say."""
+    names = tuple(getattr(inner, "action_names", ())) or tuple(f"a{i}" for i in range(dims))
+    if len(names) != dims:
+        raise UnusableEnvError(f"{env_id} has {dims} actions and {len(names)} action_names: {', '.join(names)}")
+    return names
 
 
 def _array_spec(space: Box) -> ArraySpec:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from wire.errors import UserError
 from wire.quality import LONG, ROUGH, EpisodeQuality, Recorded, measure, recorded_episodes, remarks
 from wire.specs import EnvSpec
 from wire.statistics import wilson_interval
@@ -69,12 +70,18 @@ def check(path: Path, *, against: Path | None, as_json: bool, json_path: Path | 
     if against is not None:
         with StepStore.read(against) as other:
             findings.insert(1, _against(contents.spec, other.spec, against))
-    if as_json or json_path is not None:
-        text = json.dumps(_document(path, contents, findings), indent=2) + "\n"
-        if json_path is not None:
-            json_path.write_text(text)
-    sys.stdout.write(text if as_json else _for_people(path, contents, findings))
+    document = json.dumps(_document(path, contents, findings), indent=2) + "\n"
+    if json_path is not None:
+        _write(json_path, document)
+    sys.stdout.write(document if as_json else _for_people(path, contents, findings))
     return 1 if any(finding.verdict is Verdict.BAD for finding in findings) else 0
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}; name another file: json=<file>") from error
 
 
 def read_contents(path: Path) -> Contents:

@@ -207,8 +207,8 @@ def _below_the_level(episodes: Sequence[EpisodeResult], now: Rate) -> Advice:
     if 2 * len(driven) >= len(helped):
         return Advice(
             Do.SHORTER,
-            f"in {len(driven)} of the last {len(helped)} episodes with help a person drove most of the way, while success "
-            f"alone stands at {now}; bring it back on its way, then let go",
+            f"in {len(driven)} of the last {len(helped)} episodes with help a person drove most of the way, while "
+            f"success alone stands at {now}; bring it back on its way, then let go",
         )
     if now.value < 0.5 and len(helped) < SPARSE * len(recent):
         return Advice(

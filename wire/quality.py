@@ -104,7 +104,7 @@ def measure(steps: Sequence[Step], spec: EnvSpec) -> EpisodeQuality:
 
 def _idle(actions: np.ndarray, motion: np.ndarray, gripper: int | None) -> np.ndarray:
     """Per step, whether nothing was asked of the robot that was not so before; shape (steps,)."""
-    idle = (np.abs(motion) <= IDLE).all(axis=1)
+    idle: np.ndarray = np.abs(motion).max(axis=1, initial=0.0) <= IDLE
     if gripper is not None:
         idle[1:] &= np.abs(np.diff(actions[:, gripper])) <= IDLE
     return idle
