@@ -5,6 +5,7 @@ An episode is on disk as soon as it has ended, so that neither Ctrl-C nor a cras
 
 import contextlib
 import logging
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -159,7 +160,9 @@ def record(config: DemosConfig) -> int:
             with shown(board, console):
                 _record_episodes(config, env, recording, board, heart)
         finally:
-            _say_what_there_is(config, recording, console)
+            # An error that came before the first try speaks for itself.
+            if recording.tries or not isinstance(sys.exception(), UserError):
+                _say_what_there_is(config, recording, console)
     return 0 if recording.successes >= config.episodes else _STOPPED
 
 

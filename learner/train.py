@@ -182,7 +182,8 @@ class Trainer:
             "guard/holds": float(result.held_steps),
         }
         self._writer.write(self.progress.env_steps, numbers)
-        self._advice = str(advise(self.progress.episodes))
+        # Where nobody has ever helped there is perhaps nobody to advise.
+        self._advice = str(advise(self.progress.episodes)) if self.progress.human_steps else ""
 
     def _update(self) -> None:
         if not self._fitted:

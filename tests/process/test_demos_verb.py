@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from front_door import Command, until
-from test_teleop_verb import Terminal
+from terminals import Terminal
 
 from wire.store import StepStore
 from wire.types import Source
@@ -22,18 +22,11 @@ def stored(path: Path) -> list[tuple[int, bool]]:
         return [(each.length, each.success) for each in store.episodes()]
 
 
-def show_one(terminal: Terminal, key: str, label: str, said: str) -> None:
-    terminal.until("move to begin")
-    terminal.until(r"recording: 0\.[3-9] s", keep_down=key)
-    terminal.press(label)
-    terminal.until(said)
-
-
 def test_a_person_shows_discards_undoes_and_ends_and_what_was_recorded_stays(tmp_path: Path):
     terminal = Terminal(tmp_path, *KEYS)
-    show_one(terminal, "w", "y", "1 of 20 demonstrations")
-    show_one(terminal, "d", "x", "the last one: discarded")
-    show_one(terminal, "a", "y", "2 of 20 demonstrations")
+    terminal.show("w", "y", "1 of 20 demonstrations")
+    terminal.show("d", "x", "the last one: discarded")
+    terminal.show("a", "y", "2 of 20 demonstrations")
     assert len(stored(tmp_path / "demos.sqlite")) == 2, "on disk while the recorder runs"
     terminal.press("z")
     terminal.until("the last one is taken back")
@@ -43,7 +36,7 @@ def test_a_person_shows_discards_undoes_and_ends_and_what_was_recorded_stays(tmp
     assert [success for _, success in stored(tmp_path / "demos.sqlite")] == [True]
 
     again = Terminal(tmp_path, *KEYS, "resume=true", "episodes=2")
-    show_one(again, "w", "y", "2 demonstrations from 1 tries in demos.sqlite; 1 of its episodes are from before")
+    again.show("w", "y", "2 demonstrations from 1 tries in demos.sqlite; 1 of its episodes are from before")
     assert again.ends() == 0
     assert len(stored(tmp_path / "demos.sqlite")) == 2
 
