@@ -268,3 +268,16 @@ def test_new_runs_are_numbered_and_never_share_a_folder(tmp_path: Path):
     assert first != second
     assert first.name.endswith("-reach-1")
     assert second.name.endswith("-reach-2")
+
+
+def test_a_script_that_was_stopped_has_more_to_record_and_a_finished_one_has_not(tmp_path: Path):
+    from experience import EPISODE_LENGTH
+
+    demos = tmp_path / "demos.sqlite"
+    config = compose_verb("sim", ["demos=script:2"])
+    assert not verbs._is_recorded(config, demos)
+    archive(demos, steps=2 * EPISODE_LENGTH - 1)
+    assert not verbs._is_recorded(config, demos)
+    archive(tmp_path / "whole.sqlite", steps=2 * EPISODE_LENGTH)
+    assert verbs._is_recorded(config, tmp_path / "whole.sqlite")
+    assert verbs._is_recorded(compose_verb("sim", ["demos=none"]), None)
