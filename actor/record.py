@@ -183,8 +183,9 @@ def _record_episodes(config: DemosConfig, env: CellEnv, recording: Recording, bo
     with contextlib.ExitStack() as leaving:
         # Disks take longer than a control loop may be silent, and an undo may come while it beats.
         disk = leaving.enter_context(ThreadPoolExecutor(1, thread_name_prefix="disk"))
-        undo = partial(disk.submit, _undo, recording, board)
-        human, pace = leaving.enter_context(_somebody(config, env, recording.offset, board, heart, undo))
+        undo = partial(_undo, recording, board)
+        shows = _somebody(config, env, recording.offset, board, heart, lambda: disk.submit(undo))
+        human, pace = leaving.enter_context(shows)
         if config.env.in_real_time:
             leaving.enter_context(first_in_line())
         while recording.successes < config.episodes and not over.is_set():

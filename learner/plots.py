@@ -89,9 +89,10 @@ def _plot_spells(axes: Any, progress: Progress, rate_hz: float) -> None:
             )
     axes.set(ylabel="intervention,\nseconds", ylim=(0, None))
     if axes.patches:
-        axes.legend(loc="upper right", frameon=False, fontsize=8)
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 0.97), frameon=False, ncols=2, fontsize=8, borderaxespad=0)
     else:
-        _say_in_the_middle(axes, "nobody intervened")
+        axes.text(0.5, 0.5, "nobody intervened", transform=axes.transAxes, ha="center", va="center", color="0.5")
+        axes.set_yticks([])
 
 
 def _plot_share(axes: Any, progress: Progress, rate_hz: float) -> None:
@@ -107,13 +108,9 @@ def _plot_share(axes: Any, progress: Progress, rate_hz: float) -> None:
         f"{minutes:.1f} human minutes in all" if minutes else "no human minutes",
         (1, 1),
         xycoords="axes fraction",
-        xytext=(-4, -4),
+        xytext=(-4, 2),
         textcoords="offset points",
-    ).set(horizontalalignment="right", verticalalignment="top", fontsize=8, color=_DRIVEN)
-
-
-def _say_in_the_middle(axes: Any, text: str) -> None:
-    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color="0.5")
+    ).set(horizontalalignment="right", verticalalignment="bottom", fontsize=8, color=_DRIVEN)
 
 
 def _figure(rows: int, size: tuple[float, float], heights: tuple[int, ...]) -> tuple[Any, Any]:

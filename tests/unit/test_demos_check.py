@@ -11,7 +11,8 @@ from experience import make_spec
 from test_quality import SPEC, episode
 
 from handrail import cli
-from handrail.demos_check import Finding, Verdict, find, read_contents
+from handrail.demos_check import Finding, Verdict, find
+from handrail.demos_contents import read_contents
 from wire.specs import EnvSpec
 from wire.store import StepStore
 from wire.types import Step
