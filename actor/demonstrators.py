@@ -1,6 +1,6 @@
 """Who shows the task: a script, or a person with an instrument, at the place of whoever may take over."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -36,18 +36,18 @@ class Demonstrator:
     held by a pause, which the channel itself says and takes back.
     """
 
-    def __init__(self, hand: Channel, size: int, gripper: int | None, undo: Callable[[], object]) -> None:
+    def __init__(self, hand: Channel, size: int, grippers: Sequence[int], undo: Callable[[], object]) -> None:
         """Listen to `hand`.
 
         Args:
             hand: The person.
             size: Dimensions of the action.
-            gripper: Which of them is the gripper's; None where there is none.
+            grippers: Which of them are grippers.
             undo: Told that they want the last episode taken back; must not block.
         """
         self._hand = hand
         self._still = np.zeros(size, np.float32)
-        self._gripper = gripper
+        self._grippers = list(grippers)
         self._undo = undo
         self._held = False
         self._driving = False
@@ -55,11 +55,10 @@ class Demonstrator:
         """For the first move."""
 
     def begin_episode(self, episode: int) -> None:
-        """Wait for the first move; the gripper begins open, whatever the last episode left."""
+        """Wait for the first move; the grippers begin open, whatever the last episode left."""
         self._hand.begin_episode(episode)
         self.waiting, self._held, self._driving = True, False, False
-        if self._gripper is not None:
-            self._still[self._gripper] = OPEN
+        self._still[self._grippers] = OPEN
         self._hand.executed(self._still.copy())
 
     def poll(self) -> Override:
@@ -94,7 +93,6 @@ class Demonstrator:
         return said
 
     def executed(self, action: Action) -> None:
-        """Keep the gripper as it was told to be."""
-        if self._gripper is not None:
-            self._still[self._gripper] = action[self._gripper]
+        """Keep the grippers as they were told to be."""
+        self._still[self._grippers] = action[self._grippers]
         self._hand.executed(action)

@@ -23,18 +23,18 @@ from actor.config import DemosConfig
 from actor.demonstrators import Demonstrator, ScriptedDemonstrator
 from actor.human import Channel, Nobody
 from actor.human.live import LiveChannel
-from actor.human.make import open_hand, with_keys
+from actor.human.make import Robot, open_hand, with_keys
 from actor.loop import UNWATCHED, CellEnv, Pace, run_episode
 from actor.pacing import CellPace
 from actor.priority import first_in_line
 from actor.watchdog import Heart, watched
 from envs.experts import Expert
 from envs.guard import Guard
-from envs.gym_env import GymEnv
 from envs.make import make_env
 from envs.ticker import Ticker
+from wire.database import EmptyError
 from wire.errors import UserError
-from wire.quality import EpisodeQuality, measure, recorded_episodes
+from wire.quality import EpisodeQuality, gripper_dims, measure, recorded_episodes
 from wire.specs import EnvSpec
 from wire.store import StepStore, StoreError
 from wire.types import Observation, Source, Step, new_stream_id
@@ -136,13 +136,13 @@ def _check(path: Path, *, resume: bool) -> None:
 
 def _is_empty(path: Path) -> bool:
     """Whether a recorder that was killed before its first episode left this."""
-    if not path.exists():
-        return False
-    if path.stat().st_size == 0:
+    try:
+        with StepStore.read(path) as store:
+            return store.last_row() == 0
+    except EmptyError:
         return True
-    with contextlib.suppress(UserError), StepStore.read(path) as store:
-        return store.last_row() == 0
-    return False
+    except StoreError:
+        return False
 
 
 def record(config: DemosConfig) -> int:
@@ -228,11 +228,10 @@ def _somebody(
         expert: Expert = env.expert(np.random.default_rng(entropy), config.noise)
         yield ScriptedDemonstrator(expert), CellPace()
         return
-    rotation = None if isinstance(env, GymEnv) else env.tool_rotation
     with contextlib.ExitStack() as leaving:
-        hand = leaving.enter_context(open_hand(config.hand, env.wire_spec, rotation))
+        hand = leaving.enter_context(open_hand(config.hand, Robot.of(env)))
         person = leaving.enter_context(with_keys(LiveChannel(hand), config.hand))
-        shows = Demonstrator(person, hand.mapping.size, hand.mapping.gripper, undo)
+        shows = Demonstrator(person, env.wire_spec.action.shape[0], gripper_dims(env.wire_spec), undo)
         board.demonstrator = shows
         human = Attention(shows, heart)
         env.pause = human.pause
@@ -241,6 +240,9 @@ def _somebody(
 
 
 class _NoPolicy:
+    def reset(self) -> None:
+        pass
+
     def act(self, observation: Observation) -> tuple[None, int]:
         return None, 0
 

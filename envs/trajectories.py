@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from wire.errors import UserError
-from wire.quality import Recorded, gripper_dim, motion_dims
+from wire.quality import Recorded, gripper_dims, motion_dims
 from wire.specs import EnvSpec
 from wire.types import Source, Step
 
@@ -114,7 +114,7 @@ def _plot_paths(axes: Any, episodes: Sequence[Recorded], paths: Sequence[Path3 |
 
 
 def _plot_over_time(axes: Any, spec: EnvSpec, episodes: Sequence[Recorded]) -> None:
-    gripper = gripper_dim(spec)
+    gripper = next(iter(gripper_dims(spec)), None)
     axes.set_title("gripper command" if gripper is not None else "reward")
     for number, episode in enumerate(episodes):
         values = [float(s.reward if gripper is None else s.action[gripper]) for s in episode.steps]

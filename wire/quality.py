@@ -19,6 +19,7 @@ LONG, ROUGH = 2.0, 2.0
 MANY_IDLE, MANY_SATURATED, MANY_HELD = 0.25, 0.6, 0.05
 """Shares of its steps from which on an episode is idle, saturated or held."""
 _GRIPPERS = ("gripper", "grip")
+"""How an action's dimension that is one ends; of two arms they are left_gripper and right_gripper."""
 _DRIVERS = (Source.HUMAN, Source.DEMO, Source.SCRIPT)
 
 
@@ -75,19 +76,19 @@ def recorded_episodes(rows: Iterable[Row]) -> Iterator[Recorded]:
 
 def motion_dims(spec: EnvSpec) -> list[int]:
     """The action's dimensions that move the robot: all but the gripper's."""
-    return [i for i, name in enumerate(spec.action_names) if name not in _GRIPPERS]
+    return [i for i, name in enumerate(spec.action_names) if not name.endswith(_GRIPPERS)]
 
 
-def gripper_dim(spec: EnvSpec) -> int | None:
-    """The action's dimension that is the gripper's; None where there is none."""
-    return next((i for i, name in enumerate(spec.action_names) if name in _GRIPPERS), None)
+def gripper_dims(spec: EnvSpec) -> list[int]:
+    """The action's dimensions that are grippers."""
+    return [i for i, name in enumerate(spec.action_names) if name.endswith(_GRIPPERS)]
 
 
 def measure(steps: Sequence[Step], spec: EnvSpec) -> EpisodeQuality:
     """Measure one episode of at least one step."""
     actions = np.stack([step.action for step in steps]).astype(np.float64)
     motion = actions[:, motion_dims(spec)] / (spec.action.high or 1.0)
-    idle = _idle(actions, motion, gripper_dim(spec))
+    idle = _idle(actions[:, gripper_dims(spec)], motion)
     jerk = np.diff(motion, n=2, axis=0)
     return EpisodeQuality(
         steps=len(steps),
@@ -102,11 +103,10 @@ def measure(steps: Sequence[Step], spec: EnvSpec) -> EpisodeQuality:
     )
 
 
-def _idle(actions: np.ndarray, motion: np.ndarray, gripper: int | None) -> np.ndarray:
+def _idle(grippers: np.ndarray, motion: np.ndarray) -> np.ndarray:
     """Per step, whether nothing was asked of the robot that was not so before; shape (steps,)."""
     idle: np.ndarray = np.abs(motion).max(axis=1, initial=0.0) <= IDLE
-    if gripper is not None:
-        idle[1:] &= np.abs(np.diff(actions[:, gripper])) <= IDLE
+    idle[1:] &= np.abs(np.diff(grippers, axis=0)).max(axis=1, initial=0.0) <= IDLE
     return idle
 
 

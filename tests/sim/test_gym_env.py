@@ -142,15 +142,3 @@ def test_an_environment_that_cannot_draw_is_evaluated_without_pictures(toy, capl
     assert env.render() is None
     assert "no picture of handrail-test/Toy-v0: ZeroDivisionError" in caplog.text
     assert env.render() is None
-
-
-def test_an_environment_that_says_what_its_actions_are_can_be_driven_by_a_person(toy, monkeypatch):
-    assert toy(STATE).wire_spec.action_names == ("a0", "a1")
-    monkeypatch.setattr(Toy, "action_names", ("x", "y"), raising=False)
-    monkeypatch.setattr(Toy, "action_frame", "base", raising=False)
-    named = GymEnv("handrail-test/Toy-v0")
-    assert (named.wire_spec.action_names, named.wire_spec.action_frame) == (("x", "y"), "base")
-    named.close()
-    monkeypatch.setattr(Toy, "action_names", ("x", "y", "z"))
-    with pytest.raises(UnusableEnvError, match="has 2 actions and 3 action_names: x, y, z"):
-        GymEnv("handrail-test/Toy-v0")

@@ -48,7 +48,7 @@ class Hand:
     def events(self) -> list[Event]:
         return []
 
-    def executed(self, action: Action) -> None:
+    def executed(self, action: Action, *, ours: bool) -> None:
         pass
 
     def last_touch_s(self) -> float:
@@ -64,12 +64,18 @@ class Hand:
 
 
 class Quick:
+    def reset(self) -> None:
+        pass
+
     def act(self, observation):
         return np.array([0.0, -0.5, 0.0, 1.0], np.float32), 1
 
 
 class Hog(Quick):
     """Computes for 0.15 s and never lets go of the interpreter's lock of its own will."""
+
+    def reset(self) -> None:
+        pass
 
     def act(self, observation):
         until_s = time.monotonic() + 0.15

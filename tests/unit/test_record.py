@@ -50,8 +50,8 @@ class Hand(Silent):
         self.heard.append(action)
 
 
-def shows(hand: Hand, undone: list[bool] | None = None, gripper: int | None = 1) -> Demonstrator:
-    return Demonstrator(hand, 2, gripper, lambda: (undone if undone is not None else []).append(True))
+def shows(hand: Hand, undone: list[bool] | None = None) -> Demonstrator:
+    return Demonstrator(hand, 2, [1], lambda: (undone if undone is not None else []).append(True))
 
 
 def play(hand: Hand, env: WorkcellEnv[ToyCell], over: threading.Event | None = None, **changes) -> list[Step]:
