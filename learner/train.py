@@ -44,8 +44,8 @@ class Trainer:
 
     def __init__(self, config: LearnerConfig, run: Run, spec: EnvSpec, inbox: Inbox, console: LearnerConsole) -> None:
         self.config, self.run, self.spec, self.inbox, self.console = config, run, spec, inbox, console
-        self.agent = make_agent(config.agent, spec)
-        self.replay = Replay(spec, config.capacity)
+        self.agent = make_agent(config.agent, spec, interventions=config.interventions)
+        self.replay = Replay(spec, config.capacity, learn_corrections=config.agent.name != "bc")
         self.mixer = Mixer(
             self.replay,
             batch_size=config.agent.batch_size,
@@ -54,7 +54,7 @@ class Trainer:
             seed=config.seed,
         )
         self.limiter = RateLimiter()
-        self.progress = Progress()
+        self.progress = Progress(spec.gripper_entries())
         self.version = 0
         self._state: Any = None
         self._fitted = False
@@ -181,6 +181,8 @@ class Trainer:
             "human/minutes": self.progress.human_minutes(self.spec.rate_hz),
             "guard/holds": float(result.held_steps),
         }
+        if result.toggles is not None:
+            numbers["gripper/toggles_per_episode"] = float(result.toggles)
         self._writer.write(self.progress.env_steps, numbers)
         # Where nobody has ever helped there is perhaps nobody to advise.
         self._advice = str(advise(self.progress.episodes)) if self.progress.human_steps else ""
