@@ -28,6 +28,8 @@ class Event(enum.Enum):
     """This episode teaches nothing: it ends here and is never trained on."""
     PAUSE = "pause"
     """Hold the robot; said again, go on."""
+    UNDO = "undo"
+    """Where demonstrations are recorded: take back the last one."""
     END = "end"
     """Stop acting, in order."""
 

@@ -163,6 +163,8 @@ class DemosVerb(EnvKeys):
     defaults: list[Any] = field(default_factory=lambda: ["_self_", {"env": "sim"}, {"human": "none"}])
     out: str = "demos.sqlite"
     episodes: int = 20
+    keep: str = "success"
+    resume: bool = False
     noise: float = 0.3
     human: Any = MISSING
 
