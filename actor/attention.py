@@ -56,10 +56,6 @@ class Overheard:
         self._hear(wanted)
         return wanted, version
 
-    def reset(self) -> None:
-        """As the policy's."""
-        self._policy.reset()
-
 
 class Attention:
     """A person's channel that is listened to during every wait, each of which beats the heart."""

@@ -47,8 +47,8 @@ WRONG = {
     "sim human.skill=lasy": "human.skill must be one of expert, noisy, late, lazy, wrong, value, random, got lasy; did "
     "you mean lazy?",
     "actor human.skill=lazy": "human.skill goes with human=script; add it, or drop human.skill=lazy",
-    "demos record human=script human.skill=lazy": "human.skill is of those who correct a policy: handrail sim or actor; drop "
-    "human.skill=lazy",
+    "demos record human=script human.skill=lazy": "human.skill is of those who correct a policy: handrail sim or "
+    "actor; drop human.skill=lazy",
     "sim human=none human.skill=lazy": "human.skill goes with human=script; say that instead, or drop human.skill=lazy",
     "sim env.clearance_mm=1": "clearance_mm=1 goes with task=peg_insert only, got env=sim task=pick_cube; set it, or "
     "drop clearance_mm",
