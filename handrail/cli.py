@@ -3,6 +3,7 @@
 import sys
 
 from handrail import verbs
+from handrail.archive import run_archive
 from handrail.compose import GROUPS, compose_verb, keys_of
 from handrail.conf.schema import VERBS
 from handrail.keys import run_keys
@@ -16,6 +17,7 @@ _USAGE = """usage: handrail <verb> [key=value ...]
   actor          drive the robot: handrail actor learner=tcp://127.0.0.1:5555
   eval           judge a trained policy: handrail eval run=runs/<run> episodes=100
   teleop         drive the simulated arm by hand, to check an instrument's axes: handrail teleop human=spacemouse
+  archive        all runs so far: list, judge, merge, import and export them: handrail archive --help
   demos record   record demonstrations: handrail demos record --script out=demos.sqlite
   keys           who may speak on a link that leaves the machine: handrail keys new|allow|revoke|show
   doctor         what of this machine can be used
@@ -64,6 +66,8 @@ def run(words: list[str]) -> int:
         return _doctor(rest)
     if verb == "keys":
         return run_keys(rest)
+    if verb == "archive":
+        return run_archive(rest)
     if verb not in VERBS:
         raise UserError(f"handrail has no verb {verb}{_near(verb)}\n\n{_USAGE.rstrip()}")
     if "--help" in rest or "-h" in rest:
@@ -122,7 +126,7 @@ def verb_keys(verb: str) -> set[str]:
 def _near(verb: str) -> str:
     import difflib
 
-    close = difflib.get_close_matches(verb, [*VERBS, "doctor", "keys"], n=1)
+    close = difflib.get_close_matches(verb, [*VERBS, "archive", "doctor", "keys"], n=1)
     return f"; did you mean {close[0]}?" if close else ""
 
 
