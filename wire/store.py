@@ -288,8 +288,13 @@ class StepStore:
 
     def find(self, stream: str, seq: int) -> Row | None:
         """The step `seq` of a stream, None where it is not there or damaged."""
+        number = self.find_row(stream, seq)
+        return None if number is None else next(self.rows(number - 1, number), None)
+
+    def find_row(self, stream: str, seq: int) -> int | None:
+        """The number of the row of step `seq` of a stream, None where it is not there."""
         found = self._all("SELECT id FROM steps WHERE stream = ? AND seq = ?", stream, seq)
-        return next((row for (number,) in found for row in self.rows(number - 1, number)), None)
+        return found[0][0] if found else None
 
     def label(self, label: Label) -> None:
         """Append a label, durable after `commit`. Labels are never changed: a newer one of the same kind overrules.

@@ -5,7 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from learner.archive import catalogue, views
-from learner.archive.config import FilterConfig, ListConfig, Selection, ShowConfig, VerifyConfig
+from learner.archive.config import (
+    DescribeConfig,
+    FilterConfig,
+    ListConfig,
+    MergeConfig,
+    PruneConfig,
+    Selection,
+    ShowConfig,
+    VerifyConfig,
+)
 from learner.archive.facts import RunFacts, read_facts
 from learner.archive.select import fits, wanted_spec, why_not
 from wire.errors import UserError
@@ -99,6 +108,55 @@ def verify(config: VerifyConfig) -> int:
     return 0 if all(report["intact"] for report in reports) else 1
 
 
+def merge_runs(config: MergeConfig) -> int:
+    """Put the chosen runs into one."""
+    from learner.archive.merge import merge
+
+    runs, left_out = chosen(config.paths, config)
+    if not runs:
+        raise UserError(_none_fits(left_out))
+    return _merged(merge([Path(run.path) for run in runs], Path(config.out), config), json=config.json)
+
+
+def prune(config: PruneConfig) -> int:
+    """Say what would be deleted, and delete it with yes=true."""
+    from learner.archive import prune as pruning
+
+    runs, _ = chosen(config.paths, config)
+    doomed, kept = pruning.plan(runs, config)
+    if config.yes:
+        doomed, stayed = pruning.delete(doomed)
+        kept += stayed
+    total = sum(each.bytes for each in doomed)
+    if config.json:
+        entries = pruning.report(doomed)
+        left = [{"name": run.name, "why": why} for run, why in kept]
+        views.write_json({"deleted": config.yes, "runs": entries, "bytes": total, "kept": left})
+        return 0
+    verb = "deleted" if config.yes else "would delete"
+    for each in doomed:
+        whole = " with everything in it" if Path(each.facts.path) != each.target else ""
+        views.say(f"{verb} {each.target}{whole}: {each.facts.steps} steps, {views.megabytes(each.bytes)}")
+    views.say(*(f"kept {run.name}: {why}" for run, why in kept))
+    views.say(f"{verb} {len(doomed)} runs, {views.megabytes(total)}")
+    if doomed and not config.yes:
+        views.say("Nothing was deleted. Add yes=true to do it.")
+    return 0
+
+
+def describe(config: DescribeConfig) -> int:
+    """Keep facts with a run."""
+    from learner.archive.describe import described
+
+    path = catalogue.resolve(Path(config.paths[0]))
+    info = described(path, config)
+    if config.json:
+        views.write_json({"name": str(path), "facts": info})
+    else:
+        views.say(f"{path} now says: {', '.join(f'{key}={value}' for key, value in info.items())}")
+    return 0
+
+
 def chosen(paths: list[str], selection: Selection) -> tuple[list[RunFacts], list[tuple[RunFacts, str]]]:
     """The runs at these paths that fit, and those left out, each with the reason."""
     like, runs, left_out = wanted_spec(selection), [], []
@@ -154,4 +212,12 @@ def _merged(report: dict[str, Any], *, json: bool) -> int:
     return 0
 
 
-RUN: dict[str, Callable[[Any], int]] = {"list": list_runs, "show": show, "filter": filter_runs, "verify": verify}
+RUN: dict[str, Callable[[Any], int]] = {
+    "list": list_runs,
+    "show": show,
+    "filter": filter_runs,
+    "verify": verify,
+    "merge": merge_runs,
+    "prune": prune,
+    "describe": describe,
+}
