@@ -14,6 +14,7 @@ from learner.archive.facts import ARCHIVE, CALIBRATION, run_name
 from wire.codec import encode_step
 from wire.errors import UserError
 from wire.salvage import remove
+from wire.specs import EnvSpec
 from wire.store import Label, Row, StepStore
 
 _COMMIT_ROWS = 500
@@ -22,7 +23,7 @@ _KEPT = ("kind", "agent", "seed", CALIBRATION, "note")
 
 
 @contextlib.contextmanager
-def new_archive(out: Path, like: StepStore, info: Mapping[str, str]) -> Iterator[StepStore]:
+def new_archive(out: Path, spec: EnvSpec, info: Mapping[str, str]) -> Iterator[StepStore]:
     """A new file of steps in the folder `out`, which gets its name when it is whole, and is no more where it is not.
 
     Raises:
@@ -35,7 +36,7 @@ def new_archive(out: Path, like: StepStore, info: Mapping[str, str]) -> Iterator
     remove(part)
     made = not out.exists()
     try:
-        with StepStore.open(part, like.spec, info) as store:
+        with StepStore.open(part, spec, info) as store:
             yield store
             store.commit()
         part.rename(path)
@@ -62,7 +63,7 @@ def merge(paths: Sequence[Path], out: Path, selection: Selection | None = None) 
             cure = "Merge runs of one specification only: handrail archive filter <folder> like=<run> names them"
             stores[0].spec.require_same(store.spec, ours=str(stores[0].path), theirs=str(store.path), cure=cure)
         info, remarks = _facts(stores, list(dict.fromkeys(paths)))
-        with new_archive(out, stores[0], info) as new:
+        with new_archive(out, stores[0].spec, info) as new:
             job = _Merge(new, selection)
             job.copy(stores)
             steps, episodes = new.last_row(), len(new.episodes())

@@ -7,7 +7,9 @@ from typing import Any
 from learner.archive import catalogue, views
 from learner.archive.config import (
     DescribeConfig,
+    ExportConfig,
     FilterConfig,
+    ImportConfig,
     ListConfig,
     MergeConfig,
     PruneConfig,
@@ -157,6 +159,23 @@ def describe(config: DescribeConfig) -> int:
     return 0
 
 
+def import_data(config: ImportConfig) -> int:
+    """Make a run of somebody else's data."""
+    from learner.archive.formats.incoming import import_run
+
+    return _merged(import_run(config), json=config.json)
+
+
+def export_data(config: ExportConfig) -> int:
+    """Write a run in a format that other tools read."""
+    from learner.archive.formats.outgoing import export_runs
+
+    runs, left_out = chosen(config.paths, config)
+    if not runs:
+        raise UserError(_none_fits(left_out))
+    return _merged(export_runs(runs, config), json=config.json)
+
+
 def chosen(paths: list[str], selection: Selection) -> tuple[list[RunFacts], list[tuple[RunFacts, str]]]:
     """The runs at these paths that fit, and those left out, each with the reason."""
     like, runs, left_out = wanted_spec(selection), [], []
@@ -220,4 +239,6 @@ RUN: dict[str, Callable[[Any], int]] = {
     "merge": merge_runs,
     "prune": prune,
     "describe": describe,
+    "import": import_data,
+    "export": export_data,
 }
