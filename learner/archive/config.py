@@ -15,7 +15,7 @@ FORMATS_OUT = ("lerobot", "minari", "mcap")
 INTERVENTIONS = ("none", "some", "only")
 KINDS = ("run", "demonstrations")
 SORTS = ("name", "began", "steps", "success", "size")
-CODECS = ("h264", "av1")
+CODECS = ("h264", "av1", "png")
 
 Made = TypeVar("Made")
 
@@ -282,7 +282,7 @@ class ExportConfig(Selection):
     out: str
     """A new folder."""
     codec: str = "h264"
-    """Of lerobot's videos: h264 or av1."""
+    """Of lerobot's images: h264 or av1, which lose a little, or png, which loses nothing."""
     quality: int = 18
     """Of lerobot's videos, as their codec counts it: lower is better and larger."""
 
