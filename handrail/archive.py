@@ -54,7 +54,9 @@ def run_archive(words: list[str]) -> int:
 
 def _help(verb: str) -> str:
     kind = config.VERBS[verb]
-    keys = [f"  {each.name}={_default(each)}" for each in dataclasses.fields(kind) if each.name not in ("paths", "json")]
+    keys = [
+        f"  {each.name}={_default(each)}" for each in dataclasses.fields(kind) if each.name not in ("paths", "json")
+    ]
     return "\n".join([f"{kind.__doc__}", "", "keys:", *keys, "", "docs/archive.md says what each means.", ""])
 
 

@@ -85,7 +85,14 @@ class RowReader:
         for row in range(first, last + 1):
             try:
                 stream, seq, body, crc = found[row]
-                rows.append(Row(row, stream, seq, self._join(row, stream, seq, body, crc, images.get(row, ()) if frames else None)))
+                rows.append(
+                    Row(
+                        row,
+                        stream,
+                        seq,
+                        self._join(row, stream, seq, body, crc, images.get(row, ()) if frames else None),
+                    )
+                )
                 self._note_missing(row)
             except KeyError:
                 self._missing += 1
@@ -101,9 +108,7 @@ class RowReader:
             images.setdefault(row, []).append(tuple(image))
         return images
 
-    def _join(
-        self, row: int, stream: str, seq: int, body: bytes, crc: int, images: Sequence[tuple] | None
-    ) -> Step:
+    def _join(self, row: int, stream: str, seq: int, body: bytes, crc: int, images: Sequence[tuple] | None) -> Step:
         """The step, with its frames back in place if any are given; raises DecodeError where anything is damaged."""
         if crc != step_crc(row, stream, seq, body):
             raise DecodeError(f"step {seq} of stream {stream[:8]} fails its checksum")

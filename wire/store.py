@@ -13,8 +13,17 @@ import msgspec
 import numpy as np
 
 from wire import archive_file, failpoints, salvage
-from wire.archive_file import BEGAN, INSERT_EPISODE, INSERT_LABEL, INSERT_STEP, KIND, OWNER
-from wire.archive_file import frame_crc, step_columns, text_crc
+from wire.archive_file import (
+    BEGAN,
+    INSERT_EPISODE,
+    INSERT_LABEL,
+    INSERT_STEP,
+    KIND,
+    OWNER,
+    frame_crc,
+    step_columns,
+    text_crc,
+)
 from wire.archive_rows import Row, RowReader
 from wire.codec import DecodeError, decode_spec, encode_spec, encode_step
 from wire.database import DamagedError, StoreError, Writer, explained, open_reader

@@ -1,4 +1,4 @@
-"""Whole episodes out of archive files, damaged ones included: intact rows are used, what is lost is counted and named."""
+"""Whole episodes out of archive files, damaged ones included: what is intact is used, the rest counted and named."""
 
 import contextlib
 import logging

@@ -15,6 +15,7 @@ from learner.archive.config import (
     PruneConfig,
     Selection,
     ShowConfig,
+    StatsConfig,
     VerifyConfig,
 )
 from learner.archive.facts import RunFacts, read_facts
@@ -108,6 +109,36 @@ def verify(config: VerifyConfig) -> int:
         views.say(f"{report['name']}: {intact}{lost}" + (f"; {report['problem']}" if report["problem"] else ""))
         views.say(*(f"  {line}" for line in report["damage"]))
     return 0 if all(report["intact"] for report in reports) else 1
+
+
+def stats(config: StatsConfig) -> int:
+    """Say what the chosen data is worth, and what to do with it."""
+    from learner.archive import report, report_view
+
+    runs, left_out = chosen(config.paths, config)
+    if not runs:
+        raise UserError(_none_fits(left_out))
+    document, pools = report.report(runs, config)
+    picture, said = "", "no picture was asked for"
+    if config.picture != "none":
+        first = Path(config.paths[0])
+        path = Path(config.picture)
+        if config.picture == "auto":
+            path = first / "stats.png" if first.is_dir() else first.with_name(f"{first.stem}-stats.png")
+        try:
+            report_view.draw_report(document, pools, path)
+            picture, said = str(path), f"picture: {path}"
+        except OSError as error:
+            said = f"no picture: {path} cannot be written: {error.strerror or error}"
+    if config.json:
+        views.write_json(document | {"picture": picture or None})
+        return 0
+    screen = views.console()
+    screen.print(report_view.pool_table(document["pool"]))
+    views.say("")
+    screen.print(report_view.runs_table(document["runs"]))
+    views.say("", *report_view.advice_lines(document), *document["remarks"], said)
+    return 0
 
 
 def merge_runs(config: MergeConfig) -> int:
@@ -234,6 +265,7 @@ def _merged(report: dict[str, Any], *, json: bool) -> int:
 RUN: dict[str, Callable[[Any], int]] = {
     "list": list_runs,
     "show": show,
+    "stats": stats,
     "filter": filter_runs,
     "verify": verify,
     "merge": merge_runs,

@@ -88,7 +88,9 @@ class _Dtype:
             raise NotAllowed(f"it holds an array of dtype {plain(self.code, 40)}; wanted numbers")
         code = self.code.lstrip("<>=|")
         if code[:1] not in _KINDS:
-            raise NotAllowed(f"it holds an array of dtype {plain(self.code, 40)}, which is no number; {_MAY} may be there")
+            raise NotAllowed(
+                f"it holds an array of dtype {plain(self.code, 40)}, which is no number; {_MAY} may be there"
+            )
         found = np.dtype(code)
         return found.newbyteorder(">") if self.swapped or self.code[:1] == ">" else found
 
@@ -147,7 +149,7 @@ _NAMES: dict[tuple[str, str], _Name] = {
     ("numpy", "ndarray"): _Name(_refuse_call),
     ("numpy", "dtype"): _Name(_Dtype),
     ("_codecs", "encode"): _Name(_latin1),
-    ("collections", "OrderedDict"): _Name(lambda: {}),
+    ("collections", "OrderedDict"): _Name(dict),
 }
 for _core in _NUMPY_CORES:
     _NAMES[f"{_core}.multiarray", "_reconstruct"] = _Name(_reconstruct)
@@ -178,8 +180,10 @@ class _Unpickler(pickle._Unpickler):
 
 
 class _Converter:
-    """Puts arrays in the place of what stands for them. What a pickle refers to many times is converted once: a few
-    bytes could otherwise ask for more than any memory holds."""
+    """Puts arrays in the place of what stands for them.
+
+    What a pickle refers to many times is converted once: a few bytes could otherwise ask for more than memory holds.
+    """
 
     def __init__(self) -> None:
         self._done: dict[int, Any] = {}

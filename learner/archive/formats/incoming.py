@@ -41,7 +41,9 @@ def import_run(config: ImportConfig) -> dict[str, Any]:
     if first is None:
         raise FormatError(f"{path} holds no episode that could be imported{_because(foreign)}")
     exact = foreign.spec is not None and first.exact is not None and not _changes(config)
-    spec = _require_like(foreign.spec, like, path) if exact and foreign.spec else _new_spec(foreign, first, config, like)
+    spec = (
+        _require_like(foreign.spec, like, path) if exact and foreign.spec else _new_spec(foreign, first, config, like)
+    )
     maker = _Maker(spec, config, stream_of(path), demonstrations=_demonstrations(foreign, first))
     info = dict(foreign.info) if exact else {"kind": "demonstrations"} if maker.demonstrations else {}
     info |= {"imported_from": plain(f"{config.format} {path}", 400)}
@@ -82,7 +84,9 @@ def _checked(foreign: Foreign, name: str) -> Iterator[ForeignEpisode]:
         for what, values in [("action", episode.actions), ("reward", episode.rewards), *episode.observations.items()]:
             if values is not None and values.dtype.kind == "f" and not np.isfinite(values).all():
                 step = int(np.argwhere(~np.isfinite(values))[0][0])
-                raise FormatError(f"episode {number} holds a NaN or an infinity in {what} at step {step}; mend it first")
+                raise FormatError(
+                    f"episode {number} holds a NaN or an infinity in {what} at step {step}; mend it first"
+                )
         yield episode
 
 
@@ -304,5 +308,3 @@ class _Maker:
         if self.outside > 1.0:
             said.append(f"actions reach {self.outside:.3g}; the agents here act between -1 and 1")
         return said
-
-

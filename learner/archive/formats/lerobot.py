@@ -88,7 +88,7 @@ class _DataSet:
                 found = np.flatnonzero(indices == row["episode_index"])
                 if len(found) != row["length"]:
                     raise FormatError(
-                        f"{file} has {len(found)} frames of episode {row['episode_index']}, its table says {row['length']}"
+                        f"{file} has {len(found)} frames of episode {row['episode_index']}, its table {row['length']}"
                     )
                 yield self._episode(row, table.slice(int(found[0]), len(found)), remarks)
 
@@ -171,9 +171,7 @@ class _Kept:
         """The next n steps; None where they are not those of the table."""
         try:
             rows = list(itertools.islice(self._records, n))
-            steps = [
-                (row["stream"], row["seq"], self._step(row, t, observations)) for t, row in enumerate(rows)
-            ]
+            steps = [(row["stream"], row["seq"], self._step(row, t, observations)) for t, row in enumerate(rows)]
         except (DecodeError, FormatError, KeyError):
             return None
         same = len(steps) == n and np.array_equal(np.stack([step.action for *_, step in steps]), actions)

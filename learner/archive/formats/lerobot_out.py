@@ -53,7 +53,7 @@ class DataSet:
         self._keep_exactly(rows)
 
     def finish(self) -> dict[str, Any]:
-        """Complete the data set; codec and psnr_db (worst image of each camera that was looked at) among what is said."""
+        """Complete the data set; codec and psnr_db (each camera's worst image of those looked at) among what is said."""
         self.close()
         if not self._spec.task:
             raise UserError("the run names no task")
@@ -154,7 +154,9 @@ class DataSet:
 
     def _keep_exactly(self, rows: Sequence[Row]) -> None:
         records = [without_frames(row.step, self._spec) for row in rows]
-        self._records.write({"stream": [row.stream for row in rows], "seq": [row.seq for row in rows], "record": records})
+        self._records.write(
+            {"stream": [row.stream for row in rows], "seq": [row.seq for row in rows], "record": records}
+        )
         final = rows[-1].step.final_observation
         if self._cameras and final is not None:
             images = [layout.encode_png(final[camera]) for camera in self._cameras]

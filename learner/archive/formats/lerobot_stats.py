@@ -50,4 +50,6 @@ class ImageStats:
         found = {"min": [each[0] for each in seen], "max": [each[-1] for each in seen], "mean": mean, "std": spread}
         for name, share in _QUANTILES.items():
             found[name] = [shades[min(255, int(np.searchsorted(each, share)))] for each in below]
-        return {name: np.reshape(value, (3, 1, 1)).tolist() for name, value in found.items()} | {"count": [self._images]}
+        return {name: np.reshape(value, (3, 1, 1)).tolist() for name, value in found.items()} | {
+            "count": [self._images]
+        }

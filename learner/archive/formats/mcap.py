@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -135,7 +134,7 @@ def _columns(rows: Sequence[tuple[str, int, Step]]) -> ForeignEpisode:
 
 
 def _sampled(bag: _Bag, config: ImportConfig, remarks: list[str]) -> Iterator[ForeignEpisode]:
-    """A recording as an episode: at every tick the newest message of each topic, and what was asked for until the next."""
+    """A recording as an episode: at every tick the newest message of each topic, and what was then asked for."""
     heard: dict[str, list[Sample]] = {}
     for topic, sample in _samples(bag):
         heard.setdefault(topic, []).append(sample)
@@ -167,7 +166,9 @@ def _action_topics(heard: Mapping[str, list[Sample]], config: ImportConfig, name
         return [_known(topic, heard, name) for topic in config.action.split(",")]
     found = [topic for end in _REQUESTED for topic in heard if topic.endswith(f"/{end}")]
     if not found:
-        raise FormatError(f"{name} does not tell what was asked of the robot; name the topic: action={next(iter(heard))}")
+        raise FormatError(
+            f"{name} does not tell what was asked of the robot; name the topic: action={next(iter(heard))}"
+        )
     return found
 
 

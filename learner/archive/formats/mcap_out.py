@@ -1,4 +1,4 @@
-"""Write runs as rosbag2 folders with MCAP files, an episode each, for Foxglove, PlotJuggler and ros2 bag. No ROS needed."""
+"""Write runs as rosbag2 folders with MCAP files, an episode each, for Foxglove and ros2 bag. Needs no ROS."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

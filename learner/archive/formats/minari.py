@@ -46,7 +46,9 @@ def read(path: Path, config: ImportConfig) -> Foreign:
 def _metadata(folder: Path) -> dict[str, Any]:
     file = folder / layout.METADATA
     if not file.is_file():
-        raise FormatError(f"{folder} is no Minari data set: it has no {layout.METADATA}; name the data set's own folder")
+        raise FormatError(
+            f"{folder} is no Minari data set: it has no {layout.METADATA}; name the data set's own folder"
+        )
     try:
         about = dict(json.loads(file.read_text()))
         kind = str(about["data_format"])
@@ -118,9 +120,7 @@ def _success(group: Any) -> bool | None:
     return None
 
 
-def _exact(
-    group: Any, spec: EnvSpec, observations: Mapping[str, np.ndarray]
-) -> Sequence[tuple[str, int, Step]] | None:
+def _exact(group: Any, spec: EnvSpec, observations: Mapping[str, np.ndarray]) -> Sequence[tuple[str, int, Step]] | None:
     """The steps as they were in the archive; None where they were changed since."""
     try:
         kept = hdf5.member(group, layout.RECORDS)
@@ -142,5 +142,3 @@ def _exact(
     except (FormatError, DecodeError, KeyError, IndexError, ValueError):
         return None
     return [(stream, seq, step) for seq, step in zip(seqs, steps, strict=True)] if all(same) else None
-
-

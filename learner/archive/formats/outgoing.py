@@ -31,6 +31,7 @@ class Writer(Protocol):
 
     def finish(self) -> dict[str, Any]:
         """Complete the data set; what there is to say of it, `remarks` among it."""
+        ...
 
     def close(self) -> None:
         """Let go of the files, whatever happened."""
@@ -114,5 +115,3 @@ def _new_folder(out: Path) -> Iterator[Path]:
 def facts_text(info: Mapping[str, str]) -> str:
     """A run's facts as JSON."""
     return msgspec.json.encode(dict(info)).decode()
-
-

@@ -18,7 +18,8 @@ def read(path: Path, config: ImportConfig) -> Foreign:
     with hdf5.opened(path) as file:
         data = hdf5.member(file, "data")
         about = _about(data)
-    options = about.get("env_kwargs") if isinstance(about.get("env_kwargs"), dict) else {}
+    options = about.get("env_kwargs")
+    options = options if isinstance(options, dict) else {}
     robots = options.get("robots")
     rate_hz = options.get("control_freq")
     return Foreign(

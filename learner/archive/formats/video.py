@@ -39,7 +39,9 @@ class VideoWriter:
         options = {"crf": str(quality), "g": str(GOP)}
         if codec == "av1":
             options["svtav1-params"] = "lp=1"
-        self._stream = self._file.add_stream(ENCODERS[codec], Fraction(rate_hz).limit_denominator(1000), options=options)
+        self._stream = self._file.add_stream(
+            ENCODERS[codec], Fraction(rate_hz).limit_denominator(1000), options=options
+        )
         self._stream.height, self._stream.width = size
         self._stream.pix_fmt = PIXELS
 
