@@ -117,6 +117,7 @@ def _salvage(path: Path, folder: Path, because: DamagedError) -> Path:
     logging.getLogger("wire.salvage").disabled = True
     try:
         rebuild(copy, spec, because=because)
+        StepStore.open(copy, spec).close()
     finally:
         logging.getLogger("wire.salvage").disabled = False
     return copy

@@ -53,7 +53,7 @@ class DataSet:
         self._keep_exactly(rows)
 
     def finish(self) -> dict[str, Any]:
-        """Complete the data set; codec and psnr_db (each camera's worst image of those looked at) among what is said."""
+        """Complete the data set; codec and psnr_db (the worst of the images looked at) among what is said."""
         self.close()
         if not self._spec.task:
             raise UserError("the run names no task")
