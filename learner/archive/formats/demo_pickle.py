@@ -141,6 +141,16 @@ def _latin1(text: Any, encoding: Any) -> bytes:
     return text.encode("latin1")
 
 
+def _no_bytes() -> bytes:
+    """`bytes` of nothing: how protocols 0 to 2 write empty ones."""
+    return b""
+
+
+def _no_items() -> dict[Any, Any]:
+    """`collections.OrderedDict`, before it is filled."""
+    return {}
+
+
 def _refuse_call(*_: Any) -> NoReturn:
     raise NotAllowed("it calls numpy.ndarray itself; wanted " + _MAY)
 
@@ -149,7 +159,8 @@ _NAMES: dict[tuple[str, str], _Name] = {
     ("numpy", "ndarray"): _Name(_refuse_call),
     ("numpy", "dtype"): _Name(_Dtype),
     ("_codecs", "encode"): _Name(_latin1),
-    ("collections", "OrderedDict"): _Name(dict),
+    ("__builtin__", "bytes"): _Name(_no_bytes),
+    ("collections", "OrderedDict"): _Name(_no_items),
 }
 for _core in _NUMPY_CORES:
     _NAMES[f"{_core}.multiarray", "_reconstruct"] = _Name(_reconstruct)
