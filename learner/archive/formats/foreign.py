@@ -57,6 +57,8 @@ class Foreign:
     """Whether somebody drove throughout, where no episode says otherwise."""
     spec: EnvSpec | None = None
     """As it was in the archive from which this was exported."""
+    lossy_images: bool = False
+    """Whether its images have gone through a codec since, of the steps that are otherwise exact."""
     info: Mapping[str, str] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
     """What the user should know, filled while the episodes are read."""

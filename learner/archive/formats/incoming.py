@@ -56,12 +56,17 @@ def import_run(config: ImportConfig) -> dict[str, Any]:
                 successes += step.success
             new.commit()
         steps, count = new.last_row(), len(new.episodes())
-    remarks = [*foreign.remarks, *maker.remarks(exact=exact)]
+    remarks = [*foreign.remarks, *([_exactly(foreign)] if exact else maker.remarks())]
     text = f"{steps} steps in {count} episodes, {successes} of them successes, are in {config.out}"
     return {
         "name": config.out, "steps": steps, "episodes": count, "successes": successes, "exact": exact,
         "remarks": remarks, "text": text,
     }  # fmt: skip
+
+
+def _exactly(foreign: Foreign) -> str:
+    but = ", but for its images, which a video codec has changed" if foreign.lossy_images else ""
+    return f"the data was exported from an archive, and every step is again what it was{but}"
 
 
 def _changes(config: ImportConfig) -> bool:
@@ -285,11 +290,9 @@ class _Maker:
             return Source.HUMAN if episode.helped[t] else Source.POLICY
         return Source.DEMO if self.demonstrations else Source.POLICY
 
-    def remarks(self, *, exact: bool) -> list[str]:
+    def remarks(self) -> list[str]:
         """What had to be decided, one sentence each."""
         said = []
-        if exact:
-            return ["the data was exported from an archive, and every step is again what it was"]
         if self.repeated:
             said.append(
                 f"{self.repeated} episodes end without an observation after the last action; the last one stands for "

@@ -35,6 +35,7 @@ def read(path: Path, config: ImportConfig) -> Foreign:
         rate_hz=float(info["fps"]),
         action_names=tuple(map(str, names)) if isinstance(names, list) else (),
         spec=None if kept is None else kept.spec,
+        lossy_images=any(feature.get("dtype") == "video" for feature in features.values()),
         info={} if kept is None else kept.info,
         remarks=remarks,
     )

@@ -133,7 +133,7 @@ class DataSet:
 
     def _video(self, camera: str, size: tuple[int, ...]) -> VideoWriter:
         video = self._videos.get(camera)
-        if video is not None and video.path.stat().st_size > layout.VIDEO_BYTES:
+        if video is not None and video.bytes > layout.VIDEO_BYTES:
             video.close()
             self._video_numbers[camera] += 1
             video = None

@@ -45,11 +45,11 @@ class ImageStats:
         weights = self._counts / self._counts.sum(axis=1, keepdims=True)
         mean = weights @ shades
         spread = np.sqrt(np.maximum(weights @ shades**2 - mean**2, 0.0))
-        below = np.cumsum(weights, axis=1)
+        below = np.cumsum(self._counts, axis=1)
         seen = [shades[counts > 0] for counts in self._counts]
         found = {"min": [each[0] for each in seen], "max": [each[-1] for each in seen], "mean": mean, "std": spread}
         for name, share in _QUANTILES.items():
-            found[name] = [shades[min(255, int(np.searchsorted(each, share)))] for each in below]
+            found[name] = [shades[int(np.searchsorted(each, np.ceil(share * each[-1])))] for each in below]
         return {name: np.reshape(value, (3, 1, 1)).tolist() for name, value in found.items()} | {
             "count": [self._images]
         }

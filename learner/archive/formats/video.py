@@ -50,6 +50,11 @@ class VideoWriter:
         self._file.mux(self._stream.encode(self._av.VideoFrame.from_ndarray(image, format="rgb24")))
         self.frames += 1
 
+    @property
+    def bytes(self) -> int:
+        """What is in the file so far; encoders hold a few images back."""
+        return self.path.stat().st_size if self.path.exists() else 0
+
     def close(self) -> None:
         """Complete the file."""
         self._file.mux(self._stream.encode())
