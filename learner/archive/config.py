@@ -4,11 +4,8 @@ Nothing heavy is imported here, because the command line reads this file too.
 """
 
 import difflib
-import types
-import typing
 from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, TypeVar
+from dataclasses import dataclass, field, fields
 
 FORMATS_IN = ("lerobot", "minari", "robomimic", "hilserl", "mcap")
 FORMATS_OUT = ("lerobot", "minari", "mcap")
@@ -16,12 +13,6 @@ INTERVENTIONS = ("none", "some", "only")
 KINDS = ("run", "demonstrations")
 SORTS = ("name", "began", "steps", "success", "size")
 CODECS = ("h264", "av1", "png")
-
-Made = TypeVar("Made")
-
-
-class KeyProblem(ValueError):
-    """A word of the command line makes no sense; the text says which, and what would."""
 
 
 def _require(holds: bool, what: str) -> None:
@@ -315,63 +306,10 @@ def near(got: str, wanted: Sequence[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def from_words(verb: str, words: Sequence[str]) -> Any:
-    """The configuration of a sub-verb from its command line: paths, key=value words and --json.
-
-    Raises:
-        ValueError: Naming the word, what was got and what is wanted.
-    """
-    config = VERBS[verb]
-    types_of = typing.get_type_hints(config)
-    keys = [name for name in types_of if name != "paths"]
-    values: dict[str, Any] = {}
-    paths = [word for word in words if "=" not in word and not word.startswith("-")]
-    for word in words:
-        if word == "--json":
-            values["json"] = True
-        elif word.startswith("-"):
-            raise KeyProblem(f"handrail archive {verb} takes key=value, paths and --json, got {word}")
-        elif "=" in word:
-            key, _, text = word.partition("=")
-            if key not in keys:
-                raise KeyProblem(f"handrail archive {verb} has no key {key}{near(key, keys)}; {_see(verb)}")
-            values[key] = _value(key, text, types_of[key])
-    if paths:
-        values["paths"] = paths
-    for each in fields(config):
-        needed = each.default is MISSING and each.default_factory is MISSING
-        if needed and each.name not in values and each.name != "paths":
-            raise KeyProblem(f"{each.name} must be given: handrail archive {verb} ... {each.name}=...; {_see(verb)}")
-        if needed and each.name == "paths":
-            values.setdefault("paths", [])
-    return config(**values)
-
-
-def _see(verb: str) -> str:
-    return f"see handrail archive {verb} --help"
-
-
-def _value(key: str, text: str, kind: Any) -> Any:
-    options = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
-    if type(None) in options and text in ("null", ""):
-        return None
-    if list[str] in options:
-        return [part for part in text.strip("[]").split(",") if part]
-    if bool in options:
-        if text.lower() not in ("true", "false"):
-            raise KeyProblem(f"{key} must be true or false, got {text}")
-        return text.lower() == "true"
-    for number, word in ((int, "a whole number"), (float, "a number")):
-        if number in options:
-            try:
-                return number(text)
-            except ValueError:
-                raise KeyProblem(f"{key} must be {word}, got {text}") from None
-    return text
-
-
 def _require_one_path(verb: str, paths: list[str]) -> None:
-    _require(len(paths) == 1, f"{verb} takes one path, got {' '.join(paths) or 'none'}; {_see(verb)}")
+    _require(
+        len(paths) == 1, f"{verb} takes one path, got {' '.join(paths) or 'none'}; see handrail archive {verb} --help"
+    )
 
 
 def _require_png(name: str, value: str, words: tuple[str, ...]) -> None:

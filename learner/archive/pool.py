@@ -115,7 +115,7 @@ def _idle(steps: list[Step], spec: EnvSpec) -> list[bool]:
     actions = np.stack([step.action for step in steps]).astype(np.float64)
     low, high = spec.action.low, spec.action.high
     scale = (high - low) / 2 if low is not None and high is not None else max(float(np.abs(actions).max()), 1e-9)
-    still: np.ndarray = (np.abs(actions[:, ~gripper]) < _IDLE * scale).all(axis=1)
+    still = np.abs(actions[:, ~gripper]).max(axis=1, initial=0.0) < _IDLE * scale
     grip = actions[:, gripper]
     changed = np.concatenate([[True], (np.abs(np.diff(grip, axis=0)) > _IDLE * scale).any(axis=1)])
     idle = still & ~changed if gripper.any() else still

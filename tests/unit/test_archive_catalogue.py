@@ -114,7 +114,7 @@ def test_a_damaged_run_is_listed_with_its_problem_and_the_others_as_ever(runs: P
 
 
 def test_paths_that_hold_nothing_are_named(tmp_path: Path):
-    with pytest.raises(NoArchive, match="there is nothing at .*gone"):
+    with pytest.raises(NoArchive, match=r"there is nothing at .*gone"):
         list_runs([tmp_path / "gone"])
     with pytest.raises(NoArchive, match=r"holds no steps\.sqlite"):
         resolve(tmp_path)

@@ -155,7 +155,9 @@ def robomimic(path: Path, **changes: Any) -> Path:
     rng = np.random.default_rng(0)
     with h5py.File(path, "w") as file:
         data = file.create_group("data")
-        data.attrs["env_args"] = json.dumps({"env_name": "Lift", "env_kwargs": {"control_freq": 20, "robots": ["Panda"]}})
+        data.attrs["env_args"] = json.dumps(
+            {"env_name": "Lift", "env_kwargs": {"control_freq": 20, "robots": ["Panda"]}}
+        )
         for number in (10, 2):
             demo = data.create_group(f"demo_{number}")
             demo["actions"] = np.full((5, 7), number / 100)

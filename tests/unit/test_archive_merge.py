@@ -1,4 +1,4 @@
-"""The promises of merging, filtering, pruning and describing: nothing twice, nothing lost, nothing deleted by surprise."""
+"""The promises of merging, filtering, pruning and describing: nothing twice, nothing lost, no surprise."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The promises of what the archive's file keeps beside its steps: labels, facts, its age; and of reading without frames."""
+"""The promises of what an archive's file keeps beside its steps, and of reading it without frames."""
 
 from pathlib import Path
 
@@ -55,7 +55,9 @@ def test_without_frames_the_vectors_are_read_and_no_image_is(tmp_path: Path):
         bare, whole = list(store.rows(frames=False)), list(store.rows())
     assert [row[:3] for row in bare] == [row[:3] for row in whole]
     assert all(row.step.observation.keys() == {"state"} for row in bare)
-    assert all((a.step.observation["state"] == b.step.observation["state"]).all() for a, b in zip(bare, whole))
+    assert all(
+        (a.step.observation["state"] == b.step.observation["state"]).all() for a, b in zip(bare, whole, strict=True)
+    )
 
 
 def test_a_damaged_image_does_not_matter_where_no_image_is_read(tmp_path: Path):

@@ -2,7 +2,6 @@
 
 import importlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +9,13 @@ import numpy as np
 
 from learner.archive.catalogue import resolve
 from learner.archive.config import ImportConfig
-from learner.archive.formats.foreign import Foreign, ForeignEpisode, FormatError, needed, stream_of
+from learner.archive.formats.foreign import Foreign, ForeignEpisode, FormatError, stream_of
+from learner.archive.formats.maker import Maker, renamed
 from learner.archive.merge import new_archive
 from wire.codec import encode_spec
-from wire.errors import UserError, plain
+from wire.errors import plain
 from wire.specs import ArraySpec, EnvSpec
 from wire.store import StepStore
-from wire.types import Observation, Source, Step
 
 _READERS = {name: f"learner.archive.formats.{name}" for name in ("lerobot", "minari", "robomimic", "hilserl", "mcap")}
 _CURE = "rename= maps their names to ours, image_size= scales images, rate_hz= corrects the rate"
@@ -44,7 +43,7 @@ def import_run(config: ImportConfig) -> dict[str, Any]:
     spec = (
         _require_like(foreign.spec, like, path) if exact and foreign.spec else _new_spec(foreign, first, config, like)
     )
-    maker = _Maker(spec, config, stream_of(path), demonstrations=_demonstrations(foreign, first))
+    maker = Maker(spec, config, stream_of(path), demonstrations=_demonstrations(foreign, first))
     info = dict(foreign.info) if exact else {"kind": "demonstrations"} if maker.demonstrations else {}
     info |= {"imported_from": plain(f"{config.format} {path}", 400)}
     successes = 0
@@ -123,7 +122,7 @@ def _require_like(spec: EnvSpec, like: EnvSpec | None, path: Path) -> EnvSpec:
 
 def _new_spec(foreign: Foreign, first: ForeignEpisode, config: ImportConfig, like: EnvSpec | None) -> EnvSpec:
     """What the steps will be like: `like`, where it fits, or what the first episode says."""
-    arrays = {name: _array_spec(values) for name, values in _renamed(first.observations, config).items()}
+    arrays = {name: _array_spec(values) for name, values in renamed(first.observations, config).items()}
     actions = first.actions
     if like is not None:
         return _fitting(like, arrays, actions)
@@ -175,139 +174,5 @@ def _fitting(like: EnvSpec, arrays: Mapping[str, ArraySpec], actions: np.ndarray
     return like
 
 
-def _renamed(observations: Mapping[str, np.ndarray], config: ImportConfig) -> dict[str, np.ndarray]:
-    names = dict(pair.split(":", 1) for pair in config.rename)
-    for name in names:
-        if name not in observations:
-            raise UserError(f"rename= names {name}, and the data has {', '.join(observations)}")
-    return {names.get(name, name): _settled(values, config) for name, values in observations.items()}
-
-
-def _settled(values: np.ndarray, config: ImportConfig) -> np.ndarray:
-    """Images as (n, height, width, 3) uint8, everything else as (n, length) float32."""
-    if values.dtype == np.uint8 and values.ndim == 4:
-        if values.shape[-1] not in (1, 3) and values.shape[1] in (1, 3):
-            values = values.transpose(0, 2, 3, 1)
-        if values.shape[-1] == 1:
-            values = values.repeat(3, axis=-1)
-        if values.shape[-1] == 3:
-            return values if config.image_size is None else _scaled(values, config.image_size)
-    return values.reshape(len(values), -1).astype(np.float32)
-
-
-def _scaled(images: np.ndarray, size: int) -> np.ndarray:
-    image = needed("PIL.Image")
-    scaled = [np.asarray(image.fromarray(each).resize((size, size), image.Resampling.BOX)) for each in images]
-    return np.stack(scaled)
-
-
 def _array_spec(values: np.ndarray) -> ArraySpec:
     return ArraySpec(shape=values.shape[1:], dtype=str(values.dtype))
-
-
-@dataclass
-class _Maker:
-    """Makes steps of columns, and counts what it had to decide."""
-
-    spec: EnvSpec
-    config: ImportConfig
-    stream: str
-    demonstrations: bool
-    seq: int = 0
-    repeated: int = 0
-    shortened: int = 0
-    unrewarded: int = 0
-    outside: float = 0.0
-    names: set[str] = field(default_factory=set)
-
-    def steps(self, number: int, episode: ForeignEpisode) -> Iterator[tuple[str, int, Step]]:
-        """An episode's steps: stream, number in the stream, step.
-
-        An observation after the last action that is not there cannot be made up: of an episode that ended the last one
-        stands for it, which nothing is learned from; one that was only stopped loses its last step instead.
-        """
-        success = self._success(episode)
-        terminated = episode.terminated or (self.config.rewards != "given" and success)
-        observations = _renamed(episode.observations, self.config)
-        n = len(episode.actions)
-        if len(next(iter(observations.values()))) == n:
-            if terminated or n == 1:
-                self.repeated += 1
-                observations = {name: np.concatenate([each, each[-1:]]) for name, each in observations.items()}
-            else:
-                self.shortened += 1
-                n -= 1
-        rewards = self._rewards(episode, n, success)
-        self.outside = max(self.outside, float(np.abs(episode.actions).max()))
-        for t in range(n):
-            self.seq += 1
-            last = t == n - 1
-            step = Step(
-                episode=number,
-                t=t,
-                observation=self._look(observations, t, number),
-                action=np.ascontiguousarray(episode.actions[t], np.float32),
-                source=self._source(episode, t),
-                reward=float(rewards[t]),
-                terminated=last and terminated,
-                truncated=last and not terminated,
-                success=last and success,
-                final_observation=self._look(observations, n, number) if last else None,
-            )
-            yield self.stream, self.seq, step
-
-    def _look(self, observations: Mapping[str, np.ndarray], at: int, number: int) -> Observation:
-        look = {name: np.ascontiguousarray(values[at]) for name, values in observations.items()}
-        if look.keys() > self.spec.observation.keys():
-            look = {name: look[name] for name in self.spec.observation}
-        problem = self.spec.observation_problem(look)
-        if problem is not None:
-            raise FormatError(f"episode {number}, step {at}: {problem}")
-        return look
-
-    def _success(self, episode: ForeignEpisode) -> bool:
-        if self.config.rewards == "last":
-            return True
-        if self.config.rewards == "success" and episode.success is None:
-            raise FormatError(
-                "rewards=success needs data that says which episodes succeeded, and this does not; "
-                "rewards=last takes all of them for successes"
-            )
-        return bool(episode.success)
-
-    def _rewards(self, episode: ForeignEpisode, n: int, success: bool) -> np.ndarray:
-        if self.config.rewards != "given":
-            rewards = np.zeros(n)
-            rewards[-1] = float(success)
-            return rewards
-        if episode.rewards is None:
-            self.unrewarded += 1
-            return np.zeros(n)
-        return episode.rewards[:n]
-
-    def _source(self, episode: ForeignEpisode, t: int) -> Source:
-        if episode.helped is not None:
-            return Source.HUMAN if episode.helped[t] else Source.POLICY
-        return Source.DEMO if self.demonstrations else Source.POLICY
-
-    def remarks(self) -> list[str]:
-        """What had to be decided, one sentence each."""
-        said = []
-        if self.repeated:
-            said.append(
-                f"{self.repeated} episodes end without an observation after the last action; the last one stands for "
-                "it, and as the task ended there nothing is learned from it"
-            )
-        if self.shortened:
-            said.append(
-                f"{self.shortened} episodes were stopped without an observation after the last action; their last "
-                "step was left out, its observation is the final one"
-            )
-        if self.unrewarded:
-            said.append(
-                f"{self.unrewarded} episodes have no rewards and got 0: imitation (agent=bc) needs none, anything else "
-                "does; rewards=last takes every episode for a success"
-            )
-        if self.outside > 1.0:
-            said.append(f"actions reach {self.outside:.3g}; the agents here act between -1 and 1")
-        return said
