@@ -180,8 +180,11 @@ def _inside(store: StepStore) -> dict[str, Any]:
 def _of_episodes(store: StepStore, kind: str) -> dict[str, Any]:
     episodes = store.episodes()
     labels = Counter(f"{label.kind} {label.version}" for label in store.labels())
+    sums = _sums(episodes)
+    if kind == _DEMONSTRATIONS:
+        sums["successes_alone"] = 0
     return {
-        **_sums(episodes),
+        **sums,
         "human": "demonstrator" if kind == _DEMONSTRATIONS else _driver(store, episodes),
         "labels": dict(labels),
     }

@@ -29,7 +29,7 @@ def draw_overview(store: StepStore, facts: RunFacts, path: Path) -> None:
     figure = pyplot.figure(figsize=(9, 3.2 + 1.5 * len(strips)), layout="constrained")
     grid = figure.add_gridspec(1 + len(strips), _MOMENTS, height_ratios=[2.2] + [1.0] * len(strips))
     axes = figure.add_subplot(grid[0, :])
-    _curves(axes, episodes)
+    _curves(axes, episodes, demonstrations=facts.kind == "demonstrations")
     axes.set_title(f"{facts.name}: {facts.task}, {facts.steps} steps, {facts.episodes} episodes", fontsize=10)
     for line, (title, images) in enumerate(strips, start=1):
         for column, image in enumerate(images):
@@ -42,10 +42,10 @@ def draw_overview(store: StepStore, facts: RunFacts, path: Path) -> None:
     pyplot.close(figure)
 
 
-def _curves(draw: Any, episodes: list[EpisodeSummary]) -> None:
+def _curves(draw: Any, episodes: list[EpisodeSummary], *, demonstrations: bool) -> None:
     ends = np.cumsum([episode.length for episode in episodes])
     success = [float(episode.success) for episode in episodes]
-    alone = [float(episode.success and not episode.human_steps) for episode in episodes]
+    alone = [float(episode.success and not episode.human_steps and not demonstrations) for episode in episodes]
     returns = [episode.episode_return for episode in episodes]
     for values, colour, name in ((success, "#999999", "success"), (alone, "#1b7837", "success without help")):
         draw.plot(ends, _running_mean(values), color=colour, linewidth=2, label=f"{name}, last {_WINDOW}")

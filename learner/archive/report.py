@@ -69,9 +69,18 @@ def report(runs: Sequence[RunFacts], config: StatsConfig) -> tuple[dict[str, Any
             "fine_tuning": asdict(advice.keeping(facts, _evaluation(config))),
             "algorithm": asdict(advice.algorithm(facts)),
         },
-        "remarks": [f"{pool.name}: {line}" for pool in pools for line in pool.remarks],
+        "remarks": [*_copies(whole), *(f"{pool.name}: {line}" for pool in pools for line in pool.remarks)],
     }
     return document, pools
+
+
+def _copies(whole: dict[str, Any]) -> list[str]:
+    if not whole["duplicate_episodes"]:
+        return []
+    return [
+        f"{whole['duplicate_episodes']} episodes are there more than once and count as often; handrail archive merge "
+        "keeps each step once where stream and number are the same"
+    ]
 
 
 def _whole(pools: Sequence[Pool], scale: Scale) -> dict[str, Any]:

@@ -57,10 +57,14 @@ def advice_lines(document: dict[str, Any]) -> list[str]:
         f"({scale['best_from']}). SACo: {scale['bins']} bins a dimension, against "
         f"{scale['reference'] if isinstance(scale['reference'], str) else ', '.join(scale['reference'])}.",
         "",
-        f"Mix: {shares}. {advice['mixing_why']}.",
-        f"Old data for fine-tuning: {advice['fine_tuning']['what']}. {advice['fine_tuning']['why']}.",
-        f"Offline: {advice['algorithm']['what']}. {advice['algorithm']['why']}.",
+        f"Mix: {shares}. {_sentence(advice['mixing_why'])}",
+        f"Old data for fine-tuning: {advice['fine_tuning']['what']}. {_sentence(advice['fine_tuning']['why'])}",
+        f"Offline: {advice['algorithm']['what']}. {_sentence(advice['algorithm']['why'])}",
     ]
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def draw_report(document: dict[str, Any], pools: Sequence[Pool], path: Path) -> None:
@@ -112,4 +116,4 @@ def _shares(axes: Any, runs: Sequence[dict[str, Any]]) -> None:
         axes.barh(places + 0.27 * (offset - 1), values, 0.25, color=colour, label=key.removesuffix("_share"))
     axes.set_yticks(places, [Path(run["name"]).name[-24:] for run in shown], fontsize=7)
     axes.set(xlim=(0, 1), xlabel="share of the steps", title="driven by others, idle, at a bound")
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.14))

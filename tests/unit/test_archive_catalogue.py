@@ -50,6 +50,7 @@ def test_the_facts_are_those_of_the_file(runs: Path):
     assert facts.env_spec() == SPEC
     demos = read_facts(runs / "one" / "demos.sqlite")
     assert (demos.kind, demos.human, demos.human_share) == ("demonstrations", "demonstrator", 1.0)
+    assert (demos.successes, demos.successes_alone) == (1, 0)
 
 
 def test_what_did_not_change_is_not_read_again(runs: Path, monkeypatch: pytest.MonkeyPatch):

@@ -1,6 +1,7 @@
 """Camera images as the videos of LeRobotDataset: all episodes of a camera one after the other in an MP4 file."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -30,6 +31,8 @@ class VideoWriter:
             rate_hz: Images a second.
             size: Height and width in pixels, both even: chroma has half of each.
         """
+        # SVT-AV1 tells the story of its settings on the terminal, unless this says that only errors matter.
+        os.environ.setdefault("SVT_LOG", "1")
         av = needed("av")
         path.parent.mkdir(parents=True, exist_ok=True)
         self.frames = 0
