@@ -11,6 +11,7 @@ import pytest
 from archives import SPEC, episode, rows_of, some_run, write_run
 from experience import assert_same_step
 
+from envs.ros.bags import Bag, Offer, Recorded, StandardTypes
 from learner.archive.config import ExportConfig, ImportConfig
 from learner.archive.facts import read_facts
 from learner.archive.formats.foreign import stream_of
@@ -246,6 +247,66 @@ def test_a_recording_is_sampled_into_steps_that_pair_what_was_seen_with_what_was
         wanted = theirs[row.step.observation["handrail.observation.state"].tobytes()]
         np.testing.assert_array_equal(row.step.action, wanted.action)
         np.testing.assert_array_equal(row.step.observation["camera.front.image_raw"], wanted.observation["front"])
+
+
+def recording(folder: Path) -> None:
+    """What `recorder_node` leaves of two seconds: each message says when it was sent, in hundredths of a second."""
+    stores = pytest.importorskip("rosbags.typesys")
+    store = stores.get_typestore(stores.Stores.ROS2_JAZZY)
+    kinds = store.types
+    stamp = kinds["builtin_interfaces/msg/Time"](sec=0, nanosec=0)
+    header = kinds["std_msgs/msg/Header"](stamp=stamp, frame_id="base")
+    turn = kinds["geometry_msgs/msg/Quaternion"](x=0.0, y=0.0, z=0.0, w=1.0)
+
+    def pose(hundredths: int) -> Any:
+        point = kinds["geometry_msgs/msg/Point"](x=float(hundredths), y=0.0, z=0.0)
+        whole = kinds["geometry_msgs/msg/Pose"](position=point, orientation=turn)
+        return kinds["geometry_msgs/msg/PoseStamped"](header=header, pose=whole)
+
+    def image(hundredths: int) -> Any:
+        size = {"height": 2, "width": 3, "step": 9, "is_bigendian": 0, "encoding": "bgr8"}
+        pixels = np.tile(np.array([1, 2, hundredths], np.uint8), 6)
+        return kinds["sensor_msgs/msg/Image"](header=header, data=pixels, **size)
+
+    def state(hundredths: int) -> Any:
+        return kinds["diagnostic_msgs/msg/DiagnosticStatus"](
+            level=0, name="guard", message="", hardware_id="", values=[]
+        )  # fmt: skip
+
+    # Topic -> kind, message, first and every so many hundredths.
+    topics = {
+        "/current_pose": ("geometry_msgs/msg/PoseStamped", pose, 0, 2),
+        "/camera/front/color/image_raw": ("sensor_msgs/msg/Image", image, 1, 3),
+        "/guard/state": ("diagnostic_msgs/msg/DiagnosticStatus", state, 0, 10),
+        "/guard/requested_pose": ("geometry_msgs/msg/PoseStamped", pose, 5, 10),
+    }
+    bag = Bag(folder, "20260101T000000.000000Z_episode_0001", StandardTypes())
+    for topic, (kind, _, _, _) in topics.items():
+        bag.offer(topic, Offer(kind))
+    for hundredths in range(200):
+        for topic, (kind, make, first, every) in topics.items():
+            if hundredths >= first and (hundredths - first) % every == 0:
+                data = bytes(store.serialize_cdr(make(hundredths), kind))
+                at = 10**9 + hundredths * 10**7
+                bag.write(Recorded(at, topic, 1, at, data))
+    bag.finish({"ended": "the next episode began", "lost": "nothing"})
+
+
+def test_what_our_recorder_leaves_is_sampled_at_the_control_rate(tmp_path: Path):
+    recording(tmp_path / "recordings")
+    told = imported(tmp_path / "recordings", tmp_path / "run", format="mcap", rate_hz=10, task="peg", robot="fr3")
+    assert "actions are /guard/requested_pose" in told["remarks"][0]
+    rows = rows_of(tmp_path / "run")
+    assert len(rows) in (18, 19)
+    for row in rows:
+        # The first tick is at 0.01 s, when all topics had spoken.
+        tick = 1 + 10 * row.step.t
+        assert row.step.observation["current_pose"][0] == tick - tick % 2
+        red, green, blue = row.step.observation["camera.front.color.image_raw"][0, 0]
+        assert (red, green, blue) == (1 + 3 * ((tick - 1) // 3), 2, 1)
+        assert row.step.action[0] == 5 + 10 * row.step.t
+        assert row.step.reward == 0
+    assert rows[-1].step.truncated
 
 
 def test_imported_data_can_be_made_to_fit_a_run_of_ours(tmp_path: Path):
