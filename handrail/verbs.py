@@ -13,6 +13,7 @@ from actor.config import HANDS
 from envs.config import EnvConfig
 from handrail import settings
 from handrail.local import INTERRUPTED, Rooms, free_port, last_error, rooms, run_room, write_json
+from wire.database import EmptyError
 from wire.errors import UserError
 from wire.store import StepStore
 
@@ -145,8 +146,11 @@ def _check_run(run: Path, *, resume: bool) -> None:
 def _count(archive: Path) -> int:
     if not archive.exists():
         return 0
-    with StepStore.read(archive) as store:
-        return store.count()
+    try:
+        with StepStore.read(archive) as store:
+            return store.count()
+    except EmptyError:
+        return 0
 
 
 def _demonstrations(config: DictConfig, run: Path) -> Path | None:
