@@ -11,7 +11,7 @@ from wire.specs import EnvSpec
 from wire.store import Row, StepStore
 from wire.types import Source, Step
 
-SPEC = msgspec.structs.replace(make_spec(size=8), return_bounds=(0.0, 1.0))
+SPEC = msgspec.structs.replace(make_spec(size=8), return_bounds=(0.0, 1.0), action_names=("x", "y", "z", "gripper"))
 
 
 def episode(

@@ -3,6 +3,7 @@
 import importlib
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -21,7 +22,15 @@ def main() -> int:
         raise UserError(f"{sys.argv[1]} holds no configuration of the archive: {error}") from error
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     # Each sub-verb alone imports what it needs: `list` must not wait for a video codec.
-    return importlib.import_module("learner.archive.verbs").RUN[verb](config)
+    act = importlib.import_module("learner.archive.verbs").RUN[verb]
+    try:
+        code = act(config)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever reads has seen enough, as `head` has. Python would complain once more when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
 
 
 if __name__ == "__main__":

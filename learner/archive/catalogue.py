@@ -101,7 +101,7 @@ def _remembered(known: _Known, key: str, stamp: str, path: Path) -> RunFacts | N
     except (msgspec.MsgspecError, UnicodeError):
         return None
     # The folder may have been moved, and a writer may have come without having written.
-    state = "writing" if is_being_written(path) else "finished"
+    state = "writing" if is_being_written(path) else "empty" if facts.state == "empty" else "finished"
     return msgspec.structs.replace(facts, path=str(path), name=run_name(path), state=state)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from wire.codec import DecodeError, decode_spec, encode_spec
-from wire.database import is_being_written
+from wire.database import EmptyError, is_being_written
 from wire.errors import plain
 from wire.specs import EnvSpec
 from wire.store import EpisodeSummary, StepStore, StoreError
@@ -34,7 +34,7 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     kind: str = "run"
     """run or demonstrations."""
     state: str = "finished"
-    """finished, or writing: a process has it open to append."""
+    """finished; writing: a process has it open to append; empty: whoever made it never wrote anything."""
     problem: str = ""
     """What of the file cannot be read; empty: nothing was found."""
     task: str = ""
@@ -117,6 +117,8 @@ def read_facts(path: Path) -> RunFacts:
                 known |= _of_episodes(store, known["kind"])
             except StoreError as error:
                 known["problem"] = plain(error, 400)
+    except EmptyError:
+        known["state"] = "writing" if is_being_written(path) else "empty"
     except StoreError as error:
         known["problem"] = plain(error, 400)
     return RunFacts(**known)

@@ -94,9 +94,9 @@ def duplicates(digests: Iterable[np.ndarray]) -> int:
     return len(every) - len(np.unique(every))
 
 
-def grippers(spec: EnvSpec) -> np.ndarray:
-    """Which elements of an action command a gripper, by their names, bool (actions,)."""
-    return np.array([name.lower().startswith(("grip", "finger", "hand")) for name in spec.action_names], bool)
+def _is_gripper(spec: EnvSpec) -> np.ndarray:
+    """Which elements of an action command a gripper, bool (actions,)."""
+    return np.isin(np.arange(spec.action.shape[0]), spec.gripper_entries())
 
 
 def _pair(step: Step) -> np.ndarray:
@@ -111,7 +111,7 @@ def _digest(step: Step) -> bytes:
 
 
 def _idle(steps: list[Step], spec: EnvSpec) -> list[bool]:
-    gripper = grippers(spec)
+    gripper = _is_gripper(spec)
     actions = np.stack([step.action for step in steps]).astype(np.float64)
     low, high = spec.action.low, spec.action.high
     scale = (high - low) / 2 if low is not None and high is not None else max(float(np.abs(actions).max()), 1e-9)
@@ -128,7 +128,7 @@ def _saturated(pairs: np.ndarray, spec: EnvSpec) -> np.ndarray:
     if not len(pairs) or low is None or high is None:
         return np.zeros((len(pairs), n), bool)
     middle, half = (low + high) / 2, (high - low) / 2
-    return (np.abs(pairs[:, -n:] - middle) >= _SATURATED * half) & ~grippers(spec)
+    return (np.abs(pairs[:, -n:] - middle) >= _SATURATED * half) & ~_is_gripper(spec)
 
 
 def drivers(pools: Iterable[Pool]) -> Mapping[str, int]:

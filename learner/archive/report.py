@@ -14,6 +14,7 @@ from learner.archive.config import Selection, StatsConfig
 from learner.archive.facts import RunFacts
 from learner.archive.pool import Pool, drivers, duplicates, read_pool
 from wire.errors import UserError, plain
+from wire.store import StoreError
 
 _HISTOGRAM_BINS = 12
 
@@ -35,9 +36,9 @@ def report(runs: Sequence[RunFacts], config: StatsConfig) -> tuple[dict[str, Any
         UserError: The runs are of several specifications, hold no finished episode, or `policy` has no evaluation.
     """
     _require_one_spec(runs)
-    pools = [read_pool(run, config) for run in runs]
+    pools, unread = _read(runs, config)
+    remarks = [*unread, *(f"{pool.name}: {line}" for pool in pools for line in pool.remarks)]
     if not any(pool.episodes for pool in pools):
-        remarks = [line for pool in pools for line in pool.remarks]
         raise UserError(f"none of the {len(runs)} runs holds a finished episode that was chosen{_after(remarks)}")
     pools = [pool for pool in pools if pool.episodes]
     reference = _reference(config, pools)
@@ -69,9 +70,20 @@ def report(runs: Sequence[RunFacts], config: StatsConfig) -> tuple[dict[str, Any
             "fine_tuning": asdict(advice.keeping(facts, _evaluation(config))),
             "algorithm": asdict(advice.algorithm(facts)),
         },
-        "remarks": [*_copies(whole), *(f"{pool.name}: {line}" for pool in pools for line in pool.remarks)],
+        "remarks": [*_copies(whole), *remarks],
     }
     return document, pools
+
+
+def _read(runs: Sequence[RunFacts], selection: Selection) -> tuple[list[Pool], list[str]]:
+    """The pools, and a line for each run that cannot be read at all."""
+    pools, unread = [], []
+    for run in runs:
+        try:
+            pools.append(read_pool(run, selection))
+        except StoreError as error:
+            unread.append(f"{run.name} was left out: {plain(error, 300)}")
+    return pools, unread
 
 
 def _copies(whole: dict[str, Any]) -> list[str]:
@@ -132,7 +144,7 @@ def _quality(returns: list[float], scale: Scale) -> float | None:
 
 
 def _require_one_spec(runs: Sequence[RunFacts]) -> None:
-    prints = {run.fingerprint: run for run in runs if not run.problem or run.fingerprint}
+    prints = {run.fingerprint: run for run in runs if run.fingerprint}
     if len(prints) > 1:
         first, second = list(prints.values())[:2]
         specs = first.env_spec(), second.env_spec()

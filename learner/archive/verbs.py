@@ -249,6 +249,8 @@ def _picture(wanted: str, store: StepStore, facts: RunFacts) -> tuple[str, str]:
     path = file.with_name(name) if wanted == "auto" else Path(wanted)
     try:
         draw_overview(store, facts, path)
+    except StoreError:
+        raise
     except OSError as error:
         return "", f"no picture: {path} cannot be written: {error.strerror or error}"
     return str(path), ""

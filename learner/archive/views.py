@@ -55,7 +55,7 @@ def runs_table(runs: Sequence[RunFacts]) -> Table:
             share(run.successes_alone / run.episodes if run.episodes else None),
             f"{share(run.human_share)} {run.human}" if run.human != "nobody" else "",
             megabytes(run.bytes),
-            run.problem or ("being written" if run.state == "writing" else ""),
+            run.problem or {"writing": "being written", "empty": "empty"}.get(run.state, ""),
         )
     return table
 

@@ -34,6 +34,16 @@ def test_a_run_that_another_process_writes_is_listed_and_is_not_pruned(tmp_path:
     assert path.exists()
 
 
+def test_whoever_has_read_enough_gets_no_traceback(tmp_path: Path):
+    for number in range(300):
+        (tmp_path / "runs" / f"run-{number}").mkdir(parents=True)
+        (tmp_path / "runs" / f"run-{number}" / "steps.sqlite").write_bytes(b"")
+    command = f"{sys.executable} -m handrail.cli archive list | head -1"
+    done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    assert done.stderr == ""
+    assert done.stdout.startswith("run")
+
+
 def test_what_the_user_got_wrong_ends_with_2_and_one_sentence(tmp_path: Path):
     done = handrail(tmp_path, "show", "gone")
     assert (done.returncode, done.stdout) == (2, "")

@@ -130,6 +130,12 @@ def test_pruning_plans_before_it_deletes_and_deletes_what_it_planned(tmp_path: P
     assert (root / "long" / "steps.sqlite").exists()
 
 
+def test_a_run_that_was_never_begun_is_pruned(tmp_path: Path):
+    root = tmp_path / "runs"
+    some_run(root / "one").write_bytes(b"")
+    assert pruned(root, max_steps=0) == (["one"], {})
+
+
 def test_a_run_that_is_being_written_is_never_pruned(tmp_path: Path):
     root = tmp_path / "runs"
     path = some_run(root / "one")

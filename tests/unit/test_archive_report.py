@@ -154,6 +154,13 @@ def test_no_episode_is_no_report(tmp_path: Path):
         reported(tmp_path / "runs")
 
 
+def test_a_run_that_cannot_be_read_is_named_and_the_others_are_judged(runs: Path):
+    (runs / "copy" / "steps.sqlite").write_bytes(b"junk" * 1000)
+    document = reported(runs)
+    assert document["pool"]["runs"] == 3
+    assert any("copy was left out" in line for line in document["remarks"])
+
+
 def test_a_policy_without_an_evaluation_is_named(runs: Path):
     with pytest.raises(UserError, match=r"holds no evaluation; make one: handrail eval run="):
         reported(runs, policy=str(runs / "mixed"))

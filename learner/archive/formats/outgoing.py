@@ -106,6 +106,8 @@ def _new_folder(out: Path) -> Iterator[Path]:
         if out.exists():
             out.rmdir()
         part.rename(out)
+    except UserError:
+        raise
     except OSError as error:
         raise UserError(f"{out} cannot be written: {error.strerror or error}") from error
     finally:
