@@ -24,7 +24,6 @@ class PoolFacts:
     """TQ."""
     coverage: float | None
     """SACo against a reference; None where none was named."""
-    human_share: float
     demonstrations: bool
     """Whether demonstrations or corrections are among it."""
 

@@ -8,7 +8,6 @@ counted: what tells states apart here are vectors and actions.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -42,34 +41,29 @@ def best_mean_return(returns: Sequence[float]) -> float:
     return float(np.max(sums[width:] - sums[:-width]) / width)
 
 
-@dataclass(frozen=True)
-class Bins:
-    """Equal bins over a range, in each dimension of a pair."""
+class Reference:
+    """The pool that coverage is measured against: equal bins over its range, and how many of them it fills."""
 
-    low: np.ndarray
-    """(d,)."""
-    high: np.ndarray
-    count: int
+    def __init__(self, pairs: np.ndarray, bins: int = 5) -> None:
+        """Look the pairs over.
 
-    @classmethod
-    def over(cls, pairs: np.ndarray, count: int) -> "Bins":
-        """Bins over what these pairs, (n, d), cover."""
-        return cls(pairs.min(0), pairs.max(0), count)
+        Args:
+            pairs: States and actions, (n, d), at least one.
+            bins: In each dimension, at most 255.
+        """
+        self._low, self._span, self._bins = pairs.min(0), np.ptp(pairs, axis=0), bins
+        self._span = np.where(self._span > 0, self._span, 1.0)
+        self.different = self.count(pairs)
+        """How many different pairs the reference holds."""
 
-    def pairs(self, pairs: np.ndarray) -> np.ndarray:
-        """Which bin each pair is in, as one opaque value for each, (n,)."""
-        span = np.where(self.high > self.low, self.high - self.low, 1.0)
-        places = np.floor((pairs - self.low) / span * self.count)
-        codes = np.ascontiguousarray(np.clip(places, 0, self.count - 1).astype(np.uint8))
-        return codes.view(np.dtype((np.void, codes.shape[1]))).ravel()
+    def count(self, pairs: np.ndarray) -> int:
+        """How many different pairs, (n, d), there are; what lies beyond the reference counts with its border."""
+        if not len(pairs):
+            return 0
+        places = np.floor((pairs - self._low) / self._span * self._bins)
+        codes = np.ascontiguousarray(np.clip(places, 0, self._bins - 1).astype(np.uint8))
+        return len(np.unique(codes.view(np.dtype((np.void, codes.shape[1])))))
 
-
-def different(pairs: np.ndarray, bins: Bins) -> int:
-    """How many bins the pairs, (n, d), fall into."""
-    return len(np.unique(bins.pairs(pairs))) if len(pairs) else 0
-
-
-def state_action_coverage(pairs: np.ndarray, reference: np.ndarray, count: int = 5) -> float:
-    """SACo: different pairs of a pool over those of the reference, both (n, d); above 1 where the pool has more."""
-    bins = Bins.over(reference, count)
-    return different(pairs, bins) / different(reference, bins)
+    def coverage(self, pairs: np.ndarray) -> float:
+        """SACo: different pairs of a pool over those of the reference."""
+        return self.count(pairs) / self.different

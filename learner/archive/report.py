@@ -45,18 +45,15 @@ def report(runs: Sequence[RunFacts], config: StatsConfig) -> tuple[dict[str, Any
     scale = _scale(config, pools, reference)
     everything = np.concatenate([pool.pairs for pool in pools])
     against = np.concatenate([pool.pairs for pool in reference])
-    bins = coverage.Bins.over(against, config.bins)
-    base = coverage.different(against, bins)
-    lines = [_of_pool(pool, scale, coverage.different(pool.pairs, bins) / base) for pool in pools]
+    measure = coverage.Reference(against, config.bins)
+    lines = [_of_pool(pool, scale, measure.coverage(pool.pairs)) for pool in pools]
     whole = _whole(pools, scale)
-    unique = coverage.different(everything, bins)
-    whole |= {"saco": unique / base, "different_pairs": unique}
+    whole |= {"saco": measure.coverage(everything), "different_pairs": measure.count(everything)}
     facts = advice.PoolFacts(
         episodes=whole["episodes"],
         successes=whole["successes"],
         quality=whole["tq"],
         coverage=whole["saco"] if config.reference else None,
-        human_share=whole["human_share"],
         demonstrations=any(pool.human_share > 0 for pool in pools),
     )
     shares, mixing = advice.mixing(facts)

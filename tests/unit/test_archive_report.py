@@ -23,9 +23,9 @@ from wire.types import Source, Step
 
 RNG = np.random.default_rng(0)
 PAIRS = RNG.normal(size=(300, 4))
-EXPERT = PoolFacts(episodes=20, successes=20, quality=1.0, coverage=0.1, human_share=1.0, demonstrations=True)
-MIXED = PoolFacts(episodes=100, successes=60, quality=0.6, coverage=0.8, human_share=0.1, demonstrations=True)
-POOR = PoolFacts(episodes=100, successes=10, quality=0.1, coverage=0.9, human_share=0.0, demonstrations=False)
+EXPERT = PoolFacts(episodes=20, successes=20, quality=1.0, coverage=0.1, demonstrations=True)
+MIXED = PoolFacts(episodes=100, successes=60, quality=0.6, coverage=0.8, demonstrations=True)
+POOR = PoolFacts(episodes=100, successes=10, quality=0.1, coverage=0.9, demonstrations=False)
 
 
 def test_the_quality_of_a_random_pool_is_0_and_that_of_an_expert_pool_1():
@@ -49,32 +49,33 @@ def test_the_best_policy_is_the_best_twenty_episodes_in_a_row():
 
 
 def test_duplicates_do_not_raise_coverage():
-    once = coverage.state_action_coverage(PAIRS[:100], PAIRS)
-    assert coverage.state_action_coverage(np.concatenate([PAIRS[:100]] * 7), PAIRS) == once
-    assert coverage.state_action_coverage(np.concatenate([PAIRS, PAIRS]), PAIRS) == 1.0
+    once = coverage.Reference(PAIRS).coverage(PAIRS[:100])
+    assert coverage.Reference(PAIRS).coverage(np.concatenate([PAIRS[:100]] * 7)) == once
+    assert coverage.Reference(PAIRS).coverage(np.concatenate([PAIRS, PAIRS])) == 1.0
 
 
 @given(st.permutations(range(40)))
 def test_coverage_does_not_depend_on_the_order(order: list[int]):
-    assert coverage.state_action_coverage(PAIRS[:40][order], PAIRS) == coverage.state_action_coverage(PAIRS[:40], PAIRS)
+    assert coverage.Reference(PAIRS).coverage(PAIRS[:40][order]) == coverage.Reference(PAIRS).coverage(PAIRS[:40])
 
 
 @given(st.integers(1, 299), st.integers(2, 20))
 def test_more_pairs_never_cover_less_and_all_cover_everything(n: int, bins: int):
-    part = coverage.state_action_coverage(PAIRS[:n], PAIRS, bins)
-    assert part <= coverage.state_action_coverage(PAIRS[: n + 1], PAIRS, bins)
-    assert coverage.state_action_coverage(PAIRS, PAIRS, bins) == 1.0
+    part = coverage.Reference(PAIRS, bins).coverage(PAIRS[:n])
+    assert part <= coverage.Reference(PAIRS, bins).coverage(PAIRS[: n + 1])
+    assert coverage.Reference(PAIRS, bins).coverage(PAIRS) == 1.0
 
 
 def test_what_lies_beyond_the_reference_counts_with_its_border():
-    bins = coverage.Bins.over(np.array([[0.0, 0.0], [1.0, 1.0]]), 5)
-    assert coverage.different(np.array([[9.0, -9.0], [1.0, 0.0]]), bins) == 1
-    assert coverage.different(np.zeros((0, 2)), bins) == 0
+    reference = coverage.Reference(np.array([[0.0, 0.0], [1.0, 1.0]]))
+    assert reference.count(np.array([[9.0, -9.0], [1.0, 0.0]])) == 1
+    assert reference.count(np.zeros((0, 2))) == 0
+    assert reference.different == 2
 
 
 def test_an_element_that_never_moves_does_not_matter():
     still = np.concatenate([PAIRS, np.full((300, 1), 3.0)], axis=1)
-    assert coverage.state_action_coverage(still[:50], still) == coverage.state_action_coverage(PAIRS[:50], PAIRS)
+    assert coverage.Reference(still).coverage(still[:50]) == coverage.Reference(PAIRS).coverage(PAIRS[:50])
 
 
 def still_step(step: Step, **changes: Any) -> Step:
@@ -185,7 +186,7 @@ def test_the_mixture_adds_up_to_one_and_small_expert_pools_get_the_least(pool: P
 
 
 def test_nothing_to_replay_is_online_only():
-    empty = PoolFacts(0, 0, None, None, 0.0, demonstrations=False)
+    empty = PoolFacts(0, 0, None, None, demonstrations=False)
     assert advice.mixing(empty)[0] == {"online": 1.0, "human": 0.0, "archive": 0.0}
     assert advice.keeping(empty, (5, 10)).what == "nothing to keep"
 
@@ -208,9 +209,9 @@ def test_old_data_is_dropped_only_where_the_policy_is_surely_better(pool: PoolFa
     [
         (EXPERT, "agent=bc"),
         (POOR, "value-based"),
-        (PoolFacts(9, 1, 0.1, 0.1, 0.0, demonstrations=False), "collect more"),
-        (PoolFacts(9, 1, 0.1, None, 0.0, demonstrations=False), "value-based"),
-        (PoolFacts(9, 1, None, None, 0.0, demonstrations=False), "none"),
+        (PoolFacts(9, 1, 0.1, 0.1, demonstrations=False), "collect more"),
+        (PoolFacts(9, 1, 0.1, None, demonstrations=False), "value-based"),
+        (PoolFacts(9, 1, None, None, demonstrations=False), "none"),
     ],
 )
 def test_the_algorithm_follows_from_quality_and_coverage(pool: PoolFacts, word: str):

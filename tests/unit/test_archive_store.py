@@ -1,11 +1,13 @@
 """The promises of what an archive's file keeps beside its steps, and of reading it without frames."""
 
+import os
 from pathlib import Path
 
 import pytest
 from archives import SPEC, episode, rows_of, some_run, write_run
 from experience import STREAM
 
+from wire import database
 from wire.archive_file import rebuild, salvaged_spec
 from wire.database import DamagedError, is_being_written
 from wire.store import Label, StepStore, StoreError
@@ -123,3 +125,12 @@ def test_a_writer_is_seen_without_touching_its_lock(tmp_path: Path):
     assert not is_being_written(path)
     path.with_name("steps.sqlite.lock").write_text("1")  # A killed writer leaves it.
     assert not is_being_written(path)
+
+
+@pytest.mark.parametrize(("owner", "alive"), [("this", True), ("999999999", False), ("nonsense", False)])
+def test_where_locks_are_not_listed_the_process_in_the_lock_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: str, alive: bool
+):
+    monkeypatch.setattr(database, "_LOCKS", tmp_path / "none")
+    (tmp_path / "steps.sqlite.lock").write_text(str(os.getpid()) if owner == "this" else owner)
+    assert is_being_written(tmp_path / "steps.sqlite") is alive
