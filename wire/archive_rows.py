@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from wire.archive_file import frame_crc, step_crc
+from wire.archive_file import frame_crc, intact, step_crc
 from wire.codec import DecodeError, decode_step
 from wire.database import StoreError
 from wire.errors import plain
@@ -110,11 +110,11 @@ class RowReader:
 
     def _join(self, row: int, stream: str, seq: int, body: bytes, crc: int, images: Sequence[tuple] | None) -> Step:
         """The step, with its frames back in place if any are given; raises DecodeError where anything is damaged."""
+        if images is None:
+            return self._bare(row, stream, seq, body, crc)
         if crc != step_crc(row, stream, seq, body):
             raise DecodeError(f"step {seq} of stream {stream[:8]} fails its checksum")
         step = decode_step(body)
-        if images is None:
-            return step
         parts: tuple[Observation, Observation] = (dict(step.observation), dict(step.final_observation or {}))
         for final, name, pixels, stored_crc in images:
             if stored_crc != frame_crc(row, final, name, pixels) or name not in self._spec.observation:
@@ -126,6 +126,13 @@ class RowReader:
         problem = self._spec.step_problem(step)
         if problem is not None:
             raise DecodeError(f"step {seq} of stream {stream[:8]} is not whole: {problem}")
+        return step
+
+    def _bare(self, row: int, stream: str, seq: int, body: bytes, crc: int) -> Step:
+        """The step without its frames; raises DecodeError where it is damaged."""
+        step = intact(row, stream, seq, body, crc, self._spec)
+        if step is None:
+            raise DecodeError(f"step {seq} of stream {stream[:8]} fails its checksum, or is not of the file's spec")
         return step
 
     def _note_missing(self, row: int) -> None:

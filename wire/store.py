@@ -277,10 +277,9 @@ class StepStore:
         """The steps after row `after`, up to row `until` or the newest; damaged ones are skipped, counted and named.
 
         Args:
-            after: The row before the first.
-            until: The last row; None is the newest.
-            frames: Read the cameras' images too; without them a step takes a fraction of the time and its observations
-                hold the vectors alone.
+            after: The last row that is not wanted.
+            until: The last one that is; None: the newest.
+            frames: Whether observations hold their images, which are most of what there is to read.
         """
         newest = self.last_row() if until is None else min(until, self.last_row())
         return self._reader.rows(after + 1, newest, frames=frames)
@@ -329,6 +328,31 @@ class StepStore:
         query = "SELECT stream, seq, kind, value, version FROM labels WHERE ? IS NULL OR kind = ? ORDER BY id"
         rows = self._all(query, kind, kind)
         return [label for row in rows if Label.fits(row) and (label := Label(*row)).problem() is None]
+
+    def rows_between(self, stream: str, first_seq: int, last_seq: int) -> tuple[int, int]:
+        """The first and the last row of a stretch of a stream; (1, 0) where there is none."""
+        query = "SELECT coalesce(min(id), 1), coalesce(max(id), 0) FROM steps WHERE stream = ? AND seq BETWEEN ? AND ?"
+        ((first, last),) = self._all(query, stream, first_seq, last_seq)
+        return first, last
+
+    def forget_after(self, row: int) -> None:
+        """Forget every step after row `row`, and the episodes that end there, durable after `commit`.
+
+        For a recorder that takes back what it has just written. What actors have sent is never forgotten.
+        """
+        writer = self._writing()
+        with explained(self.path, "write"):
+            try:
+                writer.begin()
+                last = "SELECT stream, seq FROM steps WHERE id > ?"
+                writer.db.execute(f"DELETE FROM episodes WHERE (stream, last_seq) IN ({last})", (row,))
+                writer.db.execute(f"DELETE FROM labels WHERE (stream, seq) IN ({last})", (row,))
+                writer.db.execute("DELETE FROM frames WHERE step > ?", (row,))
+                writer.db.execute("DELETE FROM steps WHERE id > ?", (row,))
+            except sqlite3.Error:
+                self.rollback()
+                raise
+        self._newest = None
 
     def close(self) -> None:
         """Close the file; what was not committed is forgotten."""
