@@ -1,6 +1,7 @@
 """From a verb's configuration to what each room is told, checked by the rooms' own config classes."""
 
 import dataclasses
+import difflib
 import re
 from collections.abc import Callable
 from datetime import date
@@ -49,6 +50,7 @@ def learner_settings(config: DictConfig, *, run: Path, bind: str, demos: Path | 
         "run": str(run),
         "bind": checked_address("bind", bind),
         "demos": None if demos is None else str(demos),
+        "archive": archive_path(config.archive),
         "env": dataclasses.asdict(env_config(config)),
         "agent": OmegaConf.to_container(config.agent),
         **{key: config[key] for key in ("seed", "steps", "stop_at", "resume")},
@@ -132,6 +134,19 @@ def demos_path(demos: str) -> Path | None:
             f"record one: handrail demos record --script out={path}"
         )
     return path
+
+
+def archive_path(archive: str | None) -> str | None:
+    """The path of `archive=`, checked to be there; None where nothing was asked for."""
+    if archive is None or archive == "none":
+        return None
+    path = Path(archive)
+    if not path.exists():
+        names = [each.name for each in path.parent.glob("*")] if path.parent.is_dir() else []
+        near = difflib.get_close_matches(path.name, names, n=1)
+        hint = f"; did you mean {path.parent / near[0]}?" if near else ""
+        raise UserError(f"archive= names a run, a folder of runs or a file of steps, and there is no {path}{hint}")
+    return str(path.absolute())
 
 
 def require_fitting(demos: Path, env: EnvConfig) -> None:

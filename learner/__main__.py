@@ -55,7 +55,7 @@ def learn(config: LearnerConfig) -> int:
             run.archive,
             None if demos is None else demos.spec,
             run=run.path.name,
-            info={"agent": config.agent.name, "seed": str(config.seed)},
+            info=facts(config),
             keys=None if config.keys is None else learner_keys(Path(config.keys)),
             insecure=config.insecure,
             fits=_fitting(config),
@@ -81,6 +81,14 @@ def learn(config: LearnerConfig) -> int:
         trainer.close()
         console.say(f"Stopped: {ending}.")
     return 0
+
+
+def facts(config: LearnerConfig) -> dict[str, str]:
+    """What a run's archive says of it."""
+    from learner.past_runs import CALIBRATION
+
+    found = {"agent": config.agent.name, "seed": str(config.seed)}
+    return found | ({CALIBRATION: config.camera_calibration} if config.camera_calibration else {})
 
 
 def _fitting(config: LearnerConfig) -> Callable[[EnvSpec], None]:

@@ -4,7 +4,9 @@ import difflib
 from dataclasses import dataclass, field
 from typing import Any
 
-from envs.config import EnvConfig
+from envs.config import EnvConfig, one_of
+
+WEIGHTINGS = ("none", "return", "advantage")
 
 
 def _require(holds: bool, what: str) -> None:
@@ -23,7 +25,7 @@ class SacConfig:
     """Critic updates per actor update."""
     batch_size: int = 128
     prior_share: float = 0.0
-    """Share of every minibatch that comes from demonstrations and interventions."""
+    """Share of every minibatch that comes from demonstrations, interventions and past runs."""
     critics: int | None = 2
     """Members of the ensemble; None is ten, or two where convolutions make every update dear."""
     subset: int = 2
@@ -146,8 +148,20 @@ class LearnerConfig:
     env: EnvConfig | None = None
     """Where given, actors of another environment are turned away; else the first actor decides."""
     interventions: str = "plain"
+    archive: str | None = None
+    """Past runs to learn from beside this one (Replay Across Experiments, Tirumala et al. 2024, arXiv 2311.15951): a
+    run, a folder of runs, or a file of steps."""
+    archive_share: float = 0.5
+    """Past runs' part of `agent.prior_share`; demonstrations and interventions have the rest of it."""
+    weighting: str = "none"
+    """How past trajectories are drawn: alike (none), or the good ones more often, by their return or by their advantage
+    over what their first observation promises (Hong et al. 2023, arXiv 2306.13085)."""
+    weighting_temperature: float = 0.1
+    """Of that softmax; lower is pickier."""
+    camera_calibration: str = ""
+    """Name of the cameras' calibration, kept with the run; past runs of another one are left out."""
     capacity: int = 200_000
-    """Transitions in memory; the oldest online ones make room."""
+    """Transitions in memory, of this run and again of past ones; the oldest online ones make room."""
     min_online: int = 100
     """Online transitions before batches draw from them."""
     publish_period: int = 10
@@ -161,6 +175,12 @@ class LearnerConfig:
         for key in ("steps", "learner.capacity", "learner.min_online", "learner.publish_period"):
             value = getattr(self, key.removeprefix("learner."))
             _require(value >= 1, f"{key} must be >= 1, got {value}")
+        for key in ("archive_share", "weighting_temperature"):
+            value = getattr(self, key)
+            _require(0 <= value <= 1, f"learner.{key} must be in 0..1, got {value}")
+        _require(self.weighting_temperature > 0, "learner.weighting_temperature must be > 0, got 0")
+        one_of("learner.weighting", self.weighting, WEIGHTINGS)
+        self._check_archive()
         _require(self.seed >= 0, f"seed must be >= 0, got {self.seed}")
         period_s = self.checkpoint_period_s
         _require(period_s > 0, f"learner.checkpoint_period_s must be > 0, got {period_s}")
@@ -171,6 +191,20 @@ class LearnerConfig:
         _require(
             self.interventions == "plain",
             f"learner.interventions must be plain (corrections go to both buffers), got {self.interventions}",
+        )
+
+    def _check_archive(self) -> None:
+        if self.archive is None:
+            return
+        _require(
+            not isinstance(self.agent, BcConfig),
+            f"agent={self.agent.name} imitates, and archive= holds more than what is worth imitating; drop archive=",
+        )
+        share = getattr(self.agent, "prior_share", 0.0)
+        _require(
+            share > 0,
+            f"archive= is drawn from by agent.prior_share, which is {share:g} with agent={self.agent.name}; set "
+            "agent.prior_share=0.5, say, or drop archive=",
         )
 
 

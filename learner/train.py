@@ -19,9 +19,10 @@ from learner.limiter import RateLimiter
 from learner.metrics import MetricsWriter
 from learner.mixer import Mixer
 from learner.plots import plot_run
+from learner.pool import describe, discount_of, past_runs
 from learner.progress import EpisodeResult, Progress
 from learner.publisher import POLICY_FILE, encode_policy
-from learner.replay import Replay
+from learner.replay import Replay, moments
 from learner.run import Run
 from learner.summary import summarise, write_summary
 from wire import failpoints
@@ -43,11 +44,14 @@ class Trainer:
     def __init__(self, config: LearnerConfig, run: Run, spec: EnvSpec, inbox: Inbox, console: LearnerConsole) -> None:
         self.config, self.run, self.spec, self.inbox, self.console = config, run, spec, inbox, console
         self.agent = make_agent(config.agent, spec)
-        self.replay = Replay(spec, config.capacity)
+        self.replay = Replay(spec, config.capacity, discount=discount_of(config.agent))
+        self.pool, self._past = past_runs(config, run, spec, console.say)
         self.mixer = Mixer(
             self.replay,
+            self.pool,
             batch_size=config.agent.batch_size,
             prior_share=_prior_share(config),
+            archive_share=config.archive_share,
             min_online=config.min_online,
             seed=config.seed,
         )
@@ -69,7 +73,7 @@ class Trainer:
         """Fill the replay from demonstrations and from this run's own archive, and restore the newest checkpoint."""
         for row in self._intact_rows(demos, demos.last_row()) if demos is not None else ():
             self.replay.add(row.stream, row.step)
-        self._fitted = len(self.replay) > 0
+        self._fitted = len(self.replay) > 0 or self.pool is not None
         # Actors may be sending already: what came after the inbox opened the archive will come out of the inbox.
         for row in self._intact_rows(archived, self.inbox.resumed_row) if archived is not None else ():
             self._take(row)
@@ -145,6 +149,7 @@ class Trainer:
                 "duplicates": self.run.earlier_duplicates + status.duplicates,
                 "lost": None,
             },
+            "archive": describe(self.pool, self._past),
         }
         write_summary(self.run.path / "summary.json", facts)
 
@@ -204,6 +209,8 @@ class Trainer:
 
     def _log_metrics(self) -> None:
         numbers = {name: float(value) for name, value in self._metrics.items()}
+        # Of a source that the batch drew nothing from there is no error.
+        numbers = {name: value for name, value in numbers.items() if "td_error" not in name or value == value}
         now_s, (then_s, then_blocks) = time.monotonic(), self._pace
         self._pace = (now_s, self.limiter.done)
         self._gradient_rate = (self.limiter.done - then_blocks) * self.config.agent.utd / max(now_s - then_s, 1e-9)
@@ -224,8 +231,10 @@ class Trainer:
         log.warning("%s", self._warning)
 
     def _normaliser(self) -> dict[str, np.ndarray]:
-        if len(self.replay):
-            return self.replay.vector_moments()
+        replays = [self.replay] if self.pool is None else [self.replay, self.pool.replay]
+        values = np.concatenate([replay.vectors() for replay in replays])
+        if len(values):
+            return moments(values)
         n = self.agent.arch.vector_dim
         return {"mean": np.zeros(n, np.float32), "std": np.ones(n, np.float32)}
 

@@ -6,7 +6,7 @@ from envs.experts import Corrector, Expert, NoisyExpert, StuckCorrector
 from envs.tabletop import Table, TabletopCell, towards, upright
 from envs.workcell import Outcome
 from wire.specs import ArraySpec
-from wire.types import Action
+from wire.types import Action, Observation
 
 TOLERANCE_M = 0.02
 _LOW_M, _HIGH_M = np.array([0.37, -0.15, 0.03]), np.array([0.57, 0.15, 0.11])
@@ -21,6 +21,7 @@ class Reach:
     max_episode_steps = 30
     things: tuple[str, ...] = ("marker",)
     object = ArraySpec(shape=(6,), dtype="float32", unit="marker m [3], marker - tool m [3]")
+    judged_by: tuple[str, ...] = ("object",)
 
     def furnish(self, table: Table) -> None:
         """Add the marker."""
@@ -38,8 +39,11 @@ class Reach:
 
     def evaluate(self, cell: TabletopCell) -> Outcome:
         """1.0 on success, else 0.0."""
-        success = distance_m(cell) < TOLERANCE_M
-        return Outcome(reward=float(success), success=success)
+        return _outcome(distance_m(cell))
+
+    def judge(self, observation: Observation) -> Outcome:
+        """The same, from a stored observation: see envs.relabel."""
+        return _outcome(float(np.linalg.norm(observation["object"][3:])))
 
     def expert(self, cell: TabletopCell, rng: np.random.Generator, noise: float = 0.0) -> Expert:
         """A script that reaches the marker; `noise` is the sigma of its Gaussian noise, in action units."""
@@ -67,6 +71,11 @@ class ReachExpert:
         an imitator, who does not see the target, that nothing need be done 3 cm before the marker.
         """
         return towards(self._cell.body_position("marker") - self._cell.tool_position(), gripper=1.0)
+
+
+def _outcome(distance_m: float) -> Outcome:
+    success = distance_m < TOLERANCE_M
+    return Outcome(reward=float(success), success=success)
 
 
 def distance_m(cell: TabletopCell) -> float:

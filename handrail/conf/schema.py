@@ -61,6 +61,7 @@ def _part_of(config: type, *names: str) -> Any:
 LEARNER_KEYS = _part_of(
     LearnerConfig,
     *("interventions", "capacity", "min_online", "publish_period", "checkpoint_period_s", "tensorboard", "wandb"),
+    *("archive_share", "weighting", "weighting_temperature", "camera_calibration"),
 )
 """`learner.*`: how the learner runs, whatever it learns."""
 ACTOR_KEYS = _part_of(ActorConfig, "pace", "max_lead_steps", "outbox_cap_gb")
@@ -107,6 +108,7 @@ class LearnerVerb(EnvKeys):
     steps: int = 3000
     stop_at: float | None = None
     demos: str = "none"
+    archive: str | None = None
     learner: Any = field(default_factory=LEARNER_KEYS)
     link: LinkKeys = field(default_factory=LinkKeys)
 
@@ -125,6 +127,7 @@ class SimVerb(EnvKeys):
     steps: int = 3000
     stop_at: float | None = None
     demos: str = "script:20"
+    archive: str | None = None
     eval_episodes: int = 100
     learner: Any = field(default_factory=LEARNER_KEYS)
     actor: Any = field(default_factory=ACTOR_KEYS)

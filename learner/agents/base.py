@@ -3,15 +3,20 @@
 from typing import Any, Protocol
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from networks.architecture import Architecture
 from networks.layers import Params
 
+SOURCES = ("online", "prior", "archive")
+"""Where the rows of a minibatch come from: this run's policy, demonstrations and corrections, past runs."""
+
 Batch = dict[str, Any]
 """Minibatches, stacked: observation and next_observation (name -> (utd, batch, ...)), action (utd, batch, d),
-reward (utd, batch), mask (utd, batch), which is 0 only where the task itself ended, and prior (utd, batch), which is 1
-for demonstrations and corrections."""
+reward (utd, batch), mask (utd, batch), which is 0 only where the task itself ended, prior (utd, batch), which is 1 for
+demonstrations and corrections, source (utd, batch), an index of SOURCES, and return_to_go (utd, batch), the discounted
+return of the episode from there, minus infinity where it is not over."""
 
 Metrics = dict[str, jax.Array]
 
@@ -32,6 +37,18 @@ class Agent(Protocol):
     def policy(self, state: Any) -> Params:
         """What travels to the robot: {"encoder", "normaliser", "policy"}."""
         ...
+
+
+def error_by_source(values: jax.Array, target: jax.Array, batch: Batch) -> Metrics:
+    """Mean absolute TD error of each source of the minibatch; NaN where it has no row of that source.
+
+    Args:
+        values: Of every critic, (members, batch).
+        target: (batch,).
+        batch: One minibatch.
+    """
+    error = jnp.abs(values - target).mean(axis=0)
+    return {f"critic/td_error_{name}": jnp.mean(error, where=batch["source"] == i) for i, name in enumerate(SOURCES)}
 
 
 def minibatch(batch: Batch, index: int | slice) -> Batch:

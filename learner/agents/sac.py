@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from learner.agents.base import Batch, Metrics, minibatch
+from learner.agents.base import Batch, Metrics, error_by_source, minibatch
 from learner.augmentation import augment
 from learner.config import SacConfig
 from networks import critic, encoder, policy
@@ -184,6 +184,7 @@ class Sac:
         mixed = optax.incremental_update(state.critics, state.target_critics, self._polyak)
         state = state._replace(target_critics=mixed, step=state.step + 1)
         metrics = {"critic/loss": loss, "critic/q_mean": values.mean(), "critic/target_mean": target.mean()}
+        metrics |= error_by_source(values, clipped, batch)
         if with_actor:
             critic_view = jax.lax.stop_gradient((features, values.mean(axis=0)))
             state, actor_metrics = self._actor_step(state, batch, critic_view, key_actor)
