@@ -1,4 +1,4 @@
-"""`python -m actor act|eval|record|teleop <config.json>`: what the verbs of the front door start."""
+"""`python -m actor act|eval|judge|record|teleop <config.json>`: what the verbs of the front door start."""
 
 import logging
 import os
@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
-from actor.config import ActorConfig, DemosConfig, EvalConfig, TeleopConfig
+from actor.config import ActorConfig, DemosConfig, EvalConfig, JudgeConfig, TeleopConfig
 from actor.priority import raise_process
 from wire.errors import UserError, run_main
 from wire.parent import end_with_parent
@@ -37,6 +37,11 @@ def main() -> int:
         from actor.evaluate import evaluate
 
         return evaluate(judged)
+    if verb == "judge":
+        prepare_jax()
+        from actor.judge import judge
+
+        return judge(_read(path, JudgeConfig))
     if verb == "record":
         shown = _read(path, DemosConfig)
         if shown.env.in_real_time:
@@ -48,7 +53,7 @@ def main() -> int:
         from actor.teleop import teleop
 
         return teleop(_read(path, TeleopConfig))
-    raise UserError(f"python -m actor takes act, eval, record or teleop, got {verb}")
+    raise UserError(f"python -m actor takes act, eval, judge, record or teleop, got {verb}")
 
 
 def prepare_jax() -> None:

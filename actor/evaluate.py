@@ -138,6 +138,11 @@ def _load(run: Path, env: CellEnv) -> PolicySlot:
     path = run / _POLICY_FILE
     if not path.exists():
         raise UserError(f"there is no policy in {run} ({_POLICY_FILE} is missing); check run=<folder>")
+    return load_policy(path, run, env)
+
+
+def load_policy(path: Path, run: Path, env: CellEnv) -> PolicySlot:
+    """A policy of a run, ready to act in `env`; raises UserError where it cannot."""
     policy = PolicySlot(env.wire_spec)
     try:
         policy.load(path.read_bytes(), trained_in=_trained_in(run, env.wire_spec))

@@ -28,10 +28,13 @@ _EXAMPLES = {
         "handrail sim",
         "handrail sim task=reach obs=state steps=1000",
         "handrail sim env=gym env.id=Pendulum-v1 demos=none human=none agent=sac",
+        "handrail sim archive=runs                   # with what earlier runs experienced",
+        "handrail sim init=runs/<run>                # with what an earlier run learned",
         "handrail sim run=runs/<run> resume=true",
     ),
     "learner": (
         "handrail learner bind=tcp://127.0.0.1:5555 demos=demos.sqlite steps=20000",
+        "handrail learner mode=offline agent=iql archive=runs steps=20000    # from past runs alone",
         "handrail learner bind=tcp://0.0.0.0:5555    # for robots elsewhere; once: handrail keys --help",
     ),
     "actor": (

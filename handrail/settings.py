@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 
-from actor.config import HANDS, ActorConfig, DemosConfig, EvalConfig, HandConfig, TeleopConfig
+from actor.config import HANDS, ActorConfig, DemosConfig, EvalConfig, HandConfig, JudgeConfig, TeleopConfig
 from envs.config import EnvConfig
 from handrail.keys import link_folder, require_actor_keys, require_learner_keys
 from learner.config import LearnerConfig, learner_config
@@ -51,6 +51,8 @@ def learner_settings(config: DictConfig, *, run: Path, bind: str, demos: Path | 
         "bind": checked_address("bind", bind),
         "demos": None if demos is None else str(demos),
         "archive": archive_path(config.archive),
+        "init": init_path(config.init),
+        "mode": config.get("mode", "online"),
         "env": dataclasses.asdict(env_config(config)),
         "agent": OmegaConf.to_container(config.agent),
         **{key: config[key] for key in ("seed", "steps", "stop_at", "resume")},
@@ -147,6 +149,22 @@ def archive_path(archive: str | None) -> str | None:
         hint = f"; did you mean {path.parent / near[0]}?" if near else ""
         raise UserError(f"archive= names a run, a folder of runs or a file of steps, and there is no {path}{hint}")
     return str(path.absolute())
+
+
+def init_path(init: str | None) -> str | None:
+    """The run of `init=`, checked to be there; None where nothing was asked for."""
+    if init is None or init == "none":
+        return None
+    if not (Path(init) / "checkpoints").is_dir():
+        raise UserError(
+            f"init= names an earlier run, and there is none with checkpoints in {init}; check init=<folder>"
+        )
+    return str(Path(init).absolute())
+
+
+def judge_settings(config: DictConfig, run: Path) -> JudgeConfig:
+    """What judges the policies of offline training is told."""
+    return _checked(lambda: JudgeConfig(run=str(run), env=env_config(config), episodes=config.evaluate_episodes))
 
 
 def require_fitting(demos: Path, env: EnvConfig) -> None:

@@ -41,6 +41,8 @@ def main() -> int:
 
 def learn(config: LearnerConfig) -> int:
     """Run the learner that a configuration describes, until it is done or interrupted."""
+    if config.mode == "offline":
+        return learn_offline(config)
     # First whatever takes the actors' steps in, which needs no JAX: that takes seconds to import.
     from learner.inbox import Inbox
     from learner.run import open_run
@@ -78,6 +80,29 @@ def learn(config: LearnerConfig) -> int:
         trainer.save()
         inbox.finish(ending)
         inbox.close(_FAREWELL_S)
+        trainer.close()
+        console.say(f"Stopped: {ending}.")
+    return 0
+
+
+def learn_offline(config: LearnerConfig) -> int:
+    """Learn from past runs alone, until the gradient steps are taken or somebody interrupts."""
+    from learner.run import open_run
+    from wire.store import StepStore
+
+    run = open_run(config)
+    _log_to(run.path / "learner.log")
+    _prepare_jax()
+    from learner.console import LearnerConsole
+    from learner.offline import OfflineTrainer, offline_spec
+
+    spec = offline_spec(config)
+    # An archive without steps: it says what the policy was trained for.
+    StepStore.open(run.archive, spec, facts(config)).close()
+    with LearnerConsole() as console:
+        trainer = OfflineTrainer(config, run, spec, console)
+        ending = trainer.train(_interruption())
+        trainer.save()
         trainer.close()
         console.say(f"Stopped: {ending}.")
     return 0

@@ -6,6 +6,8 @@ from typing import Any
 
 from envs.config import EnvConfig, one_of
 
+MODES = ("online", "offline")
+_WARMUP = 300
 WEIGHTINGS = ("none", "return", "advantage")
 
 
@@ -100,6 +102,122 @@ class RlpdConfig(SacConfig):
 
 
 @dataclass(frozen=True)
+class CqlConfig(SacConfig):
+    """CQL (Kumar et al. 2020, arXiv 2006.04779), settings of Cal-QL's code for its sparse tasks where not said."""
+
+    name: str = "cql"
+    utd: int = 2
+    actor_period: int = 2
+    prior_share: float = 0.5
+    layer_norm: bool = True
+    """Not in the paper; WSRL (Zhou et al. 2024, arXiv 2412.07762) has it in offline training and after."""
+    learning_rate: float = 3e-4
+    initial_temperature: float = 0.002
+    """Of RLPD here: it is what goes on from it."""
+    conservatism: float = 0.1
+    """Weight of the conservative loss; 1 to 5 in the papers, for rewards ten times as large."""
+    compared_actions: int = 10
+    """Actions of each of the three kinds that the data's are compared with."""
+    backup_actions: int = 10
+    """Next actions of which the target takes the best."""
+    calibrated: bool = False
+    """Do not push the policy's actions below the return that the data achieved (Cal-QL)."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError naming the key, what was got and what is wanted."""
+        super().__post_init__()
+        for key in ("compared_actions", "backup_actions"):
+            _require(getattr(self, key) >= 1, f"agent.{key} must be >= 1, got {getattr(self, key)}")
+        _require(self.conservatism >= 0, f"agent.conservatism must be >= 0, got {self.conservatism}")
+
+
+@dataclass(frozen=True)
+class CalQlConfig(CqlConfig):
+    """Cal-QL (Nakamoto et al. 2023, arXiv 2303.05479): CQL, calibrated by the data's own returns."""
+
+    name: str = "calql"
+    calibrated: bool = True
+
+
+@dataclass(frozen=True)
+class _ValueConfig:
+    """What the agents share that learn values from data."""
+
+    utd: int = 2
+    batch_size: int = 256
+    prior_share: float = 0.5
+    hidden: list[int] = field(default_factory=lambda: [256, 256])
+    embedding: int = 64
+    discount: float = 0.97
+    polyak: float = 0.005
+    learning_rate: float = 3e-4
+    encoder_learning_rate: float = 5e-4
+    spread: float = 0.1
+    """Standard deviation of the policy's exploration, before the tanh."""
+    shift_pixels: int = 4
+    colour_jitter: bool = True
+
+    def __post_init__(self) -> None:
+        """Raise ValueError naming the key, what was got and what is wanted."""
+        for key in ("utd", "batch_size", "embedding"):
+            _require(getattr(self, key) >= 1, f"agent.{key} must be >= 1, got {getattr(self, key)}")
+        for key in ("learning_rate", "encoder_learning_rate", "spread"):
+            _require(getattr(self, key) > 0, f"agent.{key} must be > 0, got {getattr(self, key)}")
+        for key in ("prior_share", "discount", "polyak"):
+            _require(0 <= getattr(self, key) <= 1, f"agent.{key} must be in 0..1, got {getattr(self, key)}")
+        _require(self.shift_pixels >= 0, f"agent.shift_pixels must be >= 0, got {self.shift_pixels}")
+        _require(len(self.hidden) > 0, "agent.hidden must name at least one layer, got []")
+
+
+@dataclass(frozen=True)
+class IqlConfig(_ValueConfig):
+    """IQL (Kostrikov et al. 2021, arXiv 2110.06169), with its settings for sparse rewards (AntMaze)."""
+
+    name: str = "iql"
+    expectile: float = 0.9
+    inverse_temperature: float = 10.0
+    """How much better actions are preferred in imitation; the paper's beta."""
+    largest_weight: float = 100.0
+    policy_polyak: float = 0.01
+    """Weight of each update in the average policy, which is the one that acts; 1 is no average."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError naming the key, what was got and what is wanted."""
+        super().__post_init__()
+        _require(0 < self.expectile < 1, f"agent.expectile must be in 0..1 (both excluded), got {self.expectile}")
+        for key in ("inverse_temperature", "largest_weight", "policy_polyak"):
+            _require(getattr(self, key) > 0, f"agent.{key} must be > 0, got {getattr(self, key)}")
+
+
+@dataclass(frozen=True)
+class Td3BcConfig(_ValueConfig):
+    """TD3+BC (Fujimoto and Gu 2021, arXiv 2106.06860), and PRDC (Ran et al. 2023, arXiv 2306.06569) by `neighbours`."""
+
+    name: str = "td3bc"
+    actor_period: int = 2
+    alpha: float = 2.5
+    """Weight of the value against the distance to the data; both papers'."""
+    target_noise: float = 0.2
+    noise_clip: float = 0.5
+    clip_targets: bool = True
+    neighbours: bool = False
+    """Stay near the nearest pair of observation and action in the data, not near this observation's action."""
+    observation_weight: float = 2.0
+    """How much observations count in that distance; PRDC's beta."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError naming the key, what was got and what is wanted."""
+        super().__post_init__()
+        for key in ("alpha", "target_noise", "noise_clip"):
+            _require(getattr(self, key) >= 0, f"agent.{key} must be >= 0, got {getattr(self, key)}")
+        _require(self.observation_weight > 0, f"agent.observation_weight must be > 0, got {self.observation_weight}")
+        _require(
+            self.actor_period >= 1 and self.utd % self.actor_period == 0,
+            f"agent.utd must be a multiple of agent.actor_period ({self.actor_period}), got {self.utd}",
+        )
+
+
+@dataclass(frozen=True)
 class BcConfig:
     """Behaviour cloning of demonstrations and, while a person intervenes, of the corrections (HG-DAgger)."""
 
@@ -120,9 +238,11 @@ class BcConfig:
         _require(self.shift_pixels >= 0, f"agent.shift_pixels must be >= 0, got {self.shift_pixels}")
 
 
-AgentConfig = SacConfig | RlpdConfig | BcConfig
+AgentConfig = SacConfig | IqlConfig | Td3BcConfig | BcConfig
 
-AGENTS: dict[str, type[SacConfig] | type[BcConfig]] = {"rlpd": RlpdConfig, "sac": SacConfig, "bc": BcConfig}
+AGENTS: dict[str, type[AgentConfig]] = {
+    kind.name: kind for kind in (RlpdConfig, SacConfig, BcConfig, IqlConfig, CqlConfig, CalQlConfig, Td3BcConfig)
+}
 
 
 @dataclass(frozen=True)
@@ -139,7 +259,16 @@ class LearnerConfig:
     """Folder of the keys that the link uses; never the keys themselves, for configurations lie about in runs."""
     seed: int = 0
     steps: int = 3000
-    """Environment steps after which training stops."""
+    """Environment steps after which training stops; gradient steps, where mode=offline."""
+    mode: str = "online"
+    """online: with actors; offline: from `archive` and `demos` alone."""
+    evaluate_period: int = 1000
+    """With mode=offline, gradient steps between two policies that are judged in simulation; 0 judges none."""
+    init: str | None = None
+    """An earlier run, offline or not, whose networks and optimisers this one begins with."""
+    warmup_steps: int | None = None
+    """Environment steps that the policy of `init` drives, frozen, before the first update (WSRL, Zhou et al. 2024,
+    arXiv 2412.07762, who take 5,000 in simulation); None is 300, some ten episodes, with `init` and 0 without."""
     stop_at: float | None = None
     """Stop earlier, once this share of the last 20 episodes succeeded without help."""
     resume: bool = False
@@ -181,6 +310,7 @@ class LearnerConfig:
         _require(self.weighting_temperature > 0, "learner.weighting_temperature must be > 0, got 0")
         one_of("learner.weighting", self.weighting, WEIGHTINGS)
         self._check_archive()
+        self._check_mode()
         _require(self.seed >= 0, f"seed must be >= 0, got {self.seed}")
         period_s = self.checkpoint_period_s
         _require(period_s > 0, f"learner.checkpoint_period_s must be > 0, got {period_s}")
@@ -194,7 +324,7 @@ class LearnerConfig:
         )
 
     def _check_archive(self) -> None:
-        if self.archive is None:
+        if self.archive is None or self.mode == "offline":
             return
         _require(
             not isinstance(self.agent, BcConfig),
@@ -206,6 +336,27 @@ class LearnerConfig:
             f"archive= is drawn from by agent.prior_share, which is {share:g} with agent={self.agent.name}; set "
             "agent.prior_share=0.5, say, or drop archive=",
         )
+
+    def _check_mode(self) -> None:
+        one_of("mode", self.mode, MODES)
+        _require(self.evaluate_period >= 0, f"learner.evaluate_period must be >= 0, got {self.evaluate_period}")
+        warmup = self.warmup_steps
+        _require(warmup is None or warmup >= 0, f"learner.warmup_steps must be >= 0, got {warmup}")
+        _require(
+            self.mode == "online" or self.archive is not None or self.demos is not None,
+            "mode=offline learns from past runs, and none are named; set archive=<run or folder of runs> or demos=",
+        )
+        _require(
+            self.mode == "offline" or not getattr(self.agent, "neighbours", False),
+            "agent.neighbours looks among data that stays as it is: set mode=offline, or agent.neighbours=false",
+        )
+
+    @property
+    def warmup(self) -> int:
+        """Environment steps before the first update."""
+        if self.warmup_steps is not None:
+            return self.warmup_steps
+        return 0 if self.init is None else _WARMUP
 
 
 def learner_config(values: dict[str, Any]) -> LearnerConfig:

@@ -1,5 +1,6 @@
 """The picture of a run: how success, help and speed went."""
 
+import json
 from pathlib import Path
 
 from learner.progress import WINDOW, Progress
@@ -27,6 +28,32 @@ def plot_run(progress: Progress, path: Path, title: str) -> None:
     for axes in (top, bottom):
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
+
+
+def plot_losses(metrics: Path, path: Path, title: str) -> None:
+    """Draw what an offline run's metrics file holds over gradient steps, one panel per kind, as a PNG."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    lines = [json.loads(line) for line in metrics.read_text().splitlines() if line.endswith("}")]
+    panels = {"losses": ("critic/loss", "actor/loss"), "values": ("critic/q_mean", "critic/target_mean")}
+    figure, grid = pyplot.subplots(2, 1, figsize=(7, 5.5), sharex=True)
+    for axes, (label, names) in zip(grid, panels.items(), strict=True):
+        for name in names:
+            found = [(line["gradient_steps"], line[name]) for line in lines if name in line]
+            if found:
+                axes.plot(*zip(*found, strict=True), label=name)
+        axes.set(ylabel=label)
+        axes.grid(alpha=0.25)
+        if axes.lines:
+            axes.legend(frameon=False)
+    grid[0].set(title=title)
+    grid[1].set(xlabel="gradient steps")
     figure.tight_layout()
     figure.savefig(path, dpi=120)
     pyplot.close(figure)

@@ -4,6 +4,7 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -25,6 +26,7 @@ from learner.publisher import POLICY_FILE, encode_policy
 from learner.replay import Replay, moments
 from learner.run import Run
 from learner.summary import summarise, write_summary
+from learner.warm_start import adopted, warm_start
 from wire import failpoints
 from wire.database import StoreError, explained
 from wire.files import write_atomically
@@ -43,7 +45,7 @@ class Trainer:
 
     def __init__(self, config: LearnerConfig, run: Run, spec: EnvSpec, inbox: Inbox, console: LearnerConsole) -> None:
         self.config, self.run, self.spec, self.inbox, self.console = config, run, spec, inbox, console
-        self.agent = make_agent(config.agent, spec)
+        self.agent = make_agent(adopted(config.agent, config.init), spec)
         self.replay = Replay(spec, config.capacity, discount=discount_of(config.agent))
         self.pool, self._past = past_runs(config, run, spec, console.say)
         self.mixer = Mixer(
@@ -78,6 +80,9 @@ class Trainer:
         for row in self._intact_rows(archived, self.inbox.resumed_row) if archived is not None else ():
             self._take(row)
         self._state = self.agent.init(self.config.seed, self._normaliser())
+        if self.config.init is not None:
+            self._state = warm_start(self._state, Path(self.config.init), self.spec, self.console.say)
+            self._fitted = True
         restored = self._checkpoints.restore(self._state, fingerprint=self.spec.fingerprint())
         if restored is not None:
             self._state, limiter, self.version = restored
@@ -96,7 +101,7 @@ class Trainer:
             arrived = self.inbox.drain(256)
             for row in arrived:
                 self._take_new(row)
-            if self.limiter.debt > 0 and self.mixer.ready:
+            if self.limiter.debt > 0 and self.mixer.ready and self.limiter.settled >= self.config.warmup:
                 self._update()
             elif self.limiter.debt > 0:
                 self.limiter.waive()

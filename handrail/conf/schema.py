@@ -61,7 +61,7 @@ def _part_of(config: type, *names: str) -> Any:
 LEARNER_KEYS = _part_of(
     LearnerConfig,
     *("interventions", "capacity", "min_online", "publish_period", "checkpoint_period_s", "tensorboard", "wandb"),
-    *("archive_share", "weighting", "weighting_temperature", "camera_calibration"),
+    *("evaluate_period", "warmup_steps", "archive_share", "weighting", "weighting_temperature", "camera_calibration"),
 )
 """`learner.*`: how the learner runs, whatever it learns."""
 ACTOR_KEYS = _part_of(ActorConfig, "pace", "max_lead_steps", "outbox_cap_gb")
@@ -102,6 +102,8 @@ class LearnerVerb(EnvKeys):
 
     defaults: list[Any] = field(default_factory=lambda: ["_self_", {"env": "sim"}, {"agent": "rlpd"}])
     agent: Any = MISSING
+    mode: str = "online"
+    """online: from the steps that actors send; offline: from past runs alone."""
     bind: str = "tcp://127.0.0.1:5555"
     run: str | None = None
     resume: bool = False
@@ -109,6 +111,9 @@ class LearnerVerb(EnvKeys):
     stop_at: float | None = None
     demos: str = "none"
     archive: str | None = None
+    init: str | None = None
+    evaluate_episodes: int = 20
+    """Of every evaluation while learning offline."""
     learner: Any = field(default_factory=LEARNER_KEYS)
     link: LinkKeys = field(default_factory=LinkKeys)
 
@@ -128,6 +133,7 @@ class SimVerb(EnvKeys):
     stop_at: float | None = None
     demos: str = "script:20"
     archive: str | None = None
+    init: str | None = None
     eval_episodes: int = 100
     learner: Any = field(default_factory=LEARNER_KEYS)
     actor: Any = field(default_factory=ACTOR_KEYS)

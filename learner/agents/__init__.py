@@ -2,8 +2,11 @@
 
 from learner.agents.base import Agent
 from learner.agents.bc import Bc
+from learner.agents.calql import CalQl
+from learner.agents.iql import Iql
 from learner.agents.sac import Sac
-from learner.config import AgentConfig, BcConfig
+from learner.agents.td3bc import Td3Bc
+from learner.config import AgentConfig, BcConfig, CqlConfig, IqlConfig, Td3BcConfig
 from networks.architecture import architecture_for
 from wire.specs import EnvSpec
 
@@ -13,5 +16,11 @@ def make_agent(config: AgentConfig, spec: EnvSpec) -> Agent:
     arch = architecture_for(spec, hidden=tuple(config.hidden), embedding=config.embedding)
     if isinstance(config, BcConfig):
         return Bc(config, arch)
+    if isinstance(config, IqlConfig):
+        return Iql(config, arch)
+    if isinstance(config, Td3BcConfig):
+        return Td3Bc(config, arch, spec.return_bounds)
+    if isinstance(config, CqlConfig):
+        return CalQl(config, arch, return_bounds=spec.return_bounds)
     # RLPD is SAC with other settings: prior data in every minibatch, LayerNorm, more critics.
     return Sac(config, arch, return_bounds=spec.return_bounds)

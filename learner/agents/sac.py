@@ -89,6 +89,10 @@ class Sac:
         values = critic.apply(trained["critics"], features, batch["action"])
         return jnp.mean((values - target) ** 2), (features, values)
 
+    def prepared(self, state: State, batch: Batch, key: jax.Array) -> Batch:
+        """The minibatch with what the critics' loss needs besides; here that is nothing."""
+        return batch
+
     def td_target(self, state: State, batch: Batch, key: jax.Array) -> jax.Array:
         """r + discount * mask * min over a random subset of the target critics; unclipped, shape (batch,)."""
         config = self.config
@@ -177,6 +181,7 @@ class Sac:
         clipped = target
         if self._bounds is not None and self.config.clip_targets:
             clipped = jnp.clip(target, *self._bounds)
+        batch = self.prepared(state, batch, jax.random.fold_in(key, 1))
         trained = {"encoder": state.encoder, "critics": state.critics}
         gradient_of = jax.value_and_grad(self.critic_loss, has_aux=True)
         (loss, (features, values)), gradients = gradient_of(trained, state.normaliser, batch, clipped)
