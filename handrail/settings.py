@@ -156,9 +156,7 @@ def init_path(init: str | None) -> str | None:
     if init is None or init == "none":
         return None
     if not (Path(init) / "checkpoints").is_dir():
-        raise UserError(
-            f"init= names an earlier run, and there is none with checkpoints in {init}; check init=<folder>"
-        )
+        raise UserError(f"init= names an earlier run, and none in {init} has checkpoints; check init=<folder>")
     return str(Path(init).absolute())
 
 
