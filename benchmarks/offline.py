@@ -2,8 +2,8 @@
 
     python benchmarks/offline.py --seeds 0 1 2 --jobs 2 --json offline.json
 
-Pools: `random` (an untrained policy), `mixed` (that and a twentieth as many steps of the expert), `medium` (a training run
-that was stopped half-way) and `expert` (noisy scripted experts, successes only). Finished runs in --runs are read.
+Pools: `random` (an untrained policy), `mixed` (that and a twentieth as many steps of the expert), `medium` (a training
+run that was stopped half-way) and `expert` (noisy scripted experts, successes only). Finished runs in --runs are read.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import front_door
+import commands
 import report
 
 # Before this folder, whose learner.py and wire.py would be taken for the packages of these names.
@@ -37,10 +37,9 @@ AGENTS = {
 }
 TUNED = ("cql", "calql")
 """What goes on online, to see whether success dips."""
-OFFLINE = "learner mode=offline task={task} obs=state steps={steps} learner.tensorboard=false learner.evaluate_period=0 {more}"
-ONLINE = (
-    "sim task={task} obs=state steps={steps} human=none demos=none eval_episodes=100 learner.tensorboard=false {more}"
-)
+COMMON = "task={task} obs=state steps={steps} learner.tensorboard=false {more}"
+OFFLINE = f"learner mode=offline {COMMON} learner.evaluate_period=0"
+ONLINE = f"sim {COMMON} human=none demos=none eval_episodes=100"
 
 
 def main() -> None:
@@ -61,7 +60,7 @@ def main() -> None:
     for seed in told.seeds:
         make_pools(told, seed)
     cells = [(pool, agent, seed) for pool in told.pools for agent in told.agents for seed in told.seeds]
-    found = dict(zip(cells, front_door.each(told.jobs, [partial(train, told, *cell) for cell in cells]), strict=True))
+    found = dict(zip(cells, commands.each(told.jobs, [partial(train, told, *cell) for cell in cells]), strict=True))
     rows = []
     for pool in told.pools:
         for agent in told.agents:
@@ -73,7 +72,7 @@ def main() -> None:
             print(json.dumps(rows[-1]), flush=True)
     if told.tune_steps:
         tuned = [(agent, seed) for agent in TUNED if agent in told.agents for seed in told.seeds]
-        curves = front_door.each(told.jobs, [partial(tune, told, *each) for each in tuned])
+        curves = commands.each(told.jobs, [partial(tune, told, *each) for each in tuned])
         rows += [
             {"fine-tuned": agent, "seed": seed, **curve} for (agent, seed), curve in zip(tuned, curves, strict=True)
         ]
@@ -98,7 +97,7 @@ def make_pools(told: argparse.Namespace, seed: int) -> None:
         target = folder / (f"{name}.sqlite" if name == "pinch" else f"{name}/steps.sqlite")
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
-            front_door.handrail(*words.split(), log=folder / f"{name}.log")
+            commands.handrail(*words.split(), log=folder / f"{name}.log")
     for name, source in (("random", folder / "random" / "steps.sqlite"), ("pinch", folder / "pinch.sqlite")):
         copy = folder / "mixed" / name / "steps.sqlite"
         if not copy.exists():
@@ -110,18 +109,16 @@ def train(told: argparse.Namespace, pool: str, agent: str, seed: int) -> dict[st
     """One offline run and its evaluation over 100 episodes."""
     words = OFFLINE.format(task=told.task, steps=told.steps, more=told.more).split()
     archive = f"archive={told.runs}/pools-{seed}/{pool}"
-    return front_door.finished(
-        _folder(told, pool, agent, seed), *words, *AGENTS[agent].split(), archive, f"seed={seed}"
-    )
+    return commands.finished(_folder(told, pool, agent, seed), *words, *AGENTS[agent].split(), archive, f"seed={seed}")
 
 
 def tune(told: argparse.Namespace, agent: str, seed: int) -> dict[str, Any]:
-    """Go on online from what was learned on the pool `medium`: success offline, at its worst in training, at the end."""
+    """Go on online from what was learned on the pool `medium`: success before, at its worst, and at the end."""
     start = _folder(told, "medium", agent, seed)
     words = ONLINE.format(task=told.task, steps=told.tune_steps, more=told.more).split()
     archive = f"archive={told.runs}/pools-{seed}/medium"
     run = told.runs / f"tuned-{agent}-{seed}"
-    end = front_door.finished(run, *words, *AGENTS[agent].split(), archive, f"init={start}", f"seed={seed}")
+    end = commands.finished(run, *words, *AGENTS[agent].split(), archive, f"init={start}", f"seed={seed}")
     from learner.progress import Progress
     from wire.store import StepStore
 

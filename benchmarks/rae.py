@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import front_door
+import commands
 import report
 
 # Before this folder, whose learner.py and wire.py would be taken for the packages of these names.
@@ -55,17 +55,17 @@ def main() -> None:
         experts = told.runs / f"experts-{seed}.sqlite"
         if not experts.exists():
             shown = f"demos record --script task={told.task} obs=state episodes=20 noise=0 seed={seed} out={experts}"
-            front_door.handrail(*shown.split(), log=told.runs / f"experts-{seed}.log")
-        return front_door.finished(told.runs / f"first-{seed}", *words, f"seed={seed}")
+            commands.handrail(*shown.split(), log=told.runs / f"experts-{seed}.log")
+        return commands.finished(told.runs / f"first-{seed}", *words, f"seed={seed}")
 
     def second(name: str, seed: int) -> dict[str, Any]:
         pools = {"first": told.runs / f"first-{seed}", "experts": told.runs / f"experts-{seed}.sqlite"}
         folder = told.runs / f"{name.replace(' ', '_').replace(',', '').replace('%', '')}-{seed}"
         own = ROWS[name].format(**pools).split()
-        return front_door.finished(folder, *words, f"seed={seed + _SECOND}", *own)
+        return commands.finished(folder, *words, f"seed={seed + _SECOND}", *own)
 
-    front_door.each(told.jobs, [partial(first_of, seed) for seed in told.seeds])
-    found = front_door.each(told.jobs, [partial(second, name, seed) for name in told.rows for seed in told.seeds])
+    commands.each(told.jobs, [partial(first_of, seed) for seed in told.seeds])
+    found = commands.each(told.jobs, [partial(second, name, seed) for name in told.rows for seed in told.seeds])
     rows = []
     for i, name in enumerate(told.rows):
         results = found[i * len(told.seeds) : (i + 1) * len(told.seeds)]
