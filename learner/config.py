@@ -289,6 +289,8 @@ class LearnerConfig:
     """Of that softmax; lower is pickier."""
     camera_calibration: str = ""
     """Name of the cameras' calibration, kept with the run; past runs of another one are left out."""
+    symmetries: list[str] = field(default_factory=list)
+    """Of mirror and translation, those by which batches are augmented; a task declares what is true of it."""
     capacity: int = 200_000
     """Transitions in memory, of this run and again of past ones; the oldest online ones make room."""
     min_online: int = 100
@@ -309,6 +311,8 @@ class LearnerConfig:
             _require(0 <= value <= 1, f"learner.{key} must be in 0..1, got {value}")
         _require(self.weighting_temperature > 0, "learner.weighting_temperature must be > 0, got 0")
         one_of("learner.weighting", self.weighting, WEIGHTINGS)
+        for name in self.symmetries:
+            one_of("learner.symmetries", name, ("mirror", "translation"))
         self._check_archive()
         self._check_mode()
         _require(self.seed >= 0, f"seed must be >= 0, got {self.seed}")

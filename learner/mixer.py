@@ -5,7 +5,9 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from envs.symmetry import Symmetries
 from learner.agents.base import SOURCES, Batch
+from learner.augmentation import symmetric
 from learner.pool import Pool
 from learner.replay import Replay
 
@@ -39,6 +41,7 @@ class Mixer:
         min_online: int,
         seed: int,
         archive_share: float = 0.5,
+        symmetries: Symmetries | None = None,
     ) -> None:
         self._replay = replay
         self._pool = pool
@@ -47,6 +50,7 @@ class Mixer:
         self._archive_share = archive_share
         self._min_online = min_online
         self._seed = seed
+        self._symmetries = symmetries
 
     @property
     def ready(self) -> bool:
@@ -82,6 +86,8 @@ class Mixer:
         if archive and self._pool:
             joined = (found, self._pool.replay.gather(past))
             found = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *joined)
+        if self._symmetries is not None:
+            symmetric(rng, found, self._symmetries)
         source = np.repeat(np.array([_PRIOR, _ONLINE, _ARCHIVE], np.int8), (prior, online, archive))
         source = np.broadcast_to(source, (minibatches, self._batch_size))
         return {**found, "source": source, "prior": (source == _PRIOR).astype(np.float32)}

@@ -14,6 +14,7 @@ from envs.relabel import present
 from learner.agents import make_agent
 from learner.agents.base import Metrics
 from learner.agents.td3bc import Td3Bc
+from learner.augmentation import chosen_symmetries
 from learner.checkpoint import Checkpointer
 from learner.config import LearnerConfig
 from learner.console import LearnerConsole, OfflineSnapshot
@@ -60,6 +61,7 @@ class OfflineTrainer:
             batch_size=config.agent.batch_size,
             prior_share=1.0,
             archive_share=config.archive_share,
+            symmetries=chosen_symmetries(spec, config.symmetries) if config.symmetries else None,
             min_online=1,
             seed=config.seed,
         )

@@ -12,6 +12,7 @@ import numpy as np
 
 from learner.agents import make_agent
 from learner.agents.base import Metrics
+from learner.augmentation import chosen_symmetries
 from learner.checkpoint import Checkpointer
 from learner.config import BcConfig, LearnerConfig
 from learner.console import LearnerConsole, Snapshot
@@ -54,6 +55,7 @@ class Trainer:
             batch_size=config.agent.batch_size,
             prior_share=_prior_share(config),
             archive_share=config.archive_share,
+            symmetries=chosen_symmetries(spec, config.symmetries) if config.symmetries else None,
             min_online=config.min_online,
             seed=config.seed,
         )

@@ -21,6 +21,9 @@ class Reach:
     max_episode_steps = 30
     things: tuple[str, ...] = ("marker",)
     object = ArraySpec(shape=(6,), dtype="float32", unit="marker m [3], marker - tool m [3]")
+    object_signs = (1.0, -1.0, 1.0, 1.0, -1.0, 1.0)
+    """Of `object` in a mirror, y -> -y; and which of its elements are an x and a y on the table (see envs.symmetry)."""
+    object_moves = ((0,), (1,))
     judged_by: tuple[str, ...] = ("object",)
 
     def furnish(self, table: Table) -> None:

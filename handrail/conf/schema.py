@@ -1,6 +1,7 @@
 """Every key of every verb, with its type and default: unknown keys and wrong types fail before anything starts."""
 
-from dataclasses import dataclass, field, fields, make_dataclass
+from dataclasses import MISSING as MISSING_DEFAULT
+from dataclasses import Field, dataclass, field, fields, make_dataclass
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -55,13 +56,19 @@ class ScriptedHand:
 def _part_of(config: type, *names: str) -> Any:
     """A class of some of a room's settings, with the types and defaults that they have there."""
     chosen = [each for each in fields(config) if each.name in names]
-    return make_dataclass(config.__name__, [(each.name, each.type, field(default=each.default)) for each in chosen])
+    return make_dataclass(config.__name__, [(each.name, each.type, _defaulting(each)) for each in chosen])
+
+
+def _defaulting(each: Field[Any]) -> Any:
+    made = each.default is MISSING_DEFAULT
+    return field(default_factory=each.default_factory) if made else field(default=each.default)  # type: ignore[arg-type]
 
 
 LEARNER_KEYS = _part_of(
     LearnerConfig,
     *("interventions", "capacity", "min_online", "publish_period", "checkpoint_period_s", "tensorboard", "wandb"),
-    *("evaluate_period", "warmup_steps", "archive_share", "weighting", "weighting_temperature", "camera_calibration"),
+    *("evaluate_period", "warmup_steps", "archive_share", "weighting", "weighting_temperature"),
+    *("camera_calibration", "symmetries"),
 )
 """`learner.*`: how the learner runs, whatever it learns."""
 ACTOR_KEYS = _part_of(ActorConfig, "pace", "max_lead_steps", "outbox_cap_gb")
