@@ -203,6 +203,23 @@ class JudgeConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CollectConfig:
+    """Collect episodes with a run's policy, exploring."""
+
+    run: str
+    out: str
+    """File to write."""
+    env: EnvConfig
+    episodes: int = 30
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise ValueError naming the key, what was got and what is wanted."""
+        if self.episodes < 1:
+            raise ValueError(f"episodes must be >= 1, got {self.episodes}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class DemosConfig:
     """Record demonstrations by a task's scripted expert."""
 

@@ -46,7 +46,7 @@ def evaluate(config: EvalConfig) -> int:
     env = make_env(config.env)
     console = Console()
     try:
-        policy = _load(Path(config.run), env)
+        policy = load_run(Path(config.run), env)
         frames: list[np.ndarray] = []
         scores = []
         with watched(env.stopper) as heart, first_in_line() if config.env.in_real_time else nullcontext():
@@ -134,7 +134,8 @@ def write_video(path: Path, frames: list[np.ndarray], rate_hz: float) -> None:
         container.mux(stream.encode())
 
 
-def _load(run: Path, env: CellEnv) -> PolicySlot:
+def load_run(run: Path, env: CellEnv) -> PolicySlot:
+    """The policy that a run ended with, ready to act in `env`; raises UserError where there is none, or it cannot."""
     path = run / _POLICY_FILE
     if not path.exists():
         raise UserError(f"there is no policy in {run} ({_POLICY_FILE} is missing); check run=<folder>")

@@ -10,7 +10,16 @@ from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 
-from actor.config import HANDS, ActorConfig, DemosConfig, EvalConfig, HandConfig, JudgeConfig, TeleopConfig
+from actor.config import (
+    HANDS,
+    ActorConfig,
+    CollectConfig,
+    DemosConfig,
+    EvalConfig,
+    HandConfig,
+    JudgeConfig,
+    TeleopConfig,
+)
 from envs.config import EnvConfig
 from handrail.keys import link_folder, require_actor_keys, require_learner_keys
 from learner.config import LearnerConfig, learner_config
@@ -50,7 +59,7 @@ def learner_settings(config: DictConfig, *, run: Path, bind: str, demos: Path | 
         "run": str(run),
         "bind": checked_address("bind", bind),
         "demos": None if demos is None else str(demos),
-        "archive": archive_path(config.archive),
+        "archive": archive_paths(config.archive),
         "init": init_path(config.init),
         "mode": config.get("mode", "online"),
         "env": dataclasses.asdict(env_config(config)),
@@ -59,6 +68,33 @@ def learner_settings(config: DictConfig, *, run: Path, bind: str, demos: Path | 
         **_plain(config.learner),
     }
     return _checked(lambda: learner_config(values))
+
+
+def offline_settings(config: DictConfig, *, run: Path, archive: list[str], seed: int) -> LearnerConfig:
+    """What the learner of a candidate is told."""
+    values: dict[str, Any] = {
+        "run": str(run),
+        "mode": "offline",
+        "archive": archive,
+        "steps": config.steps,
+        "seed": seed,
+        "env": dataclasses.asdict(env_config(config)),
+        "agent": OmegaConf.to_container(config.agent),
+        **_plain(config.learner),
+        "evaluate_period": 0,
+    }
+    return _checked(lambda: learner_config(values))
+
+
+def collect_settings(config: DictConfig, *, policy: Path, out: Path, seed: int) -> CollectConfig:
+    """What collects episodes is told."""
+    told = {"run": str(policy), "out": str(out), "episodes": config.episodes, "seed": seed}
+    return _checked(lambda: CollectConfig(env=env_config(config), **told))
+
+
+def candidate_evaluation(config: DictConfig, run: Path) -> EvalConfig:
+    """What judges a candidate is told: the same fresh episodes for all."""
+    return _checked(lambda: EvalConfig(run=str(run), env=env_config(config), episodes=config.evaluate_episodes))
 
 
 def actor_settings(config: DictConfig, *, learner: str, outbox: Path) -> ActorConfig:
@@ -138,10 +174,14 @@ def demos_path(demos: str) -> Path | None:
     return path
 
 
-def archive_path(archive: str | None) -> str | None:
-    """The path of `archive=`, checked to be there; None where nothing was asked for."""
+def archive_paths(archive: Any) -> list[str]:
+    """The paths of `archive=`, one or a list, checked to be there; none where nothing was asked for."""
     if archive is None or archive == "none":
-        return None
+        return []
+    return [_archive_path(str(each)) for each in ([archive] if isinstance(archive, str) else archive)]
+
+
+def _archive_path(archive: str) -> str:
     path = Path(archive)
     if not path.exists():
         names = [each.name for each in path.parent.glob("*")] if path.parent.is_dir() else []

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from actor.config import HANDS
 from envs.config import EnvConfig
 from handrail import settings
+from handrail.collect_infer import collect_infer
 from handrail.local import INTERRUPTED, Rooms, free_port, last_error, rooms, run_room, write_json
 from learner.config import LearnerConfig
 from wire.errors import UserError
@@ -121,6 +122,7 @@ def teleop(config: DictConfig, words: list[str]) -> int:
 RUN: dict[str, Callable[[DictConfig, list[str]], int]] = {
     "sim": sim,
     "learner": learner,
+    "collect-infer": collect_infer,
     "actor": actor,
     "eval": evaluate,
     "demos": record,

@@ -277,9 +277,9 @@ class LearnerConfig:
     env: EnvConfig | None = None
     """Where given, actors of another environment are turned away; else the first actor decides."""
     interventions: str = "plain"
-    archive: str | None = None
-    """Past runs to learn from beside this one (Replay Across Experiments, Tirumala et al. 2024, arXiv 2311.15951): a
-    run, a folder of runs, or a file of steps."""
+    archive: list[str] = field(default_factory=list)
+    """Past runs to learn from beside this one (Replay Across Experiments, Tirumala et al. 2024, arXiv 2311.15951):
+    runs, folders of runs, or files of steps."""
     archive_share: float = 0.5
     """Past runs' part of `agent.prior_share`; demonstrations and interventions have the rest of it."""
     weighting: str = "none"
@@ -328,7 +328,7 @@ class LearnerConfig:
         )
 
     def _check_archive(self) -> None:
-        if self.archive is None or self.mode == "offline":
+        if not self.archive or self.mode == "offline":
             return
         _require(
             not isinstance(self.agent, BcConfig),
@@ -347,7 +347,7 @@ class LearnerConfig:
         warmup = self.warmup_steps
         _require(warmup is None or warmup >= 0, f"learner.warmup_steps must be >= 0, got {warmup}")
         _require(
-            self.mode == "online" or self.archive is not None or self.demos is not None,
+            self.mode == "online" or bool(self.archive) or self.demos is not None,
             "mode=offline learns from past runs, and none are named; set archive=<run or folder of runs> or demos=",
         )
         _require(

@@ -186,7 +186,7 @@ def offline_spec(config: LearnerConfig) -> EnvSpec:
     Raises:
         UserError: No run in the archive fits the environment's keys; the text says why not.
     """
-    paths = [] if config.archive is None else find_archives(Path(config.archive))
+    paths = find_archives(config.archive)
     paths = sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True)
     problems = []
     for path in [*([] if config.demos is None else [Path(config.demos)]), *paths]:
@@ -199,7 +199,8 @@ def offline_spec(config: LearnerConfig) -> EnvSpec:
                 return present(store.spec)
         except (SpecMismatch, StoreError) as error:
             problems.append(str(error))
-    raise UserError(f"there is nothing to learn from in {config.archive}: {'; '.join(problems[:3]) or 'no steps'}")
+    places, reasons = ", ".join(config.archive), "; ".join(problems[:3]) or "no steps"
+    raise UserError(f"there is nothing to learn from in {places}: {reasons}")
 
 
 def evaluations(run: Path) -> list[dict[str, Any]]:

@@ -44,16 +44,23 @@ class PastRun:
     """Its rewards are computed anew, by the present definition."""
 
 
-def find_archives(path: Path, *, own: Path | None = None) -> list[Path]:
-    """The archives of a run, a file, or a folder of runs, however deep, in the order of their names.
+def find_archives(places: list[str], *, own: Path | None = None) -> list[Path]:
+    """The archives of runs, files, and folders of runs, however deep, each once, in the order of their names.
 
     Args:
-        path: What `archive=` names.
+        places: What `archive=` names.
         own: The archive of the run that asks, which is no past run.
 
     Raises:
         UserError: There is nothing, or no run in it.
     """
+    found = {each.resolve(): each for place in places for each in _archives_in(Path(place))}
+    if own is not None:
+        found.pop(own.resolve(), None)
+    return list(found.values())
+
+
+def _archives_in(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.exists():
@@ -61,7 +68,7 @@ def find_archives(path: Path, *, own: Path | None = None) -> list[Path]:
     found = sorted(path.rglob(ARCHIVE))
     if not found:
         raise UserError(f"there is no run in {path} (no {ARCHIVE} in it or below it); check archive=<folder>")
-    return [each for each in found if own is None or each.resolve() != own.resolve()]
+    return found
 
 
 def examine(path: Path, spec: EnvSpec, calibration: str = "") -> PastRun:

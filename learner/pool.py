@@ -61,9 +61,9 @@ def past_runs(
     config: LearnerConfig, run: Run, spec: EnvSpec, say: Callable[[str], None]
 ) -> tuple[Pool | None, list[PastRun]]:
     """The pool that a configuration asks for, and what became of every run; None where it asks for none."""
-    if config.archive is None:
+    if not config.archive:
         return None, []
-    return open_pool(Path(config.archive), spec, config, own=run.archive, say=say)
+    return open_pool(spec, config, own=run.archive, say=say)
 
 
 def discount_of(agent: AgentConfig) -> float:
@@ -80,21 +80,20 @@ def describe(pool: Pool | None, runs: list[PastRun]) -> dict[str, Any] | None:
 
 
 def open_pool(
-    path: Path, spec: EnvSpec, config: LearnerConfig, *, own: Path | None = None, say: Callable[[str], None]
+    spec: EnvSpec, config: LearnerConfig, *, own: Path | None = None, say: Callable[[str], None]
 ) -> tuple[Pool, list[PastRun]]:
     """Read every past run that serves, and say in one line each why others do not.
 
     Args:
-        path: A run, a folder of runs, or a file of steps.
         spec: Of the run that asks.
-        config: Its capacity, weighting and camera calibration.
+        config: Its archive, capacity, weighting and camera calibration.
         own: The archive of the run that asks, which is no past run.
         say: Told what a person must know.
 
     Raises:
         UserError: There is no run, or none that serves.
     """
-    found = [examine(each, spec, config.camera_calibration) for each in find_archives(path, own=own)]
+    found = [examine(each, spec, config.camera_calibration) for each in find_archives(config.archive, own=own)]
     runs = _newest_within(found, config.capacity)
     for run in runs:
         if run.reason:
@@ -104,7 +103,8 @@ def open_pool(
     _fill(replay, serving, say)
     if not len(replay):
         reasons = "; ".join(f"{run.path}: {run.reason}" for run in runs[:3] if run.reason) or "they hold no transition"
-        raise UserError(f"none of the {len(runs)} past runs in {path} serves this run: {reasons}")
+        places = ", ".join(config.archive)
+        raise UserError(f"none of the {len(runs)} past runs in {places} serves this run: {reasons}")
     pool = Pool(replay, weighting=config.weighting, temperature=config.weighting_temperature)
     returns, _ = pool.trajectory_scores()
     anew = sum(run.relabelled for run in serving)

@@ -117,7 +117,7 @@ class LearnerVerb(EnvKeys):
     steps: int = 3000
     stop_at: float | None = None
     demos: str = "none"
-    archive: str | None = None
+    archive: Any = None
     init: str | None = None
     evaluate_episodes: int = 20
     """Of every evaluation while learning offline."""
@@ -139,11 +139,32 @@ class SimVerb(EnvKeys):
     steps: int = 3000
     stop_at: float | None = None
     demos: str = "script:20"
-    archive: str | None = None
+    archive: Any = None
     init: str | None = None
     eval_episodes: int = 100
     learner: Any = field(default_factory=LEARNER_KEYS)
     actor: Any = field(default_factory=ACTOR_KEYS)
+
+
+@dataclass
+class CollectInferVerb(EnvKeys):
+    """`handrail collect-infer`: train candidates offline, judge them, collect with the best, and again."""
+
+    defaults: list[Any] = field(default_factory=lambda: ["_self_", {"env": "sim"}, {"agent": "iql"}])
+    agent: Any = MISSING
+    run: str | None = None
+    resume: bool = False
+    rounds: int = 2
+    candidates: int = 2
+    """Trained in every round, each with another seed."""
+    steps: int = 5000
+    """Gradient steps of a candidate."""
+    episodes: int = 30
+    """Collected in every round but the first."""
+    evaluate_episodes: int = 50
+    demos: str = "none"
+    archive: Any = None
+    learner: Any = field(default_factory=LEARNER_KEYS)
 
 
 @dataclass
@@ -195,6 +216,7 @@ class TeleopVerb(EnvKeys):
 VERBS: dict[str, type[EnvKeys]] = {
     "sim": SimVerb,
     "learner": LearnerVerb,
+    "collect-infer": CollectInferVerb,
     "actor": ActorVerb,
     "eval": EvalVerb,
     "demos": DemosVerb,

@@ -36,9 +36,9 @@ def record(
 
 def opened(folder: Path, spec: EnvSpec = SPEC, **changes: object) -> tuple[Pool, list[str]]:
     said: list[str] = []
-    config = LearnerConfig(run=str(folder / "mine"), agent=RlpdConfig(), **{"archive": str(folder)} | changes)  # type: ignore[arg-type]
+    config = LearnerConfig(run=str(folder / "mine"), agent=RlpdConfig(), **{"archive": [str(folder)]} | changes)  # type: ignore[arg-type]
     own = Run(folder / "mine").archive
-    pool, _ = open_pool(Path(str(config.archive)), spec, config, own=own, say=said.append)
+    pool, _ = open_pool(spec, config, own=own, say=said.append)
     return pool, said
 
 
@@ -46,17 +46,17 @@ def test_all_runs_below_a_folder_are_found_and_ones_own_is_not(tmp_path):
     for name in ("runs/one", "runs/deep/two", "runs/mine"):
         record(tmp_path / name)
     own = tmp_path / "runs/mine/steps.sqlite"
-    found = find_archives(tmp_path / "runs", own=own)
+    found = find_archives([str(tmp_path / "runs")], own=own)
     assert [path.parent.name for path in found] == ["two", "one"]
-    assert find_archives(tmp_path / "runs/one") == [tmp_path / "runs/one/steps.sqlite"]
-    assert find_archives(own) == [own]
+    one = tmp_path / "runs/one/steps.sqlite"
+    assert find_archives([str(one.parent), str(one)]) == [one]
 
 
 @pytest.mark.parametrize(("name", "said"), [("nothing", "there is no"), ("empty", "there is no run in")])
 def test_where_there_is_no_run_it_is_said(tmp_path, name: str, said: str):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=said):
-        find_archives(tmp_path / name)
+        find_archives([str(tmp_path / name)])
 
 
 def changed(**fields: object) -> Callable[[EnvSpec], EnvSpec]:
