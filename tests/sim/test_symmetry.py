@@ -46,7 +46,7 @@ def test_mirrored_actions_from_a_mirrored_start_give_mirrored_observations_and_e
         for name, elements in mirror.vectors.items():
             # Joints may share a turn otherwise between them, which the tool does not notice.
             signs, offsets = np.array(elements, np.float32).T
-            np.testing.assert_allclose(signs * here[name] + offsets, there[name], atol=0.01, err_msg=name)
+            np.testing.assert_allclose(signs * here[name] + offsets, there[name], atol=0.03, err_msg=name)
 
 
 def test_pictures_of_the_mirrored_scene_are_the_flipped_pictures():
@@ -57,10 +57,19 @@ def test_pictures_of_the_mirrored_scene_are_the_flipped_pictures():
     here = start(env, "cube", (0.50, 0.06), 0.02, 0.3)
     there = start(env, "cube", (0.50, -0.06), 0.02, -0.3)
     for name in mirror.frames:
-        flipped = np.abs(here[name][:, ::-1].astype(int) - there[name]).mean()
-        as_it_was = np.abs(here[name].astype(int) - there[name]).mean()
-        print(f"{name}: {flipped:.2f} flipped, {as_it_was:.2f} as it was")
-        assert flipped < 0.75 * as_it_was
+        flipped, picture = here[name][:, ::-1], there[name]
+        # The light comes from one side, so it is not pixel by pixel the same.
+        assert np.abs(flipped.astype(int) - picture).mean() < np.abs(here[name].astype(int) - picture).mean()
+        np.testing.assert_allclose(place_of_the_red(flipped), place_of_the_red(picture), atol=1.0)
+        assert np.abs(place_of_the_red(here[name])[1] - place_of_the_red(picture)[1]) > 4.0
+
+
+def place_of_the_red(picture: np.ndarray) -> np.ndarray:
+    """Mean row and column of the cube's pixels."""
+    red, green, blue = np.moveaxis(picture.astype(int), -1, 0)
+    found = np.argwhere((red > 60) & (red > 2 * green) & (red > 2 * blue))
+    assert len(found) > 5
+    return found.mean(axis=0)
 
 
 def test_moved_along_the_table_the_same_actions_do_the_same():
