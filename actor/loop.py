@@ -86,6 +86,7 @@ def run_episode(
     if observation is None:
         return False
     guard.reset()
+    policy.reset()
     human.begin_episode(episode)
     listener = Listener(human, env, heart, stopped=stopped, end=end)
     if listener.attend().paused:
@@ -102,6 +103,8 @@ def run_episode(
         heard = listener.attend()
         step = _step(env, human, guard, heart, choice, result, heard, episode=episode, t=t)
         record(step)
+        if step.held or step.source is not Source.POLICY:
+            policy.reset()
         if choice.verdict.held and not holding:
             log.warning("the robot holds: episode=%d t=%d reason=%s", episode, t, choice.verdict.reason)
         holding = choice.verdict.held

@@ -75,6 +75,9 @@ class PolicySlot:
         """Wait for the first weights; whether there are any."""
         return self._arrived.wait(timeout_s)
 
+    def reset(self) -> None:
+        """Nothing: it plans nothing ahead."""
+
     def act(self, observation: Observation, *, explore: bool = True) -> tuple[Action, int]:
         """The action for one observation, float32 (n,), and the version of the weights that chose it."""
         loaded = self._loaded

@@ -16,10 +16,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a past run, made by the expert, and what was learned from it offline."""
     folder = tmp_path_factory.mktemp("verbs")
     (folder / "past").mkdir()
-    run(
-        folder,
-        *["demos", "record", "--script", "task=reach", "obs=state", "episodes=6", "noise=0.3", "out=past/steps.sqlite"],
-    )
+    run(folder, *("demos", "record", "--script", "task=reach", "obs=state", "episodes=6", "out=past/steps.sqlite"))
     run(folder, *OFFLINE, "run=learned")
     return folder
 

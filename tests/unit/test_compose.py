@@ -22,21 +22,30 @@ WRONG = {
     "sim scene=plan": "scene must be one of plain, varied, got plan; did you mean plain?",
     "sim obs=pixel": f"obs must be one of {', '.join(OBSERVATIONS)}, got pixel; did you mean pixels?",
     "sim env=gmy": "env must be one of sim, ros, gym, got gmy; did you mean gym?",
-    "sim human=scirpt": "human must be one of none, script, spacemouse, gamepad, keyboard, joy, twist, got scirpt; "
-    "did you mean script?",
-    "actor human.dead_zone=0.2": "human.dead_zone goes with human=spacemouse, human=gamepad, human=keyboard, "
-    "human=joy, human=twist; add one of them, or drop human.dead_zone=0.2",
+    "sim human=scirpt": "human must be one of none, script, spacemouse, spacemice, gamepad, keyboard, joy, "
+    "twist, leader, got scirpt; did you mean script?",
+    "actor human.dead_zone=0.2": "human.dead_zone goes with human=spacemouse, human=spacemice, human=gamepad, "
+    "human=keyboard, human=joy, human=twist, human=leader; add one of them, or drop human.dead_zone=0.2",
     "actor human=spacemouse human.dead_zoen=0.2": "handrail actor has no key human.dead_zoen; did you mean "
     "human.dead_zone?; see handrail actor --help",
     "actor human=spacemouse human.kind=gamepad": "human.kind follows from "
-    "human=none|script|spacemouse|gamepad|keyboard|joy|twist; see handrail actor --help",
+    "human=none|script|spacemouse|spacemice|gamepad|keyboard|joy|twist|leader; see handrail actor --help",
     "actor human=spacemouse human.frame=tol": "human.frame must be one of base, tool, got tol; did you mean tool?",
     "actor human=spacemouse human.signs=[1,1]": "human.signs must be six of 1 and -1, got [1, 1]",
     "actor human=spacemouse env.realtime=false": "human=spacemouse needs time to pass as it does for people: set "
     "env.realtime=true",
     "actor human=keyboard human.gripper=hold": "human.gripper must be toggle with human=keyboard: a terminal never "
     "says that a key went up",
-    "teleop human=script": "teleop is for a hand: human=spacemouse|gamepad|keyboard|joy|twist, got human=script",
+    "actor human=spacemice human.left=A human.right=A": "human.left and human.right are both A: one SpaceMouse drives "
+    "one arm",
+    "actor human=spacemouse human.left=A": "human.left goes with human=spacemice, got human=spacemouse; drop it",
+    "actor human=joy human.clutch_button=3": "human.clutch_button goes with human=leader, got human=joy; drop it",
+    "actor human=leader human.clutch_buton=3": "handrail actor has no key human.clutch_buton; did you mean "
+    "human.clutch_button?; see handrail actor --help",
+    "actor env=gym env.id=Pendulum-v1 human=spacemouse": "human=spacemouse needs time to pass as it does for people: "
+    "set actor.pace=clock",
+    "teleop human=script": "teleop is for a hand: human=spacemouse|spacemice|gamepad|keyboard|joy|twist|leader, got "
+    "human=script",
     "teleop env.realtime=false": "teleop needs time to pass as it does for people: set env.realtime=true, or dry=true",
     "sim steps=many": "steps=many: Value 'many' of type 'str' could not be converted to Integer" + HELP,
     "sim steps=": "steps=: Value '' of type 'str' could not be converted to Integer" + HELP,

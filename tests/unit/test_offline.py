@@ -1,4 +1,4 @@
-"""Learning from past runs alone: the same seed gives the same policy, a stop loses nothing, a new run goes on from it."""
+"""Learning from past runs alone: equal seeds give equal policies, a stop loses nothing, a new run may go on from it."""
 
 import json
 from pathlib import Path
@@ -75,11 +75,8 @@ def test_a_run_holds_its_policy_its_losses_and_policies_to_judge(shared):
     run = shared / "first"
     assert (run / POLICY_FILE).exists()
     assert (run / "losses.png").stat().st_size > 1000
-    assert sorted(path.name for path in (run / POLICIES).iterdir()) == [
-        "000000040.weights",
-        "000000080.weights",
-        "last",
-    ]
+    left = sorted(path.name for path in (run / POLICIES).iterdir())
+    assert left == ["000000040.weights", "000000080.weights", "last"]
     summary = json.loads((run / "summary.json").read_text())
     assert (summary["gradient_steps"], summary["env_steps"], summary["archive"]["transitions"]) == (80, 0, 30)
     with StepStore.read(run / ARCHIVE) as store:
@@ -155,9 +152,9 @@ def test_another_network_or_other_observations_are_refused_and_both_sides_named(
     _, state = fresh("rlpd", critics=3, subset=2)
     with pytest.raises(UserError, match=r"critics/head/b is \(2, 1\) there, \(3, 1\) here and .* set agent.hidden"):
         warm_start(state, shared / "first", SPEC, print)
-    with pytest.raises(UserError, match="cannot begin with .* observation state"):
+    with pytest.raises(UserError, match=r"cannot begin with .* observation state"):
         warm_start(state, shared / "first", vector_spec(state=2, actions=1), print)
-    with pytest.raises(UserError, match="init= names a run, and there is none"):
+    with pytest.raises(UserError, match=r"init= names a run, and there is none"):
         warm_start(state, shared / "past" / "deep", SPEC, print)
 
 
