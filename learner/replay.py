@@ -5,6 +5,7 @@ a ring's seam can pair an image with the wrong neighbour. Which transitions a ba
 lists: an intervention is a member of two of them and still stored once.
 """
 
+import itertools
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -75,9 +76,11 @@ class Replay:
     to both). When the capacity is reached the oldest online transition makes room; prior ones stay.
     """
 
-    def __init__(self, spec: EnvSpec, capacity: int, *, discount: float = 0.97) -> None:
+    def __init__(self, spec: EnvSpec, capacity: int, *, learn_corrections: bool = True, discount: float = 0.97) -> None:
+        """Room for `capacity` transitions; without `learn_corrections` only demonstrations are prior data."""
         self.spec = spec
         self.discount = discount
+        self._learn_corrections = learn_corrections
         self.online = IndexRing(capacity)
         self.prior = IndexRing(capacity)
         self.orphans = 0
@@ -97,6 +100,8 @@ class Replay:
         self._reward = np.zeros(capacity, np.float32)
         self._mask = np.zeros(capacity, np.float32)
         self._is_prior = np.zeros(capacity, bool)
+        self._by_policy = np.zeros(capacity, bool)
+        self._takeover_in = np.zeros(capacity, np.int32)
         self._t = np.zeros(capacity, np.int32)
         self._return_to_go = np.full(capacity, -np.inf, np.float32)
         self._episode = np.zeros(capacity, np.int64)
@@ -130,6 +135,8 @@ class Replay:
                 self.held += 1
             else:
                 self._complete(stream, pending, slot)
+            if step.intervened and not pending.step.intervened:
+                self._mark_takeover(self._episodes[stream])
             self._release(pending.slot)
         arrived = _Pending(slot, step)
         if not step.ended:
@@ -153,6 +160,9 @@ class Replay:
         """The transitions with these numbers (any shape): observation, next_observation, action, reward, mask.
 
         And return_to_go, the discounted return from there to the end; minus infinity while that is unknown.
+        And `takeover_in`: 1 for the policy's last transition before somebody took over, 2 for the one before it, and so
+        on back to where the policy had begun to drive; 0 for all others. Steps that form no transition, because the
+        robot was held, do not count. Rewards are those of the archive.
         """
         here, after = self._here[rows], self._next[rows]
         return {
@@ -162,6 +172,7 @@ class Replay:
             "reward": self._reward[rows],
             "mask": self._mask[rows],
             "return_to_go": self._return_to_go[rows],
+            "takeover_in": self._takeover_in[rows],
         }
 
     def vector_moments(self) -> dict[str, np.ndarray]:
@@ -211,13 +222,23 @@ class Replay:
         self._action[row], self._reward[row] = step.action, step.reward
         # A time limit is no end of the task: value follows, so it must not mask the bootstrap.
         self._mask[row] = 0.0 if step.terminated else 1.0
-        self._is_prior[row] = step.source is not Source.POLICY
         self._t[row], self._episode[row], self._return_to_go[row] = step.t, self._numbers[stream], -np.inf
+        self._is_prior[row] = step.source is Source.DEMO or (step.intervened and self._learn_corrections)
+        self._by_policy[row], self._takeover_in[row] = step.source is Source.POLICY, 0
         self._episodes.setdefault(stream, []).append(row)
         if step.source is not Source.DEMO:
             self.online.push(row)
         if self._is_prior[row]:
             self.prior.push(row)
+
+    def _mark_takeover(self, rows: list[int]) -> None:
+        """Number the transitions in which the policy drove last, backwards from the takeover that ended them."""
+        driven = itertools.takewhile(
+            lambda row: self._by_policy[row] and not self._takeover_in[row],
+            reversed(rows),
+        )
+        for distance, row in enumerate(driven, start=1):
+            self._takeover_in[row] = distance
 
     def _note_reward(self, stream: str, step: Step) -> None:
         rewards = self._rewards.setdefault(stream, [])

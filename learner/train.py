@@ -46,8 +46,13 @@ class Trainer:
 
     def __init__(self, config: LearnerConfig, run: Run, spec: EnvSpec, inbox: Inbox, console: LearnerConsole) -> None:
         self.config, self.run, self.spec, self.inbox, self.console = config, run, spec, inbox, console
-        self.agent = make_agent(adopted(config.agent, config.init), spec)
-        self.replay = Replay(spec, config.capacity, discount=discount_of(config.agent))
+        self.agent = make_agent(adopted(config.agent, config.init), spec, interventions=config.interventions)
+        self.replay = Replay(
+            spec,
+            config.capacity,
+            learn_corrections=config.agent.name != "bc",
+            discount=discount_of(config.agent),
+        )
         self.pool, self._past = past_runs(config, run, spec, console.say)
         self.mixer = Mixer(
             self.replay,
@@ -60,7 +65,7 @@ class Trainer:
             seed=config.seed,
         )
         self.limiter = RateLimiter()
-        self.progress = Progress()
+        self.progress = Progress(spec.gripper_entries())
         self.version = 0
         self._state: Any = None
         self._fitted = False
@@ -189,6 +194,8 @@ class Trainer:
             "human/intervention_rate": self.progress.intervention_rate,
             "guard/holds": float(result.held_steps),
         }
+        if result.toggles is not None:
+            numbers["gripper/toggles_per_episode"] = float(result.toggles)
         self._writer.write(self.progress.env_steps, numbers)
 
     def _update(self) -> None:
