@@ -12,7 +12,7 @@ import numpy as np
 
 from envs.relabel import present
 from learner.agents import make_agent
-from learner.agents.base import Metrics
+from learner.agents.base import Metrics, numbers_of
 from learner.agents.td3bc import Td3Bc
 from learner.augmentation import chosen_symmetries
 from learner.checkpoint import Checkpointer
@@ -150,8 +150,7 @@ class OfflineTrainer:
         write_atomically(folder / f"{self.done:09d}.weights", self._policy())
 
     def _log_metrics(self, rate: float) -> None:
-        numbers = {name: float(value) for name, value in self._metrics.items()}
-        numbers = {name: value for name, value in numbers.items() if "td_error" not in name or value == value}
+        numbers = numbers_of(self._metrics)
         self._writer.write(self.done, numbers | {"learner/gradient_steps_per_s": rate})
         judged = evaluations(self.run.path)
         bounds, target = self.spec.return_bounds, numbers.get("critic/q_mean", 0.0)

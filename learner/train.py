@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from learner.agents import make_agent
-from learner.agents.base import Metrics
+from learner.agents.base import Metrics, numbers_of
 from learner.augmentation import chosen_symmetries
 from learner.checkpoint import Checkpointer
 from learner.config import BcConfig, LearnerConfig
@@ -222,9 +222,7 @@ class Trainer:
         self._policy_bytes = data
 
     def _log_metrics(self) -> None:
-        numbers = {name: float(value) for name, value in self._metrics.items()}
-        # Of a source that the batch drew nothing from there is no error.
-        numbers = {name: value for name, value in numbers.items() if "td_error" not in name or value == value}
+        numbers = numbers_of(self._metrics)
         now_s, (then_s, then_blocks) = time.monotonic(), self._pace
         self._pace = (now_s, self.limiter.done)
         self._gradient_rate = (self.limiter.done - then_blocks) * self.config.agent.utd / max(now_s - then_s, 1e-9)

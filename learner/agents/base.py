@@ -1,5 +1,6 @@
 """What every agent offers the learner."""
 
+import math
 from typing import Any, Protocol
 
 import jax
@@ -49,6 +50,12 @@ def error_by_source(values: jax.Array, target: jax.Array, batch: Batch) -> Metri
     """
     error = jnp.abs(values - target).mean(axis=0)
     return {f"critic/td_error_{name}": jnp.mean(error, where=batch["source"] == i) for i, name in enumerate(SOURCES)}
+
+
+def numbers_of(metrics: Metrics) -> dict[str, float]:
+    """Metrics as plain numbers, without the TD errors of sources that the batch drew nothing from."""
+    found = {name: float(value) for name, value in metrics.items()}
+    return {name: value for name, value in found.items() if "td_error" not in name or not math.isnan(value)}
 
 
 def minibatch(batch: Batch, index: int | slice) -> Batch:

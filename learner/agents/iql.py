@@ -45,7 +45,7 @@ class Iql:
         adam = optax.flatten(optax.adam(config.learning_rate))
         self._optimisers = {"critics": adam, "value": adam, "policy": adam}
         self._optimisers["encoder"] = optax.adam(config.encoder_learning_rate)
-        self._stepper = Stepper(self._gradient_step, arch, period=1)
+        self.stepper = Stepper(self._gradient_step, arch, period=1)
 
     def init(self, seed: int, normaliser: dict[str, np.ndarray]) -> State:
         """The state before the first update."""
@@ -91,7 +91,7 @@ class Iql:
 
     def update(self, state: State, batch: Batch) -> tuple[State, Metrics]:
         """One gradient step of everything per stacked minibatch."""
-        return self._stepper(state, batch)
+        return self.stepper(state, batch)
 
     def policy(self, state: State) -> Params:
         """What travels to the robot."""

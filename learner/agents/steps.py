@@ -27,18 +27,18 @@ class Stepper:
         self._step = step
         self._arch = arch
         self._period = period
-        self._block = jax.jit(self._scanned, donate_argnums=0)
-        self._single = {
+        self.block = jax.jit(self._scanned, donate_argnums=0)
+        self.single = {
             with_actor: jax.jit(partial(step, with_actor=with_actor), donate_argnums=0) for with_actor in (False, True)
         }
 
     def __call__(self, state: Any, batch: Batch) -> tuple[Any, Metrics]:
         """The state after all minibatches, and the mean of every metric. Consumes `state`."""
         if not self._arch.frames or jax.default_backend() != "cpu":
-            return self._block(state, batch)
+            return self.block(state, batch)
         collected: list[Metrics] = []
         for i in range(batch["reward"].shape[0]):
-            state, metrics = self._single[(i + 1) % self._period == 0](state, minibatch(batch, i))
+            state, metrics = self.single[(i + 1) % self._period == 0](state, minibatch(batch, i))
             collected.append(metrics)
         names = {name for metrics in collected for name in metrics}
         return state, {name: jnp.stack([m[name] for m in collected if name in m]).mean() for name in names}

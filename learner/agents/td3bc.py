@@ -47,7 +47,7 @@ class Td3Bc:
         self._neighbours: Neighbours | None = None
         adam = optax.flatten(optax.adam(config.learning_rate))
         self._optimisers = {"critics": adam, "policy": adam, "encoder": optax.adam(config.encoder_learning_rate)}
-        self._stepper = Stepper(self._gradient_step, arch, period=config.actor_period)
+        self.stepper = Stepper(self._gradient_step, arch, period=config.actor_period)
 
     def study(self, neighbours: Neighbours) -> None:
         """Know the data that the policy shall stay near; before the first update, where `neighbours` is set."""
@@ -109,7 +109,7 @@ class Td3Bc:
 
     def update(self, state: State, batch: Batch) -> tuple[State, Metrics]:
         """One critic step per stacked minibatch, and an actor step after every `actor_period` of them."""
-        return self._stepper(state, batch)
+        return self.stepper(state, batch)
 
     def policy(self, state: State) -> Params:
         """What travels to the robot."""
