@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from learning import SEEING, TINY, digest, make_batch, make_sac, normaliser, small_sac, snapshot
 
-from learner.agents.base import minibatch
+from learner.agents.base import error_by_source, minibatch, numbers_of
 from learner.agents.sac import Sac, State
 from networks import critic, encoder, policy
 from networks.architecture import Architecture
@@ -210,3 +210,9 @@ def test_the_policy_learns_to_prefer_what_the_critics_prefer():
         state, _ = agent.update(state, batch)
     seen = {"state": jnp.zeros((1, 3))}
     assert float(policy.act(agent.policy(state), seen, None, arch)[0, 0]) == pytest.approx(0.5, abs=0.2)
+
+
+def test_the_error_of_every_source_is_told_apart_and_one_that_is_absent_has_none():
+    values, target = jnp.array([[1.0, 2.0, 5.0], [3.0, 2.0, 5.0]]), jnp.array([1.0, 0.0, 5.0])
+    errors = error_by_source(values, target, {"source": jnp.array([0, 1, 1])})
+    assert numbers_of(errors) == {"critic/td_error_online": 1.0, "critic/td_error_prior": 1.0}
