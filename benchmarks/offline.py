@@ -93,12 +93,15 @@ def make_pools(told: argparse.Namespace, seed: int) -> None:
         "pinch": f"demos record --script {common} episodes={max(1, told.pool_steps // 400)} noise=0.3 "
         f"out={folder}/pinch.sqlite",
     }
-    for name, words in makers.items():
+    needed = {part for pool in told.pools for part in (("random", "pinch") if pool == "mixed" else (pool,))}
+    for name in sorted(needed):
+        words = makers[name]
         target = folder / (f"{name}.sqlite" if name == "pinch" else f"{name}/steps.sqlite")
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             commands.handrail(*words.split(), log=folder / f"{name}.log")
-    for name, source in (("random", folder / "random" / "steps.sqlite"), ("pinch", folder / "pinch.sqlite")):
+    sources = {"random": folder / "random" / "steps.sqlite", "pinch": folder / "pinch.sqlite"}
+    for name, source in sources.items() if "mixed" in told.pools else ():
         copy = folder / "mixed" / name / "steps.sqlite"
         if not copy.exists():
             copy.parent.mkdir(parents=True, exist_ok=True)
