@@ -1,4 +1,4 @@
-"""`python -m actor act|eval|judge|collect|record|teleop <config.json>`: what the verbs of the front door start."""
+"""`python -m actor act|eval|judge|collect|record|show|teleop <config.json>`: what the verbs of the front door start."""
 
 import logging
 import os
@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
-from actor.config import ActorConfig, CollectConfig, DemosConfig, EvalConfig, JudgeConfig, TeleopConfig
+from actor.config import ActorConfig, CollectConfig, DemosConfig, EvalConfig, JudgeConfig, ShowConfig, TeleopConfig
 from actor.priority import raise_process
 from wire.errors import UserError, run_main
 from wire.parent import end_with_parent
@@ -74,7 +74,21 @@ def _teleop(path: Path) -> int:
     return teleop(_read(path, TeleopConfig))
 
 
-_VERBS = {"act": _act, "eval": _eval, "judge": _judge, "collect": _collect, "record": _record, "teleop": _teleop}
+def _show(path: Path) -> int:
+    from actor.show import show
+
+    return show(_read(path, ShowConfig))
+
+
+_VERBS = {
+    "act": _act,
+    "eval": _eval,
+    "judge": _judge,
+    "collect": _collect,
+    "record": _record,
+    "show": _show,
+    "teleop": _teleop,
+}
 
 
 def _prepare(*, in_real_time: bool) -> None:

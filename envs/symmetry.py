@@ -6,7 +6,7 @@ A task declares how its `object` transforms (`object_signs`, `object_moves`); th
 import math
 from dataclasses import dataclass, field
 
-from envs.tabletop import ACTION_NAMES, CENTRE_M
+from envs.tabletop import CENTRE_M
 from envs.tasks import TASKS
 from wire.specs import EnvSpec
 
@@ -53,6 +53,7 @@ _PANDA_JOINTS = ((-1.0, 0.0), (1.0, 0.0), (-1.0, 0.0), (1.0, 0.0), (-1.0, 0.0), 
 _TOOL = 8
 _PROPRIO = (*_PANDA_JOINTS, (1.0, 0.0), (1.0, 0.0), (-1.0, 0.0), (1.0, 0.0), (1.0, 0.0))
 _ROBOTS = ("panda", "fr3")
+_ACTION = ("x", "y", "z", "gripper")
 
 
 def symmetries_of(spec: EnvSpec) -> Symmetries:
@@ -65,7 +66,7 @@ def symmetries_of(spec: EnvSpec) -> Symmetries:
     cameras = tuple(sorted(name for name, array in spec.observation.items() if array.is_frame))
     signs: tuple[float, ...] | None = getattr(task, "object_signs", None)
     moves: tuple[tuple[int, ...], tuple[int, ...]] | None = getattr(task, "object_moves", None)
-    known = spec.robot in _ROBOTS and spec.action_names == ACTION_NAMES and names <= {"proprio", "object", *cameras}
+    known = spec.robot in _ROBOTS and spec.action_names == _ACTION and names <= {"proprio", "object", *cameras}
     if task is None or signs is None or not known or spec.observation["proprio"].shape != (len(_PROPRIO),):
         return Symmetries()
     vectors = {"proprio": _PROPRIO, "object": tuple((sign, 0.0) for sign in signs)}

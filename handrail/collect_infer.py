@@ -67,12 +67,11 @@ def _data(config: DictConfig, run: Path) -> list[str]:
 
 
 def _record_demonstrations(config: DictConfig, run: Path) -> int:
-    episodes = settings.scripted_episodes(config.demos)
-    if episodes is None:
+    if settings.scripted_episodes(config.demos) is None:
         return 0
     out = run / "collected" / "demonstrations" / "steps.sqlite"
     out.parent.mkdir(parents=True, exist_ok=True)
-    told = settings.demos_settings(settings.env_config(config), out=out, episodes=episodes, noise=0.3, seed=config.seed)
+    told = settings.script_settings(config, settings.env_config(config), out)
     return run_room(["actor", "record", str(write_json(run / "record_config.json", settings.plain(told)))])
 
 

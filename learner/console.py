@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,9 @@ class Snapshot:
     gradient_steps_per_s: float
     link: str
     eta_s: float | None
+    human_minutes: float = 0.0
+    advice: str = ""
+    """What the evidence says about intervening now; empty where nobody can."""
     warning: str = ""
     counted: str = "environment steps"
 
@@ -48,6 +52,7 @@ class Snapshot:
         return [
             ("success, last 20 episodes, without help", f"{self.success_rate:.0%}"),
             ("steps driven by the human, last 20 episodes", f"{self.intervention_rate:.0%}"),
+            ("human minutes", f"{self.human_minutes:.1f}"),
             ("steps in which the robot was held", f"{self.held_steps}, never trained on"),
             ("episode length", f"{self.episode_length:.1f} steps"),
             ("episodes", f"{self.episodes}"),
@@ -65,7 +70,9 @@ class Snapshot:
             f"gradient {self.gradient_steps_per_s:.0f}/s ({per_step:.2f} per step)  link {self.link}  "
             f"left {clock(self.eta_s)}"
         )
-        return f"{text}  held {self.held_steps}" if self.held_steps else text
+        if self.held_steps:
+            text += f"  held {self.held_steps}"
+        return f"{text}  human minutes {self.human_minutes:.1f}" if self.human_minutes else text
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,7 @@ class OfflineSnapshot:
     judged: str
     """What the last evaluation said."""
     eta_s: float | None
+    advice: str = ""
     warning: str = ""
     counted: str = "gradient steps"
 
@@ -138,6 +146,9 @@ def _panel(now: Snapshot | OfflineSnapshot) -> Panel:
     )
     for name, value in now.rows():
         grid.add_row(name, value)
+    if now.advice:
+        # Folded, or one long sentence would widen the panel beyond the screen.
+        grid.add_row("helping now", Text(now.advice, style="cyan"))
     if now.warning:
         grid.add_row("[yellow]warning", f"[yellow]{now.warning}")
     return Panel(grid, title=now.title, expand=False)
