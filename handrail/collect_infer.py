@@ -22,9 +22,12 @@ _KEPT = ("policy.weights", "steps.sqlite")
 
 def collect_infer(config: DictConfig, words: list[str]) -> int:
     """Go through the rounds; what each found is in rounds.json, the best policy in the run itself."""
+    for key in ("rounds", "candidates"):
+        if config[key] < 1:
+            raise UserError(f"{key} must be >= 1, got {config[key]}")
     run = settings.new_run(config)
-    if (run / "rounds.json").exists():
-        raise UserError(f"{run} holds rounds already; name another folder with run=")
+    if (run / "round-1").exists():
+        raise UserError(f"{run} holds rounds already, and they are not gone on with; name another folder with run=")
     if config.demos == "none" and not config.archive:
         raise UserError("there is nothing to begin with; set demos=script:20, demos=<file> or archive=<folder of runs>")
     write_json(run / "config.json", {"verb": "collect-infer", "words": [w for w in words if not w.startswith("run=")]})

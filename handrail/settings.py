@@ -254,7 +254,7 @@ def new_run(config: DictConfig) -> Path:
     """The folder that `run=` names, or runs/<date>-<task>-<n>, the first n that is free."""
     if config.run is not None:
         return Path(config.run)
-    if config.resume:
+    if config.get("resume", False):
         raise UserError("resume=true needs run=<folder of the run to go on with>")
     task = config.task if config.env.kind != "gym" else config.env.id.rpartition(":")[2].replace("/", "-")
     taken = 1

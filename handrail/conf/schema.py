@@ -155,7 +155,6 @@ class CollectInferVerb(EnvKeys):
     defaults: list[Any] = field(default_factory=lambda: ["_self_", {"env": "sim"}, {"agent": "iql"}])
     agent: Any = MISSING
     run: str | None = None
-    resume: bool = False
     rounds: int = 2
     candidates: int = 2
     """Trained in every round, each with another seed."""
