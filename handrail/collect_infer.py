@@ -22,41 +22,47 @@ _KEPT = ("policy.weights", "steps.sqlite")
 
 def collect_infer(config: DictConfig, words: list[str]) -> int:
     """Go through the rounds; what each found is in rounds.json, the best policy in the run itself."""
-    for key in ("rounds", "candidates"):
-        if config[key] < 1:
-            raise UserError(f"{key} must be >= 1, got {config[key]}")
-    run = settings.new_run(config)
-    if (run / "round-1").exists():
-        raise UserError(f"{run} holds rounds already, and they are not gone on with; name another folder with run=")
-    if config.demos == "none" and not config.archive:
-        raise UserError("there is nothing to begin with; set demos=script:20, demos=<file> or archive=<folder of runs>")
+    run = _new_run(config)
     write_json(run / "config.json", {"verb": "collect-infer", "words": [w for w in words if not w.startswith("run=")]})
     code = _record_demonstrations(config, run)
     rounds: list[dict[str, Any]] = []
     best: dict[str, Any] | None = None
     for number in range(1, config.rounds + 1):
-        if best is not None and code == 0:
-            code = _collect(config, run, number, best)
-        candidates = []
+        if best is not None:
+            code = code or _collect(config, run, number, best)
         for index in range(config.candidates):
-            code = code or _train(config, run, number, index)
-            code = code or _judge(config, run, number, index)
-            if code:
-                return code
-            candidates.append(_verdict(_candidate(run, number, index)))
-        best = max([*([best] if best else []), *candidates], key=lambda found: found["rate"])
+            code = code or _train(config, run, number, index) or _judge(config, run, number, index)
+        if code:
+            return code
+        candidates = [_verdict(_candidate(run, number, index)) for index in range(config.candidates)]
+        # All were judged on the same fresh episodes, those of earlier rounds too; the first of equals stays.
+        best = max([*([] if best is None else [best]), *candidates], key=lambda found: found["rate"])
         rounds.append({"round": number, "candidates": candidates, "promoted": best["run"]})
         write_json(run / "rounds.json", rounds)
-        low, high = best["ci95"]
-        sys.stdout.write(
-            f"round {number}: best is {best['run']}, success {best['rate']:.0%} of {best['episodes']} "
-            f"(95 % interval {low:.0%} to {high:.0%})\n"
-        )
-    if best is not None:
+        sys.stdout.write(f"round {number}: {_headline(best)}\n")
         for name in _KEPT:
             shutil.copy(Path(best["run"]) / name, run / name)
     sys.stdout.write(f"rounds: {run / 'rounds.json'}\njudge it: handrail eval run={run}\n")
-    return code
+    return 0
+
+
+def _new_run(config: DictConfig) -> Path:
+    """The folder of the run; raises UserError where these rounds cannot be."""
+    for key in ("rounds", "candidates"):
+        if config[key] < 1:
+            raise UserError(f"{key} must be >= 1, got {config[key]}")
+    if config.demos == "none" and not config.archive:
+        raise UserError("there is nothing to begin with; set demos=script:20, demos=<file> or archive=<folder of runs>")
+    run = settings.new_run(config)
+    if (run / "round-1").exists():
+        raise UserError(f"{run} holds rounds already, and they are not gone on with; name another folder with run=")
+    return run
+
+
+def _headline(best: dict[str, Any]) -> str:
+    low, high = best["ci95"]
+    share = f"success {best['rate']:.0%} of {best['episodes']} episodes (95 % interval {low:.0%} to {high:.0%})"
+    return f"best is {best['run']}, {share}"
 
 
 def _candidate(run: Path, number: int, index: int) -> Path:
