@@ -46,15 +46,15 @@ class Overheard:
         self._policy = policy
         self._hear = hear
 
+    def reset(self) -> None:
+        """As the policy's."""
+        self._policy.reset()
+
     def act(self, observation: Observation) -> tuple[Action | None, int]:
         """As the policy's."""
         wanted, version = self._policy.act(observation)
         self._hear(wanted)
         return wanted, version
-
-    def reset(self) -> None:
-        """As the policy's."""
-        self._policy.reset()
 
 
 class Attention:

@@ -111,11 +111,6 @@ class GymEnv(gymnasium.Env[Observation, Action]):
         """
         return self._own("corrector")(rng)
 
-    def tool_rotation(self) -> np.ndarray | None:
-        """How the tool is turned, shape (3, 3), or of two arms (2, 3, 3); None where the environment does not say."""
-        rotation = getattr(self._env.unwrapped, "tool_rotation", None)
-        return None if rotation is None else rotation()
-
     def estimator(self) -> Callable[[Action], float]:
         """The wrapped environment's own estimate of the steps to success after an action of ours, in [-1, 1].
 
@@ -123,6 +118,11 @@ class GymEnv(gymnasium.Env[Observation, Action]):
             UnusableEnvError: Where it has none.
         """
         return self._own("steps_to_go")
+
+    def tool_rotation(self) -> np.ndarray | None:
+        """How the tool is turned, shape (3, 3), or of two arms (2, 3, 3); None where the environment does not say."""
+        rotation = getattr(self._env.unwrapped, "tool_rotation", None)
+        return None if rotation is None else rotation()
 
     def target_position(self) -> None:
         """None: there is no tool whose workspace could be bounded."""

@@ -23,8 +23,8 @@ _CHOSEN = {
 """Keys that only say which option of a group was chosen."""
 _ONLY = {"gym": ("env.id",), "ros": ("env.robot", "env.namespace", "env.remap")}
 """Keys that one kind of environment alone has."""
-_HUMAN = {"sim": "script"}
-"""Who may take over where nothing is said; nobody with the other verbs."""
+_HUMAN = {"sim": "script", "actor": "none"}
+"""Who may take over where nothing is said, of the verbs with a policy that can be corrected."""
 
 
 def compose_verb(verb: str, overrides: Sequence[str]) -> DictConfig:
@@ -82,8 +82,10 @@ def _check_word(verb: str, word: str, words: Sequence[str]) -> None:
 
 
 def _check_skill(verb: str, word: str, words: Sequence[str]) -> None:
+    if verb not in _HUMAN:
+        raise UserError(f"human.skill is of those who correct a policy: handrail {' or '.join(_HUMAN)}; drop {word}")
     said = [each for each in words if each.startswith("human=")]
-    if verb != "teleop" and (said or [f"human={_HUMAN.get(verb, 'none')}"])[-1] == "human=script":
+    if (said or [f"human={_HUMAN[verb]}"])[-1] == "human=script":
         return
     raise UserError(f"human.skill goes with human=script; {'say that instead' if said else 'add it'}, or drop {word}")
 

@@ -64,7 +64,7 @@ def scripted(skill: str, env: WorkcellEnv | GymEnv, seed: int) -> Corrector:
     corrector = env.corrector(rng)
     if skill == "expert":
         return corrector
-    moving = np.array([name != "gripper" for name in env.wire_spec.action_names])
+    moving = np.array([not name.endswith("gripper") for name in env.wire_spec.action_names])
     return HABITS[skill](corrector, rng, moving)
 
 

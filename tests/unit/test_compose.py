@@ -45,6 +45,17 @@ WRONG = {
     "human.clutch_button?; see handrail actor --help",
     "actor env=gym env.id=Pendulum-v1 human=spacemouse": "human=spacemouse needs time to pass as it does for people: "
     "set actor.pace=clock",
+    "sim human.skill=lasy": "human.skill must be one of expert, noisy, late, lazy, wrong, value, random, got lasy; did "
+    "you mean lazy?",
+    "actor human.skill=lazy": "human.skill goes with human=script; add it, or drop human.skill=lazy",
+    "demos record human=script human.skill=lazy": "human.skill is of those who correct a policy: handrail sim or "
+    "actor; drop human.skill=lazy",
+    "sim human=none human.skill=lazy": "human.skill goes with human=script; say that instead, or drop human.skill=lazy",
+    "sim env.clearance_mm=1": "clearance_mm=1 goes with task=peg_insert only, got env=sim task=pick_cube; set it, or "
+    "drop clearance_mm",
+    "sim task=peg_insert env.clearance_mm=4": "clearance_mm must be one of 2, 1, 0.5, got 4; did you mean 2?",
+    "sim task=peg_insert env.clearence_mm=1": "handrail sim has no key env.clearence_mm; did you mean "
+    "env.clearance_mm?" + HELP,
     "teleop human=script": "teleop is for a hand: human=spacemouse|spacemice|gamepad|keyboard|joy|twist|leader, got "
     "human=script",
     "teleop env.realtime=false": "teleop needs time to pass as it does for people: set env.realtime=true, or dry=true",
