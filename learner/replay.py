@@ -105,6 +105,7 @@ class Replay:
         self._t = np.zeros(capacity, np.int32)
         self._return_to_go = np.full(capacity, -np.inf, np.float32)
         self._episode = np.zeros(capacity, np.int64)
+        self._succeeded = np.zeros(capacity, bool)
         self._begun = 0
         self._numbers: dict[str, int] = {}
         """Of every stream's episode under way: it counts episodes over all streams."""
@@ -188,6 +189,10 @@ class Replay:
         """Of these transitions, float32 (n,)."""
         return self._reward[rows]
 
+    def exemplary(self, rows: np.ndarray) -> np.ndarray:
+        """Whether they are of an episode that succeeded, or of a person, bool, of the same shape."""
+        return self._succeeded[rows] | self._is_prior[rows]
+
     def vectors_at(self, rows: np.ndarray) -> np.ndarray:
         """The vectors that these transitions begin with, in alphabetical order of their names, float32 (n, d)."""
         return self._vectors(self._here[rows])
@@ -223,6 +228,7 @@ class Replay:
         # A time limit is no end of the task: value follows, so it must not mask the bootstrap.
         self._mask[row] = 0.0 if step.terminated else 1.0
         self._t[row], self._episode[row], self._return_to_go[row] = step.t, self._numbers[stream], -np.inf
+        self._succeeded[row] = False
         self._is_prior[row] = step.source is Source.DEMO or (step.intervened and self._learn_corrections)
         self._by_policy[row], self._takeover_in[row] = step.source is Source.POLICY, 0
         self._episodes.setdefault(stream, []).append(row)
@@ -250,6 +256,7 @@ class Replay:
     def _note_returns(self, stream: str, rows: list[int], last: Step) -> None:
         """Now that the episode is over its returns are known, unless one of its steps is missing."""
         rewards = self._rewards.pop(stream, [])
+        self._succeeded[rows] = last.success
         if rows and len(rewards) == last.t + 1:
             found = returns_to_go(rewards, terminated=last.terminated, discount=self.discount)
             self._return_to_go[rows] = found[self._t[rows]]

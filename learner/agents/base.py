@@ -16,8 +16,9 @@ SOURCES = ("online", "prior", "archive")
 Batch = dict[str, Any]
 """Minibatches, stacked: observation and next_observation (name -> (utd, batch, ...)), action (utd, batch, d),
 reward (utd, batch), mask (utd, batch), which is 0 only where the task itself ended, prior (utd, batch), which is 1 for
-demonstrations and corrections, source (utd, batch), an index of SOURCES, and return_to_go (utd, batch), the discounted
-return of the episode from there, minus infinity where it is not over."""
+demonstrations, corrections and the successes of past runs, source (utd, batch), an index of SOURCES, return_to_go (utd,
+batch), the discounted return of the episode from there, minus infinity where it is not over, and takeover_in (utd,
+batch): see learner.replay."""
 
 Metrics = dict[str, jax.Array]
 

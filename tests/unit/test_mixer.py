@@ -126,7 +126,7 @@ def test_every_source_has_its_share_and_an_empty_ones_goes_to_the_others(
     batch = mixed.sample(0, 3)
     assert counted(batch) == wanted
     np.testing.assert_array_equal(batch["source"] == 2, batch["observation"]["state"][..., 0] >= 2000)
-    np.testing.assert_array_equal(batch["source"] == 1, batch["prior"] > 0)
+    np.testing.assert_array_equal(batch["prior"][batch["source"] < 2] > 0, batch["source"][batch["source"] < 2] == 1)
 
 
 def test_past_runs_alone_are_enough_to_begin_with_unless_their_share_is_zero():
@@ -169,3 +169,17 @@ def test_an_advantage_is_over_what_the_first_observation_promises():
     by_return, by_advantage = (drawn(Pool(replay, weighting=how)) for how in ("return", "advantage"))
     assert by_return.argmax() == 4
     assert by_advantage.argmax() == 1
+
+
+def test_of_past_runs_successes_and_what_people_did_are_worth_imitating():
+    replay = Replay(vector_spec(state=1, actions=1), 30)
+    for number in range(30):
+        episode, t = divmod(number, 10)
+        last = t == 9
+        source = Source.HUMAN if (episode, t) == (1, 4) else Source.POLICY
+        ending = {"final": 9.0, "success": episode == 2} if last else {}
+        replay.add("p", step(episode, t, 2000 + number, source=source, **ending))
+    mixed = Mixer(filled(0, 0), Pool(replay), batch_size=200, prior_share=0.5, min_online=5, seed=0)
+    batch = mixed.sample(0, 1)
+    seen = batch["observation"]["state"][0, :, 0]
+    np.testing.assert_array_equal(batch["prior"][0] > 0, (seen >= 2020) | (seen == 2014))
