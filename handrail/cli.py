@@ -3,6 +3,7 @@
 import sys
 
 from handrail import verbs
+from handrail.archive import run_archive
 from handrail.compose import GROUPS, compose_verb, keys_of
 from handrail.conf.schema import VERBS
 from handrail.demos import run_demos, run_report
@@ -18,6 +19,7 @@ _USAGE = """usage: handrail <verb> [key=value ...]
   actor          drive the robot: handrail actor learner=tcp://127.0.0.1:5555
   eval           judge a trained policy: handrail eval run=runs/<run> episodes=100
   teleop         drive the simulated arm by hand, to check an instrument's axes: handrail teleop human=spacemouse
+  archive        all runs so far: list, judge, merge, import and export them: handrail archive --help
   demos record   record demonstrations: handrail demos record --script out=demos.sqlite
   demos show     a picture of recorded episodes, or a video: handrail demos show demos.sqlite
   demos check    judge them: handrail demos check demos.sqlite
@@ -80,12 +82,8 @@ def run(words: list[str]) -> int:
         sys.stdout.write(_USAGE)
         return 0
     verb, rest = words[0], words[1:]
-    if verb == "doctor":
-        return _doctor(rest)
-    if verb == "keys":
-        return run_keys(rest)
-    if verb == "report":
-        return run_report(rest)
+    if verb in _OWN:
+        return _OWN[verb](rest)
     if verb == "demos":
         looked = run_demos(rest)
         if looked is not None:
@@ -147,8 +145,12 @@ def verb_keys(verb: str) -> set[str]:
 def _near(verb: str) -> str:
     import difflib
 
-    close = difflib.get_close_matches(verb, [*VERBS, "doctor", "keys", "report"], n=1)
+    close = difflib.get_close_matches(verb, [*VERBS, *_OWN], n=1)
     return f"; did you mean {close[0]}?" if close else ""
+
+
+_OWN = {"archive": run_archive, "doctor": _doctor, "keys": run_keys, "report": run_report}
+"""Verbs that read their own words."""
 
 
 if __name__ == "__main__":
