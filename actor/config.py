@@ -225,6 +225,40 @@ KEEPS = ("success", "all")
 
 
 @dataclass(frozen=True, kw_only=True)
+class JudgeConfig:
+    """Judge every policy that an offline learner leaves in its run, while it goes on learning."""
+
+    run: str
+    env: EnvConfig
+    episodes: int = 20
+    seed: int = 2_000_000
+
+    def __post_init__(self) -> None:
+        """Raise ValueError naming the key, what was got and what is wanted."""
+        if self.episodes < 1:
+            raise ValueError(f"learner.evaluate_episodes must be >= 1, got {self.episodes}")
+        if self.env.env == "ros":
+            raise ValueError("policies are judged in simulation, never on a robot by themselves; set evaluate_period=0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollectConfig:
+    """Collect episodes with a run's policy, exploring."""
+
+    run: str
+    out: str
+    """File to write."""
+    env: EnvConfig
+    episodes: int = 30
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise ValueError naming the key, what was got and what is wanted."""
+        if self.episodes < 1:
+            raise ValueError(f"episodes must be >= 1, got {self.episodes}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class DemosConfig:
     """Record demonstrations: by a task's scripted expert, or by a person with an instrument."""
 

@@ -15,6 +15,7 @@ _USAGE = """usage: handrail <verb> [key=value ...]
 
   sim            learner, actor and a scripted human here, in simulation, to success
   learner        learn from the steps that actors send: handrail learner bind=tcp://127.0.0.1:5555
+  collect-infer  train offline, judge, collect with the best, in rounds: handrail collect-infer demos=script:20
   actor          drive the robot: handrail actor learner=tcp://127.0.0.1:5555
   eval           judge a trained policy: handrail eval run=runs/<run> episodes=100
   teleop         drive the simulated arm by hand, to check an instrument's axes: handrail teleop human=spacemouse
@@ -34,11 +35,18 @@ _EXAMPLES = {
         "handrail sim",
         "handrail sim task=reach obs=state steps=1000",
         "handrail sim env=gym env.id=Pendulum-v1 demos=none human=none agent=sac",
+        "handrail sim archive=runs                   # with what earlier runs experienced; or archive=[<run>,<run>]",
+        "handrail sim init=runs/<run>                # with what an earlier run learned",
         "handrail sim run=runs/<run> resume=true",
     ),
     "learner": (
         "handrail learner bind=tcp://127.0.0.1:5555 demos=demos.sqlite steps=20000",
+        "handrail learner mode=offline agent=iql archive=runs steps=20000    # from past runs alone",
         "handrail learner bind=tcp://0.0.0.0:5555    # for robots elsewhere; once: handrail keys --help",
+    ),
+    "collect-infer": (
+        "handrail collect-infer demos=script:20 rounds=3 candidates=2",
+        "handrail collect-infer archive=runs agent=calql episodes=50",
     ),
     "actor": (
         "handrail actor learner=tcp://127.0.0.1:5555 task=pick_cube obs=pixels human=script",

@@ -1,6 +1,7 @@
 """From a verb's configuration to what each room is told, checked by the rooms' own config classes."""
 
 import dataclasses
+import difflib
 import re
 from collections.abc import Callable
 from datetime import date
@@ -9,7 +10,16 @@ from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 
-from actor.config import HANDS, ActorConfig, DemosConfig, EvalConfig, HandConfig, TeleopConfig
+from actor.config import (
+    HANDS,
+    ActorConfig,
+    CollectConfig,
+    DemosConfig,
+    EvalConfig,
+    HandConfig,
+    JudgeConfig,
+    TeleopConfig,
+)
 from envs.config import EnvConfig
 from handrail.keys import link_folder, require_actor_keys, require_learner_keys
 from learner.config import LearnerConfig, learner_config
@@ -49,12 +59,42 @@ def learner_settings(config: DictConfig, *, run: Path, bind: str, demos: Path | 
         "run": str(run),
         "bind": checked_address("bind", bind),
         "demos": None if demos is None else str(demos),
+        "archive": archive_paths(config.archive),
+        "init": init_path(config.init),
+        "mode": config.get("mode", "online"),
         "env": dataclasses.asdict(env_config(config)),
         "agent": OmegaConf.to_container(config.agent),
         **{key: config[key] for key in ("seed", "steps", "stop_at", "resume")},
         **_plain(config.learner),
     }
     return _checked(lambda: learner_config(values))
+
+
+def offline_settings(config: DictConfig, *, run: Path, archive: list[str], seed: int) -> LearnerConfig:
+    """What the learner of a candidate is told."""
+    values: dict[str, Any] = {
+        "run": str(run),
+        "mode": "offline",
+        "archive": archive,
+        "steps": config.steps,
+        "seed": seed,
+        "env": dataclasses.asdict(env_config(config)),
+        "agent": OmegaConf.to_container(config.agent),
+        **_plain(config.learner),
+        "evaluate_period": 0,
+    }
+    return _checked(lambda: learner_config(values))
+
+
+def collect_settings(config: DictConfig, *, policy: Path, out: Path, seed: int) -> CollectConfig:
+    """What collects episodes is told."""
+    told = {"run": str(policy), "out": str(out), "episodes": config.episodes, "seed": seed}
+    return _checked(lambda: CollectConfig(env=env_config(config), **told))
+
+
+def candidate_evaluation(config: DictConfig, run: Path) -> EvalConfig:
+    """What judges a candidate is told: the same fresh episodes for all."""
+    return _checked(lambda: EvalConfig(run=str(run), env=env_config(config), episodes=config.evaluate_episodes))
 
 
 def actor_settings(config: DictConfig, *, learner: str, outbox: Path) -> ActorConfig:
@@ -151,6 +191,37 @@ def demos_path(demos: str) -> Path | None:
     return path
 
 
+def archive_paths(archive: Any) -> list[str]:
+    """The paths of `archive=`, one or a list, checked to be there; none where nothing was asked for."""
+    if archive is None or archive == "none":
+        return []
+    return [_archive_path(str(each)) for each in ([archive] if isinstance(archive, str) else archive)]
+
+
+def _archive_path(archive: str) -> str:
+    path = Path(archive)
+    if not path.exists():
+        names = [each.name for each in path.parent.glob("*")] if path.parent.is_dir() else []
+        near = difflib.get_close_matches(path.name, names, n=1)
+        hint = f"; did you mean {path.parent / near[0]}?" if near else ""
+        raise UserError(f"archive= names a run, a folder of runs or a file of steps, and there is no {path}{hint}")
+    return str(path.absolute())
+
+
+def init_path(init: str | None) -> str | None:
+    """The run of `init=`, checked to be there; None where nothing was asked for."""
+    if init is None or init == "none":
+        return None
+    if not (Path(init) / "checkpoints").is_dir():
+        raise UserError(f"init= names an earlier run, and none in {init} has checkpoints; check init=<folder>")
+    return str(Path(init).absolute())
+
+
+def judge_settings(config: DictConfig, run: Path) -> JudgeConfig:
+    """What judges the policies of offline training is told."""
+    return _checked(lambda: JudgeConfig(run=str(run), env=env_config(config), episodes=config.evaluate_episodes))
+
+
 def require_fitting(demos: Path, env: EnvConfig) -> None:
     """Raise SpecMismatch where demonstrations are of another environment."""
     with StepStore.read(demos) as store:
@@ -183,7 +254,7 @@ def new_run(config: DictConfig) -> Path:
     """The folder that `run=` names, or runs/<date>-<task>-<n>, the first n that is free."""
     if config.run is not None:
         return Path(config.run)
-    if config.resume:
+    if config.get("resume", False):
         raise UserError("resume=true needs run=<folder of the run to go on with>")
     task = config.task if config.env.kind != "gym" else config.env.id.rpartition(":")[2].replace("/", "-")
     taken = 1

@@ -12,7 +12,9 @@ from omegaconf import DictConfig
 from actor.config import HANDS
 from envs.config import EnvConfig
 from handrail import settings
+from handrail.collect_infer import collect_infer
 from handrail.local import INTERRUPTED, Rooms, free_port, last_error, rooms, run_room, write_json
+from learner.config import LearnerConfig
 from wire.database import EmptyError
 from wire.errors import UserError
 from wire.store import StepStore
@@ -82,6 +84,8 @@ def learner(config: DictConfig, words: list[str]) -> int:
         code = _record_script(config, settings.env_config(config), demos)
         if code != 0:
             return code
+    if told.mode == "offline":
+        return _learn_offline(config, run, told)
     return run_room(["learner", str(write_json(run / "learner_config.json", settings.plain(told)))])
 
 
@@ -114,6 +118,7 @@ def teleop(config: DictConfig, words: list[str]) -> int:
 RUN: dict[str, Callable[[DictConfig, list[str]], int]] = {
     "sim": sim,
     "learner": learner,
+    "collect-infer": collect_infer,
     "actor": actor,
     "eval": evaluate,
     "demos": record,
@@ -182,6 +187,37 @@ def _remember(run: Path, verb: str, config: DictConfig, words: list[str]) -> Non
         return
     kept = [word for word in words if word.partition("=")[0] not in ("run", "resume", "bind")]
     write_json(run / CONFIG, {"verb": verb, "words": kept})
+
+
+def _learn_offline(config: DictConfig, run: Path, told: LearnerConfig) -> int:
+    """The learner, and beside it, where policies are to be judged, a simulation that judges them."""
+    log = run / "judge.log"
+    judge = settings.plain(settings.judge_settings(config, run)) if told.evaluate_period else None
+    for stale in (run / "policies" / "last", *([] if config.resume else [run / "evaluations.jsonl"])):
+        stale.unlink(missing_ok=True)
+    learner_file = write_json(run / "learner_config.json", settings.plain(told))
+    with rooms() as started:
+        try:
+            started.start("learner", ["learner", str(learner_file)])
+            if judge is not None:
+                started.start("judge", ["actor", "judge", str(write_json(run / "judge_config.json", judge))], log=log)
+            code = started.finish("learner", timeout_s=None)
+            if code == 0 and judge is not None and started.finish("judge", timeout_s=None) != 0:
+                sys.stderr.write(f"warning: the policies were not judged: {last_error(log)}\nits log: {log}\n")
+        except KeyboardInterrupt:
+            return INTERRUPTED
+    code = 1 if code is None or code < 0 else code
+    if code == 0:
+        sys.stdout.write(_verdict(run))
+    return code
+
+
+def _verdict(run: Path) -> str:
+    path = run / "evaluations.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    curve = "".join(f"  {line['gradient_steps']:>8}  {line['successes']} of {line['episodes']}\n" for line in lines)
+    judged = f"success after gradient steps:\n{curve}" if lines else ""
+    return f"{judged}losses: {run / 'losses.png'}\njudge it: handrail eval run={run}\n"
 
 
 def _learn_and_act(run: Path, learner_told: dict[str, Any], actor_told: dict[str, Any]) -> int:

@@ -41,6 +41,8 @@ def main() -> int:
 
 def learn(config: LearnerConfig) -> int:
     """Run the learner that a configuration describes, until it is done or interrupted."""
+    if config.mode == "offline":
+        return learn_offline(config)
     # First whatever takes the actors' steps in, which needs no JAX: that takes seconds to import.
     from learner.inbox import Inbox
     from learner.run import open_run
@@ -55,7 +57,7 @@ def learn(config: LearnerConfig) -> int:
             run.archive,
             None if demos is None else demos.spec,
             run=run.path.name,
-            info={"agent": config.agent.name, "seed": str(config.seed)},
+            info=facts(config),
             keys=None if config.keys is None else learner_keys(Path(config.keys)),
             insecure=config.insecure,
             fits=_fitting(config),
@@ -81,6 +83,37 @@ def learn(config: LearnerConfig) -> int:
         trainer.close()
         console.say(f"Stopped: {ending}.")
     return 0
+
+
+def learn_offline(config: LearnerConfig) -> int:
+    """Learn from past runs alone, until the gradient steps are taken or somebody interrupts."""
+    from learner.run import open_run
+    from wire.store import StepStore
+
+    run = open_run(config)
+    _log_to(run.path / "learner.log")
+    _prepare_jax()
+    from learner.console import LearnerConsole
+    from learner.offline import OfflineTrainer, offline_spec
+
+    spec = offline_spec(config)
+    # An archive without steps: it says what the policy was trained for.
+    StepStore.open(run.archive, spec, facts(config)).close()
+    with LearnerConsole() as console:
+        trainer = OfflineTrainer(config, run, spec, console)
+        ending = trainer.train(_interruption())
+        trainer.save()
+        trainer.close()
+        console.say(f"Stopped: {ending}.")
+    return 0
+
+
+def facts(config: LearnerConfig) -> dict[str, str]:
+    """What a run's archive says of it."""
+    from learner.past_runs import CALIBRATION
+
+    found = {"agent": config.agent.name, "seed": str(config.seed)}
+    return found | ({CALIBRATION: config.camera_calibration} if config.camera_calibration else {})
 
 
 def _fitting(config: LearnerConfig) -> Callable[[EnvSpec], None]:

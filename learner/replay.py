@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from learner.returns import returns_to_go
 from wire.errors import UserError
 from wire.specs import EnvSpec
 from wire.types import Observation, Source, Step
@@ -75,9 +76,10 @@ class Replay:
     to both). When the capacity is reached the oldest online transition makes room; prior ones stay.
     """
 
-    def __init__(self, spec: EnvSpec, capacity: int, *, learn_corrections: bool = True) -> None:
+    def __init__(self, spec: EnvSpec, capacity: int, *, learn_corrections: bool = True, discount: float = 0.97) -> None:
         """Room for `capacity` transitions; without `learn_corrections` only demonstrations are prior data."""
         self.spec = spec
+        self.discount = discount
         self._learn_corrections = learn_corrections
         self.online = IndexRing(capacity)
         self.prior = IndexRing(capacity)
@@ -100,6 +102,15 @@ class Replay:
         self._is_prior = np.zeros(capacity, bool)
         self._by_policy = np.zeros(capacity, bool)
         self._takeover_in = np.zeros(capacity, np.int32)
+        self._t = np.zeros(capacity, np.int32)
+        self._return_to_go = np.full(capacity, -np.inf, np.float32)
+        self._episode = np.zeros(capacity, np.int64)
+        self._succeeded = np.zeros(capacity, bool)
+        self._begun = 0
+        self._numbers: dict[str, int] = {}
+        """Of every stream's episode under way: it counts episodes over all streams."""
+        self._rewards: dict[str, list[float]] = {}
+        """Of every stream's episode under way, as far as no step of it is missing."""
         self._pending: dict[str, _Pending] = {}
         self._episodes: dict[str, list[int]] = {}
         """The rows of every stream's episode under way, which may yet be thrown away."""
@@ -114,6 +125,9 @@ class Replay:
         pending = self._pending.pop(stream, None)
         if pending is None or pending.step.episode != step.episode:
             self._episodes[stream] = []
+            self._begun += 1
+            self._numbers[stream] = self._begun
+        self._note_reward(stream, step)
         if pending is not None:
             if (step.episode, step.t) != (pending.step.episode, pending.step.t + 1):
                 self.orphans += 1
@@ -139,12 +153,14 @@ class Replay:
             self._release(final)
         self._release(slot)
         rows = self._episodes.pop(stream, [])
+        self._note_returns(stream, rows, step)
         if step.discarded:
             self._discard(rows)
 
     def gather(self, rows: np.ndarray) -> dict[str, np.ndarray | dict[str, np.ndarray]]:
         """The transitions with these numbers (any shape): observation, next_observation, action, reward, mask.
 
+        And return_to_go, the discounted return from there to the end; minus infinity while that is unknown.
         And `takeover_in`: 1 for the policy's last transition before somebody took over, 2 for the one before it, and so
         on back to where the policy had begun to drive; 0 for all others. Steps that form no transition, because the
         robot was held, do not count. Rewards are those of the archive.
@@ -156,26 +172,39 @@ class Replay:
             "action": self._action[rows],
             "reward": self._reward[rows],
             "mask": self._mask[rows],
+            "return_to_go": self._return_to_go[rows],
             "takeover_in": self._takeover_in[rows],
         }
 
     def vector_moments(self) -> dict[str, np.ndarray]:
-        """Mean and standard deviation of all vectors seen, in alphabetical order of their names, each (n,).
+        """Mean and standard deviation of all vectors seen, in alphabetical order of their names, each (n,)."""
+        return moments(self.vectors())
 
-        An element that never moved counts as of unit scale: divided by next to nothing, the first move of a gripper
-        that demonstrations never close would drown out everything else that the networks see. The floor does the same
-        for what hardly moved.
-        """
-        rows = np.flatnonzero(self._references)
+    def members(self) -> tuple[np.ndarray, np.ndarray]:
+        """The numbers of all transitions, in the order of their coming, and the episode of each, int64 (n,)."""
+        rows = np.setdiff1d(np.arange(len(self._here)), self._free_rows)
+        return rows, self._episode[rows]
+
+    def rewards(self, rows: np.ndarray) -> np.ndarray:
+        """Of these transitions, float32 (n,)."""
+        return self._reward[rows]
+
+    def exemplary(self, rows: np.ndarray) -> np.ndarray:
+        """Whether they are of an episode that succeeded, or of a person, bool, of the same shape."""
+        return self._succeeded[rows] | self._is_prior[rows]
+
+    def vectors_at(self, rows: np.ndarray) -> np.ndarray:
+        """The vectors that these transitions begin with, in alphabetical order of their names, float32 (n, d)."""
+        return self._vectors(self._here[rows])
+
+    def vectors(self) -> np.ndarray:
+        """The vectors of every observation held, in alphabetical order of their names, float32 (m, d)."""
+        return self._vectors(np.flatnonzero(self._references))
+
+    def _vectors(self, slots: np.ndarray) -> np.ndarray:
         names = [name for name, array in sorted(self.spec.observation.items()) if not array.is_frame]
-        seen = [self._columns[name][rows] for name in names]
-        values = np.concatenate(seen, axis=1) if seen else np.zeros((len(rows), 0), np.float32)
-        mean, std = values.mean(0), values.std(0)
-        constant = std < _CONSTANT * (1.0 + np.abs(mean))
-        return {
-            "mean": mean.astype(np.float32),
-            "std": np.where(constant, 1.0, np.maximum(std, 1e-2)).astype(np.float32),
-        }
+        seen = [self._columns[name][slots] for name in names]
+        return np.concatenate(seen, axis=1) if seen else np.zeros((len(slots), 0), np.float32)
 
     def _store(self, observation: Observation) -> int:
         slot = self._free_slots.pop()
@@ -198,6 +227,8 @@ class Replay:
         self._action[row], self._reward[row] = step.action, step.reward
         # A time limit is no end of the task: value follows, so it must not mask the bootstrap.
         self._mask[row] = 0.0 if step.terminated else 1.0
+        self._t[row], self._episode[row], self._return_to_go[row] = step.t, self._numbers[stream], -np.inf
+        self._succeeded[row] = False
         self._is_prior[row] = step.source is Source.DEMO or (step.intervened and self._learn_corrections)
         self._by_policy[row], self._takeover_in[row] = step.source is Source.POLICY, 0
         self._episodes.setdefault(stream, []).append(row)
@@ -214,6 +245,21 @@ class Replay:
         )
         for distance, row in enumerate(driven, start=1):
             self._takeover_in[row] = distance
+
+    def _note_reward(self, stream: str, step: Step) -> None:
+        rewards = self._rewards.setdefault(stream, [])
+        if step.t == 0:
+            rewards.clear()
+        if len(rewards) == step.t:
+            rewards.append(step.reward)
+
+    def _note_returns(self, stream: str, rows: list[int], last: Step) -> None:
+        """Now that the episode is over its returns are known, unless one of its steps is missing."""
+        rewards = self._rewards.pop(stream, [])
+        self._succeeded[rows] = last.success
+        if rows and len(rewards) == last.t + 1:
+            found = returns_to_go(rewards, terminated=last.terminated, discount=self.discount)
+            self._return_to_go[rows] = found[self._t[rows]]
 
     def _discard(self, rows: list[int]) -> None:
         """Forget an episode. What was learned from it while it was under way stays learned."""
@@ -242,3 +288,18 @@ class Replay:
             f"the replay's {len(self._here)} transitions are all demonstrations and interventions; "
             "raise learner.capacity"
         )
+
+
+def moments(values: np.ndarray) -> dict[str, np.ndarray]:
+    """Mean and standard deviation (n,) of vectors (m, n), to normalise by.
+
+    An element that never moved counts as of unit scale: divided by next to nothing, the first move of a gripper that
+    demonstrations never close would drown out everything else that the networks see. The floor does the same for what
+    hardly moved.
+    """
+    mean, std = values.mean(0), values.std(0)
+    constant = std < _CONSTANT * (1.0 + np.abs(mean))
+    return {
+        "mean": mean.astype(np.float32),
+        "std": np.where(constant, 1.0, np.maximum(std, 1e-2)).astype(np.float32),
+    }

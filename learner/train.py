@@ -4,13 +4,15 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
 from learner.agents import make_agent
-from learner.agents.base import Metrics
+from learner.agents.base import Metrics, numbers_of
+from learner.augmentation import chosen_symmetries
 from learner.checkpoint import Checkpointer
 from learner.coach import advise
 from learner.config import BcConfig, LearnerConfig
@@ -20,12 +22,14 @@ from learner.limiter import RateLimiter
 from learner.metrics import MetricsWriter
 from learner.mixer import Mixer
 from learner.plots import plot_run
+from learner.pool import describe, discount_of, past_runs
 from learner.progress import EpisodeResult, Progress
 from learner.publisher import POLICY_FILE, encode_policy
-from learner.replay import Replay
+from learner.replay import Replay, moments
 from learner.report import write_report
 from learner.run import Run
 from learner.summary import summarise, write_summary
+from learner.warm_start import adopted, warm_start
 from wire import failpoints
 from wire.database import StoreError, explained
 from wire.files import write_atomically
@@ -44,12 +48,21 @@ class Trainer:
 
     def __init__(self, config: LearnerConfig, run: Run, spec: EnvSpec, inbox: Inbox, console: LearnerConsole) -> None:
         self.config, self.run, self.spec, self.inbox, self.console = config, run, spec, inbox, console
-        self.agent = make_agent(config.agent, spec, interventions=config.interventions)
-        self.replay = Replay(spec, config.capacity, learn_corrections=config.agent.name != "bc")
+        self.agent = make_agent(adopted(config.agent, config.init), spec, interventions=config.interventions)
+        self.replay = Replay(
+            spec,
+            config.capacity,
+            learn_corrections=config.agent.name != "bc",
+            discount=discount_of(config.agent),
+        )
+        self.pool, self._past = past_runs(config, run, spec, console.say)
         self.mixer = Mixer(
             self.replay,
+            self.pool,
             batch_size=config.agent.batch_size,
             prior_share=_prior_share(config),
+            archive_share=config.archive_share,
+            symmetries=chosen_symmetries(spec, config.symmetries) if config.symmetries else None,
             min_online=config.min_online,
             seed=config.seed,
         )
@@ -71,11 +84,14 @@ class Trainer:
         """Fill the replay from demonstrations and from this run's own archive, and restore the newest checkpoint."""
         for row in self._intact_rows(demos, demos.last_row()) if demos is not None else ():
             self.replay.add(row.stream, row.step)
-        self._fitted = len(self.replay) > 0
+        self._fitted = len(self.replay) > 0 or self.pool is not None
         # Actors may be sending already: what came after the inbox opened the archive will come out of the inbox.
         for row in self._intact_rows(archived, self.inbox.resumed_row) if archived is not None else ():
             self._take(row)
         self._state = self.agent.init(self.config.seed, self._normaliser())
+        if self.config.init is not None:
+            self._state = warm_start(self._state, Path(self.config.init), self.spec, self.console.say)
+            self._fitted = True
         restored = self._checkpoints.restore(self._state, fingerprint=self.spec.fingerprint())
         if restored is not None:
             self._state, limiter, self.version = restored
@@ -94,7 +110,7 @@ class Trainer:
             arrived = self.inbox.drain(256)
             for row in arrived:
                 self._take_new(row)
-            if self.limiter.debt > 0 and self.mixer.ready:
+            if self.limiter.debt > 0 and self.mixer.ready and self.limiter.settled >= self.config.warmup:
                 self._update()
             elif self.limiter.debt > 0:
                 self.limiter.waive()
@@ -148,6 +164,7 @@ class Trainer:
                 "duplicates": self.run.earlier_duplicates + status.duplicates,
                 "lost": None,
             },
+            "archive": describe(self.pool, self._past),
         }
         write_summary(self.run.path / "summary.json", facts)
 
@@ -211,7 +228,7 @@ class Trainer:
         self._policy_bytes = data
 
     def _log_metrics(self) -> None:
-        numbers = {name: float(value) for name, value in self._metrics.items()}
+        numbers = numbers_of(self._metrics)
         now_s, (then_s, then_blocks) = time.monotonic(), self._pace
         self._pace = (now_s, self.limiter.done)
         self._gradient_rate = (self.limiter.done - then_blocks) * self.config.agent.utd / max(now_s - then_s, 1e-9)
@@ -232,8 +249,10 @@ class Trainer:
         log.warning("%s", self._warning)
 
     def _normaliser(self) -> dict[str, np.ndarray]:
-        if len(self.replay):
-            return self.replay.vector_moments()
+        replays = [self.replay] if self.pool is None else [self.replay, self.pool.replay]
+        values = np.concatenate([replay.vectors() for replay in replays])
+        if len(values):
+            return moments(values)
         n = self.agent.arch.vector_dim
         return {"mean": np.zeros(n, np.float32), "std": np.ones(n, np.float32)}
 

@@ -1,6 +1,7 @@
 """Every key of every verb, with its type and default: unknown keys and wrong types fail before anything starts."""
 
-from dataclasses import dataclass, field, fields, make_dataclass
+from dataclasses import MISSING as MISSING_DEFAULT
+from dataclasses import Field, dataclass, field, fields, make_dataclass
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -57,12 +58,19 @@ class ScriptedHand:
 def _part_of(config: type, *names: str) -> Any:
     """A class of some of a room's settings, with the types and defaults that they have there."""
     chosen = [each for each in fields(config) if each.name in names]
-    return make_dataclass(config.__name__, [(each.name, each.type, field(default=each.default)) for each in chosen])
+    return make_dataclass(config.__name__, [(each.name, each.type, _defaulting(each)) for each in chosen])
+
+
+def _defaulting(each: Field[Any]) -> Any:
+    made = each.default is MISSING_DEFAULT
+    return field(default_factory=each.default_factory) if made else field(default=each.default)  # type: ignore[arg-type]
 
 
 LEARNER_KEYS = _part_of(
     LearnerConfig,
     *("interventions", "capacity", "min_online", "publish_period", "checkpoint_period_s", "tensorboard", "wandb"),
+    *("evaluate_period", "warmup_steps", "archive_share", "weighting", "weighting_temperature"),
+    *("camera_calibration", "symmetries"),
 )
 """`learner.*`: how the learner runs, whatever it learns."""
 ACTOR_KEYS = _part_of(ActorConfig, "pace", "max_lead_steps", "outbox_cap_gb")
@@ -103,12 +111,18 @@ class LearnerVerb(EnvKeys):
 
     defaults: list[Any] = field(default_factory=lambda: ["_self_", {"env": "sim"}, {"agent": "rlpd"}])
     agent: Any = MISSING
+    mode: str = "online"
+    """online: from the steps that actors send; offline: from past runs alone."""
     bind: str = "tcp://127.0.0.1:5555"
     run: str | None = None
     resume: bool = False
     steps: int = 3000
     stop_at: float | None = None
     demos: str = "none"
+    archive: Any = None
+    init: str | None = None
+    evaluate_episodes: int = 20
+    """Of every evaluation while learning offline."""
     learner: Any = field(default_factory=LEARNER_KEYS)
     link: LinkKeys = field(default_factory=LinkKeys)
 
@@ -127,9 +141,31 @@ class SimVerb(EnvKeys):
     steps: int = 3000
     stop_at: float | None = None
     demos: str = "script:20"
+    archive: Any = None
+    init: str | None = None
     eval_episodes: int = 100
     learner: Any = field(default_factory=LEARNER_KEYS)
     actor: Any = field(default_factory=ACTOR_KEYS)
+
+
+@dataclass
+class CollectInferVerb(EnvKeys):
+    """`handrail collect-infer`: train candidates offline, judge them, collect with the best, and again."""
+
+    defaults: list[Any] = field(default_factory=lambda: ["_self_", {"env": "sim"}, {"agent": "iql"}])
+    agent: Any = MISSING
+    run: str | None = None
+    rounds: int = 2
+    candidates: int = 2
+    """Trained in every round, each with another seed."""
+    steps: int = 5000
+    """Gradient steps of a candidate."""
+    episodes: int = 30
+    """Collected in every round but the first."""
+    evaluate_episodes: int = 50
+    demos: str = "none"
+    archive: Any = None
+    learner: Any = field(default_factory=LEARNER_KEYS)
 
 
 @dataclass
@@ -183,6 +219,7 @@ class TeleopVerb(EnvKeys):
 VERBS: dict[str, type[EnvKeys]] = {
     "sim": SimVerb,
     "learner": LearnerVerb,
+    "collect-infer": CollectInferVerb,
     "actor": ActorVerb,
     "eval": EvalVerb,
     "demos": DemosVerb,

@@ -18,7 +18,8 @@ WRONG = {
     "sim agent.bacth_size=3": "handrail sim has no key agent.bacth_size; did you mean agent.batch_size?" + HELP,
     "sim quux=1": "handrail sim has no key quux" + HELP,
     "sim task=raech": "task must be one of pick_cube, reach, peg_insert, got raech; did you mean reach?",
-    "sim agent=rlpf": "agent must be one of rlpd, sac, bc, hg_dagger, got rlpf; did you mean rlpd?",
+    "sim agent=rlpf": "agent must be one of rlpd, sac, bc, hg_dagger, iql, cql, calql, td3bc, got rlpf; "
+    "did you mean rlpd?",
     "sim scene=plan": "scene must be one of plain, varied, got plan; did you mean plain?",
     "sim obs=pixel": f"obs must be one of {', '.join(OBSERVATIONS)}, got pixel; did you mean pixels?",
     "sim env=gmy": "env must be one of sim, ros, gym, got gmy; did you mean gym?",
@@ -93,7 +94,7 @@ WRONG = {
     "sim +foo=1": "arguments are written key=value, got +foo=1" + HELP,
     "sim ~agent": "arguments are written key=value, got ~agent" + HELP,
     "sim run=a(b": "no viable alternative at input 'a(b'; put quotes around values with special characters",
-    "sim agent.name=sac": "agent.name follows from agent=rlpd|sac|bc|hg_dagger" + HELP,
+    "sim agent.name=sac": "agent.name follows from agent=rlpd|sac|bc|hg_dagger|iql|cql|calql|td3bc" + HELP,
     "sim env.id=Foo-v0": "env.id goes with env=gym; add env=gym, or drop env.id=Foo-v0",
     "sim env=gym": "env.id must be given: handrail sim env.id=...; see handrail sim --help",
     "sim env.image_size=8": "image_size must be 16 to 512 pixels, got 8",
@@ -216,11 +217,11 @@ def test_a_file_that_is_no_demonstrations_is_refused(tmp_path: Path):
 
 def test_a_policy_that_is_not_there_is_named_by_the_room(tmp_path: Path):
     from actor.config import EvalConfig
-    from actor.evaluate import _load
+    from actor.evaluate import load_run
     from envs.config import EnvConfig
 
     with pytest.raises(UserError, match=r"there is no policy in .* \(policy.weights is missing\)"):
-        _load(Path(EvalConfig(run=str(tmp_path), env=EnvConfig()).run), None)  # type: ignore[arg-type]
+        load_run(Path(EvalConfig(run=str(tmp_path), env=EnvConfig()).run), None)  # type: ignore[arg-type]
 
 
 def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
