@@ -64,6 +64,14 @@ def test_the_front_door_imports_nothing_heavy():
     assert heavy_after_importing(modules) == []
 
 
+def test_what_a_robot_imports_of_rewards_is_light():
+    """The actor and the learner may use these; import-linter holds that they can never lead to torch."""
+    light = [path for path in (ROOT / "rewards").glob("*.py") if "torch" not in path.read_text()]
+    names = [module_name(path) for path in light if path.name not in ("__main__.py",)]
+    assert {"rewards.score", "rewards.config", "rewards.models"} <= set(names)
+    assert heavy_after_importing(names) == []
+
+
 def test_a_heavy_import_would_be_found():
     assert heavy_after_importing(["gymnasium"]) == ["gymnasium"]
 
