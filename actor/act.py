@@ -14,6 +14,7 @@ from actor.attention import Attention, BackgroundPolicy, Policy
 from actor.config import ActorConfig
 from actor.human import Channel
 from actor.human.make import whoever
+from actor.judging import judged
 from actor.loop import CellEnv, Pace, run_episode
 from actor.pacing import CellPace, LearnerPace
 from actor.policy import PolicySlot
@@ -48,6 +49,8 @@ def act(config: ActorConfig) -> int:
     with contextlib.ExitStack() as leaving:
         env = make_env(config.env)
         leaving.callback(env.close)
+        if config.judge is not None:
+            leaving.enter_context(judged(env, config))
         policy = PolicySlot(env.wire_spec, seed=config.seed)
         uplink = Uplink(
             config.learner,

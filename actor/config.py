@@ -129,6 +129,10 @@ class ActorConfig:
     """File in which steps wait until the learner has them on its disk."""
     outbox_cap_gb: float = 100.0
     """The most that waits there, in 10^9 bytes: at 90 % the robot pauses after the episode, at 100 % at once."""
+    judge: str | None = None
+    """Address of the reward service that says what a success is; None: the task does."""
+    judge_wait_s: float = 1.0
+    """In simulation, whose time stands still: how long a step waits for its score. A robot never waits."""
     human: str = "none"
     """Who may take over: nobody, the task's scripted corrector (script), or a person with an instrument."""
     hand: HandConfig = field(default_factory=HandConfig)
@@ -148,6 +152,12 @@ class ActorConfig:
             raise ValueError(f"human={self.human} needs time to pass as it does for people: set env.realtime=true")
         if self.human in HANDS and self.hand.kind != self.human:
             raise ValueError(f"human={self.human} got the settings of human={self.hand.kind}")
+        if self.judge is not None and self.env.env == "gym":
+            raise ValueError("a reward service judges a workcell's frames: set env=sim or env=ros, or reward=task")
+        if self.judge is not None and self.env.obs != "pixels":
+            raise ValueError(f"a reward service looks at frames: set obs=pixels, got obs={self.env.obs}")
+        if self.judge_wait_s < 0:
+            raise ValueError(f"actor.judge_wait_s must be >= 0, got {self.judge_wait_s}")
         if self.max_lead_steps < 1:
             raise ValueError(f"actor.max_lead_steps must be >= 1, got {self.max_lead_steps}")
         if not 0.1 <= self.outbox_cap_gb <= 1e6:

@@ -190,6 +190,7 @@ def _step(
         final_observation=after if ended else None,
         weights_version=choice.version,
         held=choice.verdict.held or broken,
+        reward_by=info.get("reward_by", ""),
         stamps=choice.stamps,
     )
     return labelled(step, heard.label, after)

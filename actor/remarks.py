@@ -96,5 +96,11 @@ def labelled(step: Step, label: Event | None, after: Observation) -> Step:
         return msgspec.structs.replace(step, truncated=cut, final_observation=final, discarded=True)
     done = label is Event.SUCCESS
     return msgspec.structs.replace(
-        step, reward=float(done), terminated=True, truncated=False, success=done, final_observation=final
+        step,
+        reward=float(done),
+        terminated=True,
+        truncated=False,
+        success=done,
+        final_observation=final,
+        reward_by="",
     )

@@ -1,5 +1,6 @@
 """`handrail <verb> [key=value ...]`: the command line."""
 
+import difflib
 import sys
 
 from handrail import verbs
@@ -17,6 +18,7 @@ _USAGE = """usage: handrail <verb> [key=value ...]
   eval           judge a trained policy: handrail eval run=runs/<run> episodes=100
   teleop         drive the simulated arm by hand, to check an instrument's axes: handrail teleop human=spacemouse
   demos record   record demonstrations: handrail demos record --script out=demos.sqlite
+  rewards        learn what success looks like: handrail rewards collect|label|train|audit|relabel|serve
   keys           who may speak on a link that leaves the machine: handrail keys new|allow|revoke|show
   doctor         what of this machine can be used
 
@@ -29,6 +31,7 @@ _EXAMPLES = {
         "handrail sim task=reach obs=state steps=1000",
         "handrail sim env=gym env.id=Pendulum-v1 demos=none human=none agent=sac",
         "handrail sim run=runs/<run> resume=true",
+        "handrail sim reward=classifier:models/lifted    # success as a classifier sees it; see docs/rewards.md",
     ),
     "learner": (
         "handrail learner bind=tcp://127.0.0.1:5555 demos=demos.sqlite steps=20000",
@@ -43,6 +46,24 @@ _EXAMPLES = {
         "handrail teleop human=spacemouse dry=true    # what the instrument says, and what that would mean",
         "handrail teleop human=spacemouse             # drive the simulated arm",
         "handrail teleop                              # with the keys of this terminal, also over ssh",
+    ),
+    "rewards collect": (
+        "handrail rewards collect out=frames.sqlite scene=varied    # a clumsy script succeeds and fails",
+    ),
+    "rewards label": (
+        "handrail rewards label run=runs/<run>                      # open the address that it prints",
+        "handrail rewards label run=runs/<run> model=models/lifted  # what that model doubts first",
+    ),
+    "rewards train": (
+        "handrail rewards train runs=[frames.sqlite] out=models/lifted",
+        "handrail rewards train runs=[frames.sqlite,runs/<run>] out=models/lifted-2",
+        "handrail rewards train runs=[runs/<run>] goals=<folder of pictures> out=models/lifted",
+    ),
+    "rewards audit": ("handrail rewards audit model=models/lifted runs=[runs/<run>] json=audit.json",),
+    "rewards relabel": ("handrail rewards relabel model=models/lifted-2 runs=[runs/<run>]",),
+    "rewards serve": (
+        "handrail rewards serve model=models/lifted",
+        "handrail rewards serve model=models/lifted run=runs/<run>  # and label late what could not be asked",
     ),
     "demos": ("handrail demos record --script task=pick_cube obs=pixels episodes=20 out=demos.sqlite",),
 }
@@ -64,6 +85,11 @@ def run(words: list[str]) -> int:
         return _doctor(rest)
     if verb == "keys":
         return run_keys(rest)
+    if verb == "rewards":
+        if not rest or rest[0] in ("--help", "-h"):
+            sys.stdout.write(_rewards_help())
+            return 0
+        verb, rest = _rewards_verb(rest)
     if verb not in VERBS:
         raise UserError(f"handrail has no verb {verb}{_near(verb)}\n\n{_USAGE.rstrip()}")
     if "--help" in rest or "-h" in rest:
@@ -95,6 +121,21 @@ def _subverb(words: list[str]) -> list[str]:
     return ["human=script" if word == "--script" else word for word in words[1:]]
 
 
+def _rewards_verb(words: list[str]) -> tuple[str, list[str]]:
+    """`rewards train ...` as the verb `rewards train`."""
+    known = [verb.partition(" ")[2] for verb in VERBS if verb.startswith("rewards ")]
+    if words[0] in known:
+        return f"rewards {words[0]}", words[1:]
+    close = difflib.get_close_matches(words[0], known, n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    raise UserError(f"handrail rewards takes one of {', '.join(known)}, got {words[0]}{hint}")
+
+
+def _rewards_help() -> str:
+    lines = [f"  {VERBS[verb].__doc__}" for verb in VERBS if verb.startswith("rewards ")]
+    return "\n".join(["What success looks like, learned from frames; see docs/rewards.md.", "", *lines, ""])
+
+
 def _take_show(words: list[str]) -> tuple[list[str], bool]:
     if "--cfg" not in words:
         return words, False
@@ -107,7 +148,7 @@ def _take_show(words: list[str]) -> tuple[list[str], bool]:
 def _help(verb: str) -> str:
     lines = [f"  {key}={'' if value is None else value}" for key, value in sorted(keys_of(verb).items())]
     has = verb_keys(verb)
-    options = [f"  {key}={'|'.join(names)}" for key, names in GROUPS.items() if key == "env" or key in has]
+    options = [f"  {key}={'|'.join(names)}" for key, names in GROUPS.items() if key in has]
     examples = [f"  {example}" for example in _EXAMPLES[verb]]
     return "\n".join(
         [f"{VERBS[verb].__doc__}", "", "examples:", *examples, "", "choices:", *options, "", "keys:", *lines, ""]
@@ -120,9 +161,7 @@ def verb_keys(verb: str) -> set[str]:
 
 
 def _near(verb: str) -> str:
-    import difflib
-
-    close = difflib.get_close_matches(verb, [*VERBS, "doctor", "keys"], n=1)
+    close = difflib.get_close_matches(verb, [*VERBS, "doctor", "keys", "rewards"], n=1)
     return f"; did you mean {close[0]}?" if close else ""
 
 

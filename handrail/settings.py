@@ -13,10 +13,21 @@ from actor.config import HANDS, ActorConfig, DemosConfig, EvalConfig, HandConfig
 from envs.config import EnvConfig
 from handrail.keys import link_folder, require_actor_keys, require_learner_keys
 from learner.config import LearnerConfig, learner_config
+from rewards.config import AuditConfig, CollectConfig, LabelConfig, RelabelConfig, ServeConfig, TrainConfig
 from wire.errors import UserError
 from wire.store import StepStore
 
 Made = TypeVar("Made")
+
+REWARD_VERBS: dict[str, type] = {
+    "collect": CollectConfig,
+    "label": LabelConfig,
+    "train": TrainConfig,
+    "audit": AuditConfig,
+    "relabel": RelabelConfig,
+    "serve": ServeConfig,
+}
+"""`handrail rewards <verb>` -> the settings of the room."""
 
 
 def env_config(config: DictConfig) -> EnvConfig:
@@ -45,25 +56,28 @@ def teleop_settings(config: DictConfig) -> TeleopConfig:
 
 def learner_settings(config: DictConfig, *, run: Path, bind: str, demos: Path | None) -> LearnerConfig:
     """What the learner is told."""
+    by_task = config.reward == "task"
     values: dict[str, Any] = {
         "run": str(run),
         "bind": checked_address("bind", bind),
         "demos": None if demos is None else str(demos),
         "env": dataclasses.asdict(env_config(config)),
         "agent": OmegaConf.to_container(config.agent),
+        "reward": "task" if by_task else "classifier",
         **{key: config[key] for key in ("seed", "steps", "stop_at", "resume")},
         **_plain(config.learner),
     }
     return _checked(lambda: learner_config(values))
 
 
-def actor_settings(config: DictConfig, *, learner: str, outbox: Path) -> ActorConfig:
-    """What the actor is told."""
+def actor_settings(config: DictConfig, *, learner: str, outbox: Path, judge: str | None = None) -> ActorConfig:
+    """What the actor is told; `judge` is the address of its reward service, None where the task judges."""
     return _checked(
         lambda: ActorConfig(
             env=env_config(config),
             learner=checked_address("learner", learner),
             outbox=str(outbox),
+            judge=judge,
             human=config.human.kind,
             hand=hand_config(config),
             seed=config.seed,
@@ -81,6 +95,15 @@ def with_learner_keys(told: LearnerConfig, link: DictConfig) -> LearnerConfig:
     return dataclasses.replace(told, keys=str(folder.absolute()))
 
 
+def with_service_keys(told: ServeConfig, link: DictConfig) -> ServeConfig:
+    """The reward service's settings with the keys that its link needs: the learner's; raises UserError."""
+    folder = link_folder(told.bind, link["keys"], insecure=link.insecure)
+    if folder is None:
+        return dataclasses.replace(told, insecure=link.insecure)
+    require_learner_keys(told.bind, folder)
+    return dataclasses.replace(told, keys=str(folder.absolute()))
+
+
 def with_actor_keys(told: ActorConfig, link: DictConfig) -> ActorConfig:
     """The actor's settings with the keys that its link needs; raises UserError, naming the commands to run."""
     folder = link_folder(told.learner, link["keys"], insecure=link.insecure)
@@ -88,6 +111,37 @@ def with_actor_keys(told: ActorConfig, link: DictConfig) -> ActorConfig:
         return dataclasses.replace(told, insecure=link.insecure)
     name = require_actor_keys(told.learner, folder, link.name)
     return dataclasses.replace(told, keys=str(folder.absolute()), key=name)
+
+
+def reward_settings(verb: str, config: DictConfig) -> Any:
+    """What `rewards <verb>` is told: the room's own settings class, from keys of the same names."""
+    kind = REWARD_VERBS[verb]
+    values = {
+        key: value for key, value in _plain(config).items() if key in {each.name for each in dataclasses.fields(kind)}
+    }
+    if "env" in values:
+        values["env"] = env_config(config)
+    return _checked(lambda: kind(**values))
+
+
+def model_of(reward: str) -> Path | None:
+    """The folder of `reward=classifier:<folder>`, checked to hold a model; None for task and for an address."""
+    kind, _, folder = reward.partition(":")
+    if kind != "classifier":
+        if reward != "task":
+            checked_address("reward", reward)
+        return None
+    if not (Path(folder) / "model.json").is_file():
+        raise UserError(
+            f"reward=classifier:<folder> needs a folder with a model, and there is no model.json in {folder or 'it'}; "
+            f"train one: handrail rewards train runs=[...] out={folder or '<folder>'}"
+        )
+    return Path(folder)
+
+
+def service_settings(model: Path, *, bind: str, run: Path | None) -> ServeConfig:
+    """What a reward service that is started beside its robot is told."""
+    return _checked(lambda: ServeConfig(model=str(model), bind=bind, run=None if run is None else str(run)))
 
 
 def eval_settings(config: DictConfig, env: EnvConfig) -> EvalConfig:

@@ -3,7 +3,9 @@
 import json
 import sys
 import tempfile
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,15 @@ from actor.config import HANDS
 from envs.config import EnvConfig
 from handrail import settings
 from handrail.local import INTERRUPTED, Rooms, free_port, last_error, rooms, run_room, write_json
+from rewards.config import ServeConfig
 from wire.errors import UserError
 from wire.store import StepStore
 
 ARCHIVE = "steps.sqlite"
+SERVICE = "rewards"
+"""Name of the reward service's room."""
+INPUT_WAS_WRONG = 2
+_RESTART_S = 1.0
 CONFIG = "config.json"
 """In a run's folder: the verb, the user's words and the environment, for resume and eval."""
 
@@ -50,7 +57,8 @@ def sim(config: DictConfig, words: list[str]) -> int:
     demos = _demonstrations(config, run)
     settings.require_something_to_imitate(config)
     learner = settings.learner_settings(config, run=run, bind=address, demos=demos)
-    actor = settings.actor_settings(config, learner=address, outbox=run / "outbox.sqlite")
+    judge, service = _judge(config, run)
+    actor = settings.actor_settings(config, learner=address, outbox=run / "outbox.sqlite", judge=judge)
     evaluation = settings.final_evaluation(config, actor.env, run)
     _check_run(run, resume=config.resume)
     _remember(run, "sim", config, words)
@@ -58,7 +66,12 @@ def sim(config: DictConfig, words: list[str]) -> int:
         code = _record_script(config, actor.env, demos)
         if code != 0:
             return code
-    code = _learn_and_act(run, settings.plain(learner), settings.plain(actor))
+    if service is not None and demos is not None:
+        # The demonstrations' reward is the model's too: one definition for all that is learned from.
+        code = _relabel(service.model, demos)
+        if code != 0:
+            return code
+    code = _learn_and_act(run, settings.plain(learner), settings.plain(actor), service)
     if code == 0:
         code = run_room(["actor", "eval", str(write_json(run / "eval_config.json", settings.plain(evaluation)))])
     if code == 0:
@@ -85,9 +98,31 @@ def learner(config: DictConfig, words: list[str]) -> int:
 
 
 def actor(config: DictConfig, words: list[str]) -> int:
-    """The actor alone, for a learner elsewhere."""
-    told = settings.actor_settings(config, learner=config.learner, outbox=Path(config.outbox))
-    return _run_told("act", settings.with_actor_keys(told, config.link), keys=told.human in HANDS)
+    """The actor alone, for a learner elsewhere; with its reward service, where it is to have one of its own."""
+    judge, service = _judge(config, None)
+    told = settings.actor_settings(config, learner=config.learner, outbox=Path(config.outbox), judge=judge)
+    told = settings.with_actor_keys(told, config.link)
+    if service is None:
+        return _run_told("act", told, keys=told.human in HANDS)
+    with tempfile.TemporaryDirectory() as folder, rooms() as started:
+        place = Path(folder)
+        start = _serving(started, place, service)
+        actor_file = write_json(place / "actor_config.json", settings.plain(told))
+        try:
+            start()
+            started.start("actor", ["actor", "act", str(actor_file)], keys=told.human in HANDS)
+            return _wait(started, start)[1]
+        except KeyboardInterrupt:
+            return INTERRUPTED
+
+
+def reward(config: DictConfig, words: list[str], *, verb: str) -> int:
+    """What `rewards <verb>` does, in the rewards room."""
+    told = settings.reward_settings(verb, config)
+    if verb == "serve":
+        told = settings.with_service_keys(told, config.link)
+    with tempfile.TemporaryDirectory() as folder:
+        return run_room(["rewards", verb, str(write_json(Path(folder) / "config.json", settings.plain(told)))])
 
 
 def evaluate(config: DictConfig, words: list[str]) -> int:
@@ -122,6 +157,7 @@ RUN: dict[str, Callable[[DictConfig, list[str]], int]] = {
     "eval": evaluate,
     "demos": record,
     "teleop": teleop,
+    **{f"rewards {verb}": partial(reward, verb=verb) for verb in settings.REWARD_VERBS},
 }
 
 
@@ -178,22 +214,63 @@ def _remember(run: Path, verb: str, config: DictConfig, words: list[str]) -> Non
     write_json(run / CONFIG, {"verb": verb, "words": kept})
 
 
-def _learn_and_act(run: Path, learner_told: dict[str, Any], actor_told: dict[str, Any]) -> int:
+def _judge(config: DictConfig, run: Path | None) -> tuple[str | None, ServeConfig | None]:
+    """Address of the reward service, None where the task judges; and what it is told, where we are to start it."""
+    model = settings.model_of(config.reward)
+    if model is None:
+        return (None if config.reward == "task" else config.reward), None
+    address = f"tcp://127.0.0.1:{free_port()}"
+    return address, settings.service_settings(model, bind=address, run=run)
+
+
+def _relabel(model: str, demos: Path) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        told = {"model": model, "runs": [str(demos)]}
+        return run_room(["rewards", "relabel", str(write_json(Path(folder) / "config.json", told))])
+
+
+def _serving(started: Rooms, folder: Path, service: ServeConfig) -> Callable[[], None]:
+    """Starts the reward service, now and whenever it is called."""
+    path = write_json(folder / "rewards_config.json", settings.plain(service))
+    return lambda: started.start(SERVICE, ["rewards", "serve", str(path)], log=folder / "rewards.log")
+
+
+def _wait(started: Rooms, start_service: Callable[[], None] | None) -> tuple[str, int]:
+    """Wait until a room ends. A reward service that dies is started again: without it steps are labelled later."""
+    while True:
+        name, code = started.wait()
+        if name != SERVICE or start_service is None or code == INPUT_WAS_WRONG:
+            return name, code
+        sys.stderr.write("warning: the reward service ended; it is started again, steps get their labels later\n")
+        time.sleep(_RESTART_S)
+        start_service()
+
+
+def _learn_and_act(
+    run: Path, learner_told: dict[str, Any], actor_told: dict[str, Any], service: ServeConfig | None
+) -> int:
     log = run / "actor.log"
     learner_file = write_json(run / "learner_config.json", learner_told)
     actor_file = write_json(run / "actor_config.json", actor_told)
     with rooms() as started:
+        start_service = None if service is None else _serving(started, run, service)
         try:
             started.start("learner", ["learner", str(learner_file)])
             keys = actor_told["human"] in HANDS
+            if start_service is not None:
+                start_service()
             started.start("actor", ["actor", "act", str(actor_file)], log=log, keys=keys)
-            return _watch(started, log)
+            return _watch(started, log, start_service)
         except KeyboardInterrupt:
             return INTERRUPTED
 
 
-def _watch(started: Rooms, log: Path) -> int:
-    name, code = started.wait()
+def _watch(started: Rooms, log: Path, start_service: Callable[[], None] | None) -> int:
+    name, code = _wait(started, start_service)
+    if name == SERVICE:
+        log = log.with_name("rewards.log")
+        sys.stderr.write(f"error: {last_error(log)}\n")
+        return code
     if name == "actor" and code == 0:
         # The learner told it that the run is over, and is about to end itself.
         code = started.finish("learner", timeout_s=60.0)

@@ -15,6 +15,7 @@ from learner.checkpoint import Checkpointer
 from learner.config import BcConfig, LearnerConfig
 from learner.console import LearnerConsole, Snapshot
 from learner.inbox import Inbox
+from learner.late_labels import LateLabels
 from learner.limiter import RateLimiter
 from learner.metrics import MetricsWriter
 from learner.mixer import Mixer
@@ -33,6 +34,8 @@ from wire.store import Row, StepStore
 log = logging.getLogger(__name__)
 
 _IDLE_S = 0.002
+_UNSCORED = 20
+"""Steps without a score that are worth a word."""
 _LOG_BLOCKS = 20
 """Update blocks between two lines of metrics: reading them waits for the device."""
 
@@ -51,6 +54,7 @@ class Trainer:
             min_online=config.min_online,
             seed=config.seed,
         )
+        self.late = LateLabels(run.archive, self.replay)
         self.limiter = RateLimiter()
         self.progress = Progress()
         self.version = 0
@@ -68,7 +72,9 @@ class Trainer:
     def recall(self, demos: StepStore | None, archived: StepStore | None) -> None:
         """Fill the replay from demonstrations and from this run's own archive, and restore the newest checkpoint."""
         for row in self._intact_rows(demos, demos.last_row()) if demos is not None else ():
-            self.replay.add(row.stream, row.step)
+            self.replay.add(row.stream, row.step, row.seq)
+        if demos is not None and self.config.reward == "classifier":
+            LateLabels(demos.path, self.replay).poll(time.monotonic())
         self._fitted = len(self.replay) > 0
         # Actors may be sending already: what came after the inbox opened the archive will come out of the inbox.
         for row in self._intact_rows(archived, self.inbox.resumed_row) if archived is not None else ():
@@ -92,6 +98,7 @@ class Trainer:
             arrived = self.inbox.drain(256)
             for row in arrived:
                 self._take_new(row)
+            self.late.poll(time.monotonic())
             if self.limiter.debt > 0 and self.mixer.ready:
                 self._update()
             elif self.limiter.debt > 0:
@@ -161,7 +168,7 @@ class Trainer:
             self.console.say(f"warning: {store.damaged} steps in {store.path} are damaged and were left out")
 
     def _take(self, row: Row) -> EpisodeResult | None:
-        self.replay.add(row.stream, row.step)
+        self.replay.add(row.stream, row.step, row.seq)
         self.limiter.arrived += 1
         return self.progress.add(row.stream, row.step)
 
@@ -210,6 +217,7 @@ class Trainer:
         numbers["learner/gradient_steps_per_s"] = self._gradient_rate
         numbers["learner/gradient_steps_per_env_step"] = self.gradient_steps / max(self.limiter.arrived, 1)
         numbers["link/backlog"] = float(self.limiter.debt)
+        numbers["reward/unscored"] = float(self.replay.unscored)
         self._writer.write(self.progress.env_steps, numbers)
         self._warn_of_overestimation(numbers)
 
@@ -222,6 +230,10 @@ class Trainer:
             "over-estimates; success is likely to collapse"
         )
         log.warning("%s", self._warning)
+
+    def _unscored_warning(self) -> str:
+        waiting = self.replay.unscored
+        return f"{waiting} steps wait for a score: is the reward service running?" if waiting > _UNSCORED else ""
 
     def _normaliser(self) -> dict[str, np.ndarray]:
         if len(self.replay):
@@ -254,7 +266,7 @@ class Trainer:
             gradient_steps_per_s=self._gradient_rate,
             link=_link_text(self.inbox),
             eta_s=(self.config.steps - settled) / rate if rate > 0 else None,
-            warning=self._disk_warning or self._warning,
+            warning=self._disk_warning or self._warning or self._unscored_warning(),
         )
 
 

@@ -1,4 +1,4 @@
-"""Models on disk: a folder of `model.json`, which says what it is, and `model.safetensors`. Nothing in it is executed."""
+"""Models on disk: a folder of `model.json`, which says what it is, and `model.safetensors`. Nothing is executed."""
 
 import importlib
 import json

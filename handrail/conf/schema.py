@@ -1,5 +1,6 @@
 """Every key of every verb, with its type and default: unknown keys and wrong types fail before anything starts."""
 
+from dataclasses import MISSING as DATACLASS_MISSING
 from dataclasses import dataclass, field, fields, make_dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ from omegaconf import MISSING, OmegaConf
 
 from actor.config import HAND, ActorConfig
 from learner.config import AGENTS, LearnerConfig
+from rewards.config import AuditConfig, CollectConfig, LabelConfig, RelabelConfig, ServeConfig, TrainConfig
 
 
 @dataclass
@@ -63,7 +65,7 @@ LEARNER_KEYS = _part_of(
     *("interventions", "capacity", "min_online", "publish_period", "checkpoint_period_s", "tensorboard", "wandb"),
 )
 """`learner.*`: how the learner runs, whatever it learns."""
-ACTOR_KEYS = _part_of(ActorConfig, "pace", "max_lead_steps", "outbox_cap_gb")
+ACTOR_KEYS = _part_of(ActorConfig, "pace", "max_lead_steps", "outbox_cap_gb", "judge_wait_s")
 """`actor.*`: how the actor runs."""
 
 
@@ -107,6 +109,8 @@ class LearnerVerb(EnvKeys):
     steps: int = 3000
     stop_at: float | None = None
     demos: str = "none"
+    reward: str = "task"
+    """task, or classifier: whose success ends episodes; the actors must agree."""
     learner: Any = field(default_factory=LEARNER_KEYS)
     link: LinkKeys = field(default_factory=LinkKeys)
 
@@ -125,6 +129,8 @@ class SimVerb(EnvKeys):
     steps: int = 3000
     stop_at: float | None = None
     demos: str = "script:20"
+    reward: str = "task"
+    """task; classifier:<folder of a model>; or the address of a reward service, tcp://<host>:<port>."""
     eval_episodes: int = 100
     learner: Any = field(default_factory=LEARNER_KEYS)
     actor: Any = field(default_factory=ACTOR_KEYS)
@@ -137,6 +143,8 @@ class ActorVerb(EnvKeys):
     defaults: list[Any] = field(default_factory=lambda: ["_self_", {"env": "sim"}, {"human": "none"}])
     learner: str = "tcp://127.0.0.1:5555"
     human: Any = MISSING
+    reward: str = "task"
+    """task; classifier:<folder of a model>; or the address of a reward service, tcp://<host>:<port>."""
     outbox: str = "outbox.sqlite"
     actor: Any = field(default_factory=ACTOR_KEYS)
     link: ActorLinkKeys = field(default_factory=ActorLinkKeys)
@@ -176,13 +184,48 @@ class TeleopVerb(EnvKeys):
     """Show what the instrument says, without a robot."""
 
 
-VERBS: dict[str, type[EnvKeys]] = {
+@dataclass
+class CollectVerb(EnvKeys):
+    """`handrail rewards collect`: frames of success and of what only looks like it, by a clumsy script."""
+
+    defaults: list[Any] = field(default_factory=lambda: ["_self_", {"env": "sim"}])
+    out: str = MISSING
+    positives: int = CollectConfig.positives
+    linger: int = CollectConfig.linger
+
+
+def _verb_of(config: type, doc: str, **more: Any) -> type:
+    """A verb whose keys are a room's settings, and `more` with their defaults."""
+    chosen: list[Any] = []
+    for each in fields(config):
+        if each.name in ("insecure", "keys"):
+            continue
+        default = MISSING if each.default is DATACLASS_MISSING else each.default
+        chosen.append((each.name, each.type, field(default=default)))
+    chosen += [(name, type(value()), field(default_factory=value)) for name, value in more.items()]
+    made = make_dataclass(config.__name__.replace("Config", "Verb"), chosen)
+    made.__doc__ = doc
+    return made
+
+
+VERBS: dict[str, type] = {
     "sim": SimVerb,
     "learner": LearnerVerb,
     "actor": ActorVerb,
     "eval": EvalVerb,
     "demos": DemosVerb,
     "teleop": TeleopVerb,
+    "rewards collect": CollectVerb,
+    **{
+        f"rewards {name}": _verb_of(config, config.__doc__ or "", **more)
+        for name, config, more in (
+            ("label", LabelConfig, {}),
+            ("train", TrainConfig, {}),
+            ("audit", AuditConfig, {}),
+            ("relabel", RelabelConfig, {}),
+            ("serve", ServeConfig, {"link": LinkKeys}),
+        )
+    },
 }
 
 
