@@ -64,6 +64,6 @@ def _require_fitting(serving: Serving, spec: EnvSpec) -> None:
         if found is None or found.shape != shape:
             has = ", ".join(f"{key} {array.shape}" for key, array in sorted(spec.observation.items()))
             raise ModelError(
-                f"the reward model {serving.version} looks at {name} {shape}, and this environment has {has}; train one "
-                "on runs of these cameras, or set env.image_size as its runs had it"
+                f"the reward model {serving.version} looks at {name} {shape}, and this environment has {has}; train "
+                "one on runs of these cameras, or set env.image_size as its runs had it"
             )

@@ -57,7 +57,7 @@ _EXAMPLES = {
     "rewards train": (
         "handrail rewards train runs=[frames.sqlite] out=models/lifted",
         "handrail rewards train runs=[frames.sqlite,runs/<run>] out=models/lifted-2",
-        "handrail rewards train runs=[runs/<run>] goals=<folder of pictures> out=models/lifted",
+        "handrail rewards train runs=[runs/<run>] goals=pictures out=models/lifted",
     ),
     "rewards audit": ("handrail rewards audit model=models/lifted runs=[runs/<run>] json=audit.json",),
     "rewards relabel": ("handrail rewards relabel model=models/lifted-2 runs=[runs/<run>]",),

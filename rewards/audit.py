@@ -27,9 +27,11 @@ def audit(config: AuditConfig) -> dict[str, Any]:
     model = load_model(Path(config.model))
     if not isinstance(model, SuccessClassifier):
         raise ModelError(f"{config.model} holds a model of kind {model.kind}; audit takes success classifiers")
-    frames = gather(config.runs, list(model.inputs), margin=config.margin, per_episode=None, seed=0)
+    frames = gather(
+        config.runs, list(model.inputs), margin=config.margin, per_episode=None, seed=0, gate=model.rule.gate
+    )
     figures = {"model": model.version, "runs": list(config.runs), "margin": config.margin}
-    figures |= rates(model.score(frames.inputs).value, frames.truth, model.rule.threshold)
+    figures |= rates(model.score(frames.inputs).value * frames.open, frames.truth, model.rule.threshold)
     figures["episodes"] = episode_rates(model, config.runs)
     if config.json is not None:
         path = Path(config.json)

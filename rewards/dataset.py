@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from rewards.episodes import UNKNOWN, Episode, archive_of, episodes_of, labels_of, require_frames, truth
-from rewards.score import ModelError
+from rewards.score import Gate, ModelError
 from wire.errors import plain
 from wire.specs import EnvSpec
 from wire.store import StepStore
@@ -25,6 +25,8 @@ class Frames:
     """Int64 (n,): equal for moments of one episode, which look alike and therefore stay together."""
     hard: np.ndarray
     """Bool (n,): a person said that this is none, where it may have looked like one."""
+    open: np.ndarray
+    """Bool (n,): the gate is open; where it is shut no picture is a success."""
     where: list[str]
     """Of each moment: archive, episode and step, for people."""
 
@@ -35,7 +37,7 @@ class Frames:
         """Some of the moments."""
         inputs = {name: column[rows] for name, column in self.inputs.items()}
         where = [self.where[row] for row in rows]
-        return Frames(inputs, self.truth[rows], self.episode[rows], self.hard[rows], where)
+        return Frames(inputs, self.truth[rows], self.episode[rows], self.hard[rows], self.open[rows], where)
 
     def counts(self) -> dict[str, int]:
         """How many moments, and of how many episodes, there are of each kind."""
@@ -56,6 +58,7 @@ def gather(
     per_episode: int | None,
     seed: int,
     negatives_too: bool = False,
+    gate: Gate | None = None,
 ) -> Frames:
     """The judged moments of runs.
 
@@ -66,6 +69,7 @@ def gather(
         per_episode: At most so many moments without success of each episode, drawn at random; None: all.
         seed: Decides which.
         negatives_too: Take what nobody has judged for no success (VICE: policy frames against goal images).
+        gate: What must be so besides.
 
     Raises:
         ModelError: A run is missing, has no frames or other ones, or nothing in it is judged.
@@ -88,7 +92,9 @@ def gather(
                 said_no[-1] |= last.terminated and not last.success
                 rows = _chosen(known, np.array(said_no), per_episode, rng)
                 if len(rows):
-                    parts.append(_frames(episode, rows, known, np.array(said_no), list(inputs), len(parts)))
+                    hard = np.array(said_no) & (known == 0)
+                    opened = np.array([gate is None or gate.passes(episode.states[row]) for row in rows])
+                    parts.append(_frames(episode, rows, known, hard, opened, list(inputs), len(parts)))
     if not parts:
         raise ModelError(
             f"nothing in {', '.join(map(str, runs))} is judged: label some of it with handrail rewards label"
@@ -104,6 +110,7 @@ def join(parts: Sequence[Frames]) -> Frames:
         np.concatenate([part.truth for part in parts]),
         np.concatenate([part.episode for part in parts]),
         np.concatenate([part.hard for part in parts]),
+        np.concatenate([part.open for part in parts]),
         [where for part in parts for where in part.where],
     )
 
@@ -148,7 +155,8 @@ def goals(folder: Path, inputs: Mapping[str, tuple[int, ...]], first_episode: in
     n = len(stems)
     ids = np.arange(first_episode, first_episode + n)
     pictures = {name: np.stack(column) for name, column in columns.items()}
-    return Frames(pictures, np.ones(n, np.int8), ids, np.zeros(n, bool), [f"{folder}/{stem}" for stem in stems])
+    where = [f"{folder}/{stem}" for stem in stems]
+    return Frames(pictures, np.ones(n, np.int8), ids, np.zeros(n, bool), np.ones(n, bool), where)
 
 
 def split(frames: Frames, share: float, seed: int) -> tuple[Frames, Frames]:
@@ -195,12 +203,19 @@ def _chosen(known: np.ndarray, said_no: np.ndarray, per_episode: int | None, rng
 
 
 def _frames(
-    episode: Episode, rows: np.ndarray, known: np.ndarray, said_no: np.ndarray, names: list[str], number: int
+    episode: Episode,
+    rows: np.ndarray,
+    known: np.ndarray,
+    hard: np.ndarray,
+    opened: np.ndarray,
+    names: list[str],
+    number: int,
 ) -> Frames:
     return Frames(
         {name: np.stack([episode.states[row][name] for row in rows]) for name in names},
         known[rows],
         np.full(len(rows), number, np.int64),
-        said_no[rows] & (known[rows] == 0),
+        hard[rows],
+        opened,
         [f"{episode.archive} episode {episode.number} t {episode.steps[row].t}" for row in rows],
     )

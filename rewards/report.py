@@ -17,7 +17,7 @@ _ERRORS = ("false successes", "missed successes")
 def write_report(folder: Path, model: SuccessClassifier, frames: Frames, facts: Mapping[str, Any]) -> None:
     """Write report.md, reliability.png and errors.png: of these frames, which the model has not been trained on."""
     folder.mkdir(parents=True, exist_ok=True)
-    probability = model.score(frames.inputs).value
+    probability = model.score(frames.inputs).value * frames.open
     figures = rates(probability, frames.truth, model.rule.threshold)
     _draw_reliability(folder / "reliability.png", probability, frames.truth, model.rule.threshold)
     worst = _worst(probability, frames.truth)
