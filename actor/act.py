@@ -49,14 +49,15 @@ def act(config: ActorConfig) -> int:
     with contextlib.ExitStack() as leaving:
         env = make_env(config.env)
         leaving.callback(env.close)
-        if config.judge is not None:
-            leaving.enter_context(judged(env, config))
+        keys = None if config.keys is None else actor_keys(Path(config.keys), config.key)
+        wait_s = 0.0 if config.in_real_time else config.judge_wait_s
+        leaving.enter_context(judged(env, config.judge, wait_s=wait_s, keys=keys, insecure=config.insecure))
         policy = PolicySlot(env.wire_spec, seed=config.seed)
         uplink = Uplink(
             config.learner,
             Path(config.outbox),
             env.wire_spec,
-            keys=None if config.keys is None else actor_keys(Path(config.keys), config.key),
+            keys=keys,
             insecure=config.insecure,
             on_weights=lambda data, version: policy.offer(data),
             cap_bytes=config.outbox_cap_bytes,

@@ -1,5 +1,6 @@
 """Record demonstrations by a task's scripted expert: successful episodes only, in the format of every archive."""
 
+import contextlib
 import logging
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from rich.progress import Progress
 from actor.attention import Attention
 from actor.config import DemosConfig
 from actor.human import Nobody, Override, Silent
+from actor.judging import judged
 from actor.loop import UNWATCHED, CellEnv, run_episode
 from actor.pacing import CellPace
 from actor.watchdog import Heart, watched
@@ -22,6 +24,7 @@ from wire.types import Observation, Source, Step, new_stream_id
 
 log = logging.getLogger(__name__)
 
+_SCORE_S = 5.0
 _MAX_TRIES = 20
 """Episodes per wanted success before we say that the expert cannot do it."""
 
@@ -40,7 +43,12 @@ def record(config: DemosConfig) -> int:
         rng = np.random.default_rng([config.seed, 2])
         expert = env.expert(rng, config.noise)
         facts = {"kind": "demonstrations", "noise": str(config.noise)}
-        with StepStore.open(part, env.wire_spec, facts) as store, watched(env.stopper) as heart:
+        wait_s = 0.0 if config.env.in_real_time else _SCORE_S
+        with contextlib.ExitStack() as stack:
+            # Before the file, whose spec names the reward.
+            stack.enter_context(judged(env, config.judge, wait_s=wait_s))
+            store = stack.enter_context(StepStore.open(part, env.wire_spec, facts))
+            heart = stack.enter_context(watched(env.stopper))
             env.pause = Attention(Nobody(), heart).pause
             tries = _record_episodes(config, env, expert, store, console, heart)
         part.replace(path)

@@ -1,5 +1,6 @@
 """One robot cell, simulated or real, and the Gymnasium environment over it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -17,6 +18,10 @@ from wire.types import Action, Observation
 
 class NotReadyError(UserError, RuntimeError):
     """The cell cannot begin an episode now, but may later: a node is missing, or somebody else commands the robot."""
+
+
+class UnseenError(UserError, ValueError):
+    """A judge looks at what the cell does not show."""
 
 
 class Workcell(Protocol):
@@ -128,6 +133,8 @@ class Judge(Protocol):
 
     reward: str
     """Name and version of the reward's definition."""
+    inputs: Mapping[str, tuple[int, ...]]
+    """Names of what it looks at -> shape; what the policy does not see, a simulation shows the judge alone."""
 
     def begin_episode(self) -> None:
         """Forget the last episode."""
@@ -218,7 +225,21 @@ class WorkcellEnv(gymnasium.Env[Observation, Action], Generic[Cell]):
         return observation, outcome.reward, terminated, truncated, info
 
     def judged_by(self, judge: Judge) -> None:
-        """From now on `judge` says what a success is, and rewards it with 1; reset, time limit and scripts stay."""
+        """From now on `judge` says what a success is, and rewards it with 1; reset, time limit and scripts stay.
+
+        Raises:
+            UnseenError: It looks at what these senses do not hold, or not in that shape, and the cell cannot show it.
+        """
+        for name, shape in judge.inputs.items():
+            there = self.wire_spec.observation.get(name)
+            if there is None and hasattr(self.cell, "show") and name in getattr(self.cell, "shows", ()):
+                continue
+            if there is None or there.shape != tuple(shape):
+                has = ", ".join(f"{key} {array.shape}" for key, array in sorted(self.wire_spec.observation.items()))
+                raise UnseenError(
+                    f"the reward model looks at {name} {tuple(shape)}, and this environment has {has}; train one on "
+                    "runs of these cameras, or set env.image_size as its runs had it"
+                )
         self.judge, self.return_bounds = judge, (0.0, 1.0)
         self.wire_spec = msgspec.structs.replace(self.wire_spec, reward=judge.reward, return_bounds=self.return_bounds)
 
@@ -227,7 +248,10 @@ class WorkcellEnv(gymnasium.Env[Observation, Action], Generic[Cell]):
             outcome = self.task.evaluate(self.cell)
             return self.cell.observe(), outcome, ""
         observation = self.cell.observe()
-        judgement = self.judge.judge(observation)
+        hidden = {name: shape for name, shape in self.judge.inputs.items() if name not in observation}
+        # Only what `judged_by` has found that it can.
+        shown = getattr(self.cell, "show", None)
+        judgement = self.judge.judge(observation if shown is None or not hidden else observation | shown(hidden))
         return observation, Outcome(float(judgement.success), judgement.success), judgement.by
 
     def look_again(self) -> Observation:

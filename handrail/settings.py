@@ -155,9 +155,11 @@ def final_evaluation(config: DictConfig, env: EnvConfig, run: Path) -> EvalConfi
     return _checked(lambda: EvalConfig(run=str(run), env=env, episodes=config.eval_episodes))
 
 
-def demos_settings(env: EnvConfig, *, out: Path, episodes: int, noise: float, seed: int) -> DemosConfig:
+def demos_settings(
+    env: EnvConfig, *, out: Path, episodes: int, noise: float, seed: int, judge: str | None = None
+) -> DemosConfig:
     """What the recorder is told."""
-    return _checked(lambda: DemosConfig(out=str(out), env=env, episodes=episodes, noise=noise, seed=seed))
+    return _checked(lambda: DemosConfig(out=str(out), env=env, episodes=episodes, noise=noise, seed=seed, judge=judge))
 
 
 def plain(settings: Any) -> dict[str, Any]:

@@ -62,16 +62,17 @@ def sim(config: DictConfig, words: list[str]) -> int:
     evaluation = settings.final_evaluation(config, actor.env, run)
     _check_run(run, resume=config.resume)
     _remember(run, "sim", config, words)
-    if demos is not None and not demos.exists():
-        code = _record_script(config, actor.env, demos)
-        if code != 0:
-            return code
-    if service is not None and demos is not None:
-        # The demonstrations' reward is the model's too: one definition for all that is learned from.
-        code = _relabel(service.model, demos)
-        if code != 0:
-            return code
-    code = _learn_and_act(run, settings.plain(learner), settings.plain(actor), service)
+    with rooms() as started:
+        try:
+            start_service = None if service is None else _serving(started, run, service)
+            code = 0 if start_service is None else _begin_serving(started, run, start_service)
+            if code == 0 and demos is not None and not demos.exists():
+                # The demonstrations' reward is the model's too: one definition for all that is learned from.
+                code = _record_script(config, actor.env, demos, judge)
+            if code == 0:
+                code = _learn_and_act(started, run, settings.plain(learner), settings.plain(actor), start_service)
+        except KeyboardInterrupt:
+            code = INTERRUPTED
     if code == 0:
         code = run_room(["actor", "eval", str(write_json(run / "eval_config.json", settings.plain(evaluation)))])
     if code == 0:
@@ -109,7 +110,9 @@ def actor(config: DictConfig, words: list[str]) -> int:
         start = _serving(started, place, service)
         actor_file = write_json(place / "actor_config.json", settings.plain(told))
         try:
-            start()
+            code = _begin_serving(started, place, start)
+            if code != 0:
+                return code
             started.start("actor", ["actor", "act", str(actor_file)], keys=told.human in HANDS)
             return _wait(started, start)[1]
         except KeyboardInterrupt:
@@ -194,9 +197,9 @@ def _demonstrations(config: DictConfig, run: Path) -> Path | None:
     return path
 
 
-def _record_script(config: DictConfig, env: EnvConfig, out: Path) -> int:
+def _record_script(config: DictConfig, env: EnvConfig, out: Path, judge: str | None = None) -> int:
     episodes = settings.scripted_episodes(config.demos) or 0
-    told = settings.demos_settings(env, out=out, episodes=episodes, noise=0.3, seed=config.seed)
+    told = settings.demos_settings(env, out=out, episodes=episodes, noise=0.3, seed=config.seed, judge=judge)
     return _run_told("record", told)
 
 
@@ -220,19 +223,26 @@ def _judge(config: DictConfig, run: Path | None) -> tuple[str | None, ServeConfi
     if model is None:
         return (None if config.reward == "task" else config.reward), None
     address = f"tcp://127.0.0.1:{free_port()}"
-    return address, settings.service_settings(model, bind=address, run=run)
-
-
-def _relabel(model: str, demos: Path) -> int:
-    with tempfile.TemporaryDirectory() as folder:
-        told = {"model": model, "runs": [str(demos)]}
-        return run_room(["rewards", "relabel", str(write_json(Path(folder) / "config.json", told))])
+    # What has no frames in its archive cannot be labelled late.
+    late = run if config.obs == "pixels" else None
+    return address, settings.service_settings(model, bind=address, run=late)
 
 
 def _serving(started: Rooms, folder: Path, service: ServeConfig) -> Callable[[], None]:
     """Starts the reward service, now and whenever it is called."""
     path = write_json(folder / "rewards_config.json", settings.plain(service))
     return lambda: started.start(SERVICE, ["rewards", "serve", str(path)], log=folder / "rewards.log")
+
+
+def _begin_serving(started: Rooms, folder: Path, start: Callable[[], None]) -> int:
+    """Start the reward service and wait until it listens; its exit code, once it has said why, where it does not."""
+    start()
+    log = folder / "rewards.log"
+    while (code := started.finish(SERVICE, timeout_s=0.1)) is None:
+        if " answers at " in log.read_text(errors="replace"):
+            return 0
+    sys.stderr.write(f"error: {last_error(log)}\n")
+    return code or 1
 
 
 def _wait(started: Rooms, start_service: Callable[[], None] | None) -> tuple[str, int]:
@@ -247,22 +257,18 @@ def _wait(started: Rooms, start_service: Callable[[], None] | None) -> tuple[str
 
 
 def _learn_and_act(
-    run: Path, learner_told: dict[str, Any], actor_told: dict[str, Any], service: ServeConfig | None
+    started: Rooms,
+    run: Path,
+    learner_told: dict[str, Any],
+    actor_told: dict[str, Any],
+    start_service: Callable[[], None] | None,
 ) -> int:
     log = run / "actor.log"
     learner_file = write_json(run / "learner_config.json", learner_told)
     actor_file = write_json(run / "actor_config.json", actor_told)
-    with rooms() as started:
-        start_service = None if service is None else _serving(started, run, service)
-        try:
-            started.start("learner", ["learner", str(learner_file)])
-            keys = actor_told["human"] in HANDS
-            if start_service is not None:
-                start_service()
-            started.start("actor", ["actor", "act", str(actor_file)], log=log, keys=keys)
-            return _watch(started, log, start_service)
-        except KeyboardInterrupt:
-            return INTERRUPTED
+    started.start("learner", ["learner", str(learner_file)])
+    started.start("actor", ["actor", "act", str(actor_file)], log=log, keys=actor_told["human"] in HANDS)
+    return _watch(started, log, start_service)
 
 
 def _watch(started: Rooms, log: Path, start_service: Callable[[], None] | None) -> int:

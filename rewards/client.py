@@ -10,7 +10,6 @@ from typing import NamedTuple
 from envs.workcell import Judgement
 from rewards.config import REWARD
 from rewards.decide import Decider
-from wire.errors import UserError
 from wire.keys import ActorKeys
 from wire.scoring import ASKED, ScoreClient, Scored, Serving, Unscored
 from wire.sockets import ActorSocket
@@ -131,11 +130,13 @@ class ServiceJudge:
         """Judge by what `scorer` hears.
 
         Args:
-            scorer: A started one.
+            scorer: A started one, which knows what is served.
             wait_s: How long a step may wait for its answer; 0 where time passes.
             lag: By how many steps the newest answer may be behind for a step to count as judged.
         """
         self._scorer, self._wait_s, self._lag = scorer, wait_s, lag
+        serving = scorer.status.serving
+        self.inputs = {} if serving is None else dict(serving.inputs)
         self._decider: Decider | None = None
         self._version = ""
         self.unscored = 0
@@ -182,15 +183,3 @@ class ServiceJudge:
     def _unknown(self) -> Judgement:
         self.unscored += 1
         return Judgement(False, UNSCORED)
-
-
-def wait_for_service(scorer: Scorer, timeout_s: float) -> Serving:
-    """What serves; raises UserError, naming what is in the way, where nobody does in time."""
-    deadline_s = time.monotonic() + timeout_s
-    while (status := scorer.status).serving is None:
-        if time.monotonic() >= deadline_s:
-            raise UserError(
-                f"no reward service answers: {status.detail}; start one: handrail rewards serve model=<folder>"
-            )
-        time.sleep(0.02)
-    return status.serving

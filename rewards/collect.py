@@ -1,8 +1,9 @@
 """Frames for a first classifier, before there is a policy or a demonstration: successes, and what looks like them."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ class Lingering:
     """In the place of a reward: lets an episode go on for a few periods after the task's own success."""
 
     reward = "collecting-1"
+    inputs: Mapping[str, tuple[int, ...]] = MappingProxyType({})
 
     def __init__(self, env: WorkcellEnv[Any], linger: int) -> None:
         self._env = env

@@ -58,7 +58,7 @@ class TrainConfig:
     validation: float = 0.25
     """Share of the episodes held out."""
     iterations: int = 600
-    batch_size: int = 128
+    batch_size: int = 64
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
     shift_pixels: int = 4
@@ -66,6 +66,8 @@ class TrainConfig:
     """Strength of the colour augmentation; 0 is off."""
     hard_share: float = 0.25
     """Of a batch's frames without success: so many at least are ones that a person refused, where there are any."""
+    threads: int = 1
+    """More are faster where cores are idle, and far slower where they are not."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -74,7 +76,7 @@ class TrainConfig:
         _require(0 <= self.max_fpr < 1, f"max_fpr must be in 0..1 (1 excluded), got {self.max_fpr}")
         _require(1 <= self.k <= self.n <= 100, f"k and n must be 1 <= k <= n <= 100, got k={self.k} n={self.n}")
         _require(0 < self.validation < 1, f"validation must be in 0..1 (both excluded), got {self.validation}")
-        for key in ("per_episode", "iterations", "batch_size"):
+        for key in ("per_episode", "iterations", "batch_size", "threads"):
             _require(getattr(self, key) >= 1, f"{key} must be >= 1, got {getattr(self, key)}")
         for key in ("margin", "shift_pixels", "colour", "weight_decay", "seed"):
             _require(getattr(self, key) >= 0, f"{key} must be >= 0, got {getattr(self, key)}")

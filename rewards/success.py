@@ -102,6 +102,8 @@ class SuccessClassifier:
 
 def load(folder: Path, description: dict[str, Any]) -> SuccessClassifier:
     """The classifier in a folder; raises ModelError where its files do not belong together or are damaged."""
+    # A network this small gains nothing by more, and a robot's control loop may share these cores.
+    torch.set_num_threads(1)
     try:
         told = msgspec.convert(description | {"format": None}, Description)
         network = Network(Architecture(*told.architecture))

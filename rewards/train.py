@@ -1,7 +1,6 @@
 """Train a success classifier: frames in, a calibrated model with a promised false-positive rate out."""
 
 import logging
-import os
 import re
 import time
 from collections.abc import Iterator
@@ -63,7 +62,7 @@ def train(config: TrainConfig) -> SuccessClassifier:
 def fit(frames: Frames, config: TrainConfig) -> Network:
     """The network after `iterations` balanced batches; the same frames, settings and threads give the same weights."""
     torch.manual_seed(config.seed)
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.set_num_threads(config.threads)
     network = Network(Architecture(tuple(frames.inputs)))
     average = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     optimiser = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
