@@ -94,7 +94,13 @@ def labels_since(archive: Path, last: int = 0) -> tuple[list[Label], int]:
     path = labels_path(archive)
     if not path.is_file():
         return [], last
-    with contextlib.closing(open_reader(path, _KIND)) as db, explained(path, "read"):
+    try:
+        db = open_reader(path, _KIND)
+    except StoreError:
+        if path.with_name(f"{path.name}.lock").exists():
+            return [], last  # Just being made; there is nothing in it yet.
+        raise
+    with contextlib.closing(db), explained(path, "read"):
         rows = db.execute(f"SELECT id, crc, {_COLUMNS} FROM labels WHERE id > ? ORDER BY id", (last,)).fetchall()
     found = [Label(*row) for _, crc, *row in rows if crc == _crc(Label(*row)) and row[4] in SOURCES]
     return found, rows[-1][0] if rows else last
