@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from actor.attention import Attention, BackgroundPolicy, Policy
-from actor.config import ActorConfig
+from actor.config import HANDS, ActorConfig
 from actor.human import Channel
 from actor.human.make import whoever
 from actor.judging import judged
@@ -116,6 +116,7 @@ def _run_episodes(
                 stopped=stopped,
                 end=wished.set,
                 heart=heart,
+                confirm_s=config.confirm_s if config.human in HANDS else 0.0,
             )
             if heart.tripped() or env.halted():
                 log.error("episode %d ended early: %s", episode, env.halted() or "the watchdog held the robot")

@@ -133,6 +133,8 @@ class ActorConfig:
     """Address of the reward service that says what a success is; None: the task does."""
     judge_wait_s: float = 1.0
     """In simulation, whose time stands still: how long a step waits for its score. A robot never waits."""
+    confirm_s: float = 1.5
+    """With a person at the robot: how long it holds after a success that a reward service claims, for their no."""
     human: str = "none"
     """Who may take over: nobody, the task's scripted corrector (script), or a person with an instrument."""
     hand: HandConfig = field(default_factory=HandConfig)
@@ -154,6 +156,8 @@ class ActorConfig:
             raise ValueError(f"human={self.human} got the settings of human={self.hand.kind}")
         if self.judge is not None and self.env.env == "gym":
             raise ValueError("a reward service judges a workcell's frames: set env=sim or env=ros, or reward=task")
+        if not 0 <= self.confirm_s <= 60:
+            raise ValueError(f"actor.confirm_s must be in 0..60, got {self.confirm_s}")
         if not 0 < self.judge_wait_s <= 60:
             raise ValueError(f"actor.judge_wait_s must be in 0..60 (0 excluded), got {self.judge_wait_s}")
         if self.max_lead_steps < 1:

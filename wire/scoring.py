@@ -150,7 +150,11 @@ _FROM_SERVICE = msgspec.msgpack.Decoder(ToClient)
 
 def encode(message: ToService | ToClient) -> bytes:
     """The message as bytes."""
-    payload = _ENCODER.encode(message)
+    return seal(_ENCODER.encode(message))
+
+
+def seal(payload: bytes) -> bytes:
+    """The payload with its checksum."""
     return payload + zlib.crc32(payload).to_bytes(_CRC_BYTES, "little")
 
 

@@ -65,7 +65,7 @@ LEARNER_KEYS = _part_of(
     *("interventions", "capacity", "min_online", "publish_period", "checkpoint_period_s", "tensorboard", "wandb"),
 )
 """`learner.*`: how the learner runs, whatever it learns."""
-ACTOR_KEYS = _part_of(ActorConfig, "pace", "max_lead_steps", "outbox_cap_gb", "judge_wait_s")
+ACTOR_KEYS = _part_of(ActorConfig, "pace", "max_lead_steps", "outbox_cap_gb", "judge_wait_s", "confirm_s")
 """`actor.*`: how the actor runs."""
 
 
