@@ -25,6 +25,14 @@ _END_S = 1.0
 class Policy(Protocol):
     """Chooses actions."""
 
+    def reset(self) -> None:
+        """Drop whatever it was about to do: what it planned, it planned for a state that the robot is not in.
+
+        Called before an episode's first `act`, and after every control period in which something else was done than it
+        wanted: somebody took over, or the robot held. A policy that plans chunks of actions ahead begins a new one.
+        """
+        ...
+
     def act(self, observation: Observation) -> tuple[Action | None, int]:
         """The action for one observation, and the version of the weights that chose it; None where it has none."""
         ...
@@ -94,6 +102,8 @@ class Question:
 
     answer: "Future[tuple[Action | None, int]]"
     asked_s: float
+    anew: bool
+    """Whether what the policy was about to do is void."""
 
 
 class BackgroundPolicy:
@@ -112,12 +122,18 @@ class BackgroundPolicy:
         self._thread.start()
         self._unheard: Question | None = None
         self._version = 0
+        self._void = False
+
+    def reset(self) -> None:
+        """Have the policy drop its plans before its next answer; it may be thinking now, so it is not told now."""
+        self._void = True
 
     def act(self, observation: Observation) -> tuple[Action | None, int]:
         """The action for one observation; None where a person could not wait for it."""
         if self._unheard is not None and not self._attention.wait_for(self._unheard):
             return None, self._version
-        question = Question(Future(), time.monotonic())
+        question = Question(Future(), time.monotonic(), anew=self._void)
+        self._void = False
         self._asked.put((question, observation))
         if not self._attention.wait_for(question):
             # Its answer will be to an observation of the past.
@@ -137,6 +153,8 @@ class BackgroundPolicy:
         while (asked := self._asked.get()) is not None:
             question, observation = asked
             try:
+                if question.anew:
+                    self._policy.reset()
                 question.answer.set_result(self._policy.act(observation))
             except BaseException as error:
                 question.answer.set_exception(error)

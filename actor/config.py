@@ -1,10 +1,11 @@
 """Settings of the actor; nothing heavy is imported here, because the command line reads this file too."""
 
+import math
 from dataclasses import dataclass, field
 
 from envs.config import EnvConfig, one_of
 
-HANDS = ("spacemouse", "gamepad", "keyboard", "joy", "twist")
+HANDS = ("spacemouse", "spacemice", "gamepad", "keyboard", "joy", "twist", "leader")
 """Persons with an instrument in their hand."""
 HUMANS = ("none", "script", *HANDS)
 FRAMES = ("base", "tool")
@@ -22,7 +23,17 @@ class HandConfig:
 
     kind: str = "spacemouse"
     device: str | None = None
-    """Serial number or path of the device, where several are connected; with joy and twist, the topic."""
+    """Serial number or path of the device, where several are connected; with joy, twist and leader, the topic."""
+    left: str | None = None
+    """With spacemice: serial number or path of the one for the left arm."""
+    right: str | None = None
+    """With spacemice: of the one for the right arm."""
+    joy: str | None = None
+    """With leader: the topic of its buttons; null: /leader/joy."""
+    clutch_button: int | None = None
+    """With leader: the robot follows only while this button is down; null: while the leader moves."""
+    radians_per_unit: float = 0.1
+    """With leader and an action that turns: how far the robot turns in a control period, per unit of the action."""
     dead_zone: float = 0.1
     """Deflection, of 1, that counts as none."""
     scale: float = 1.0
@@ -67,7 +78,20 @@ class HandConfig:
             raise ValueError(f"human.signs must be six of 1 and -1, got {list(self.signs)}")
         if not -360 <= self.view_deg <= 360:
             raise ValueError(f"human.view_deg must be in -360..360 degrees, got {self.view_deg}")
+        if not (math.isfinite(self.radians_per_unit) and self.radians_per_unit > 0):
+            raise ValueError(f"human.radians_per_unit must be > 0, got {self.radians_per_unit}")
+        self._check_kind()
         self._check_buttons()
+
+    def _check_kind(self) -> None:
+        only = {"left": "spacemice", "right": "spacemice", "joy": "leader", "clutch_button": "leader"}
+        for key, kind in only.items():
+            if getattr(self, key) is not None and self.kind != kind:
+                raise ValueError(f"human.{key} goes with human={kind}, got human={self.kind}; drop it")
+        if self.kind == "spacemice" and self.device is not None:
+            raise ValueError("human=spacemice takes two devices: set human.left and human.right, drop human.device")
+        if self.left is not None and self.left == self.right:
+            raise ValueError(f"human.left and human.right are both {self.left}: one SpaceMouse drives one arm")
 
     def _check_buttons(self) -> None:
         numbers: dict[int, str] = {}
@@ -80,14 +104,18 @@ class HandConfig:
 
     def buttons(self) -> dict[str, int]:
         """What a button is for -> its number, of those that are for something."""
-        names = ("gripper", "success", "failure", "discard", "pause", "end")
+        names = ("gripper", "success", "failure", "discard", "pause", "end", "clutch")
         numbers = {name: getattr(self, f"{name}_button") for name in names}
         return {name: number for name, number in numbers.items() if number is not None}
 
 
 HAND = {
     "spacemouse": HandConfig(),
+    "spacemice": HandConfig(kind="spacemice"),
     "joy": HandConfig(kind="joy"),
+    "leader": HandConfig(
+        kind="leader", dead_zone=0.0, view_deg=0.0, clutch_button=0, gripper_button=1, success_button=2
+    ),
     "twist": HandConfig(kind="twist", gripper_button=None, success_button=None),
     "gamepad": HandConfig(
         kind="gamepad",
@@ -151,7 +179,8 @@ class ActorConfig:
         one_of("human", self.human, HUMANS)
         one_of("pace", self.pace, PACES)
         if self.human in HANDS and not self.in_real_time:
-            raise ValueError(f"human={self.human} needs time to pass as it does for people: set env.realtime=true")
+            cure = "actor.pace=clock" if self.env.env == "gym" else "env.realtime=true"
+            raise ValueError(f"human={self.human} needs time to pass as it does for people: set {cure}")
         if self.human in HANDS and self.hand.kind != self.human:
             raise ValueError(f"human={self.human} got the settings of human={self.hand.kind}")
         if self.judge is not None and self.env.env == "gym":

@@ -77,6 +77,7 @@ def run_alone(
     guard = Guard(env.limits)
     heart.begin(RESET_S)
     observation, _ = env.reset(seed=seed)
+    policy.reset()
     steps, episode_return, success, ended = 0, 0.0, False, False
     while not (ended or stopped_from_outside(env, heart)):
         heart.beat()

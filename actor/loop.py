@@ -88,6 +88,7 @@ def run_episode(
     if observation is None:
         return False
     guard.reset()
+    policy.reset()
     human.begin_episode(episode)
     listener = Listener(human, env, heart, stopped=stopped, end=end)
     if listener.attend().paused:
@@ -106,6 +107,8 @@ def run_episode(
         if step.success and step.reward_by and confirm_s > 0:
             step = labelled(step, listener.hear_out(confirm_s), result[0])
         record(step)
+        if step.held or step.source is not Source.POLICY:
+            policy.reset()
         if choice.verdict.held and not holding:
             log.warning("the robot holds: episode=%d t=%d reason=%s", episode, t, choice.verdict.reason)
         holding = choice.verdict.held

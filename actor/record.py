@@ -106,6 +106,9 @@ class _Demonstrator(Silent):
 
 
 class _NoPolicy:
+    def reset(self) -> None:
+        pass
+
     def act(self, observation: Observation) -> tuple[None, int]:
         return None, 0
 

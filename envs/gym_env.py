@@ -28,7 +28,9 @@ class GymEnv(gymnasium.Env[Observation, Action]):
     """A Gymnasium environment under our contract: named arrays, actions in [-1, 1], `info["success"]`.
 
     A Dict of Boxes keeps its names; a Box becomes `image` (uint8 of shape (height, width, 3)) or `state` (float32).
-    Bounded actions are mapped affinely from [-1, 1].
+    Bounded actions are mapped affinely from [-1, 1]. An environment that a person shall drive says what they mean, as
+    attributes: `action_names` (x, y, z, rx, ry, rz, gripper; of two arms left_x, ..., right_gripper), `action_frame`
+    (base or tool), and in the second case a method `tool_rotation`.
     """
 
     stopper: None = None
@@ -50,8 +52,11 @@ class GymEnv(gymnasium.Env[Observation, Action]):
         self._single = next(iter(named))
         self._scale, self._offset = _action_map(env_id, self._env.action_space)
         dims = self._scale.size
+        names, frame = _action_meaning(env_id, inner, dims)
         rate_hz = float(self.metadata.get("render_fps") or 10.0)
-        self.limits = GuardLimits(low=(-1.0,) * dims, high=(1.0,) * dims, hold=(0.0,) * dims, rate_hz=rate_hz)
+        # Held, a gripper stays as it is.
+        hold = tuple(None if name.endswith("gripper") else 0.0 for name in names)
+        self.limits = GuardLimits(low=(-1.0,) * dims, high=(1.0,) * dims, hold=hold, rate_hz=rate_hz)
         bounds = getattr(inner, "return_bounds", None)
         limit = self._env.spec.max_episode_steps if self._env.spec else None
         self.wire_spec = EnvSpec(
@@ -60,8 +65,8 @@ class GymEnv(gymnasium.Env[Observation, Action]):
             robot=type(inner).__name__,
             observation={name: _array_spec(space) for name, space in named.items()},
             action=ArraySpec(shape=(dims,), dtype="float32", low=-1.0, high=1.0),
-            action_names=tuple(f"a{i}" for i in range(dims)),
-            action_frame="none",
+            action_names=names,
+            action_frame=frame,
             rate_hz=rate_hz,
             max_episode_steps=limit or getattr(inner, "max_episode_steps", 0),
             reward="env-1",
@@ -104,6 +109,11 @@ class GymEnv(gymnasium.Env[Observation, Action]):
             UnusableEnvError: Where it has none.
         """
         return self._own("corrector")(rng)
+
+    def tool_rotation(self) -> np.ndarray | None:
+        """How the tool is turned, shape (3, 3), or of two arms (2, 3, 3); None where the environment does not say."""
+        rotation = getattr(self._env.unwrapped, "tool_rotation", None)
+        return None if rotation is None else rotation()
 
     def target_position(self) -> None:
         """None: there is no tool whose workspace could be bounded."""
@@ -199,6 +209,14 @@ def _array_spec(space: Box) -> ArraySpec:
     return ArraySpec(
         shape=space.shape, dtype=str(space.dtype), low=low if bounded else None, high=high if bounded else None
     )
+
+
+def _action_meaning(env_id: str, env: Any, dims: int) -> tuple[tuple[str, ...], str]:
+    """The names of the action's dimensions and their frame, as the environment says, or a0, a1, ... and none."""
+    names = tuple(getattr(env, "action_names", None) or (f"a{i}" for i in range(dims)))
+    if len(names) != dims or len(set(names)) != dims or not all(isinstance(name, str) for name in names):
+        raise UnusableEnvError(f"action_names of {env_id} are {names}; wanted {dims} different names, or none")
+    return names, str(getattr(env, "action_frame", "none"))
 
 
 def _action_map(env_id: str, space: Space[Any]) -> tuple[np.ndarray, np.ndarray]:

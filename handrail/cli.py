@@ -45,6 +45,8 @@ _EXAMPLES = {
     "teleop": (
         "handrail teleop human=spacemouse dry=true    # what the instrument says, and what that would mean",
         "handrail teleop human=spacemouse             # drive the simulated arm",
+        "handrail teleop human=leader                 # with another arm's pose, over ROS 2 (docs/human.md)",
+        "handrail teleop human=spacemice human.left=L7 human.right=R8 dry=true    # two of them, for two arms",
         "handrail teleop                              # with the keys of this terminal, also over ssh",
     ),
     "rewards collect": (

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from handrail.rendering import rendering_env
-from handrail.terminal import forwarded
+from handrail.terminal import forwarded, has_keys
 from wire.errors import UserError
 from wire.files import write_atomically
 from wire.parent import Door
@@ -102,9 +102,11 @@ def run_room(arguments: list[str], *, keys: bool = False) -> int:
 def _start(arguments: list[str], output: IO[bytes] | None, door: Door, *, keys: bool) -> "subprocess.Popen[bytes]":
     # A group of its own, so that Ctrl-C reaches the front door alone and rooms are stopped in order. Not a session:
     # Linux gives each session an equal share of the processor, and the learner's niceness would count for nothing.
+    # Where there are no keys, the room is told so by a stdin that is neither a terminal nor a pipe.
+    source = subprocess.PIPE if has_keys() else subprocess.DEVNULL
     return subprocess.Popen(
         [sys.executable, "-m", *arguments],
-        stdin=subprocess.PIPE if keys else None,
+        stdin=source if keys else None,
         stdout=output,
         stderr=output,
         process_group=0,

@@ -3,25 +3,35 @@
 import contextlib
 import os
 import select
+import stat
 import termios
 import threading
 import tty
 from collections.abc import Iterator
 
 
+def has_keys(source: int = 0) -> bool:
+    """Whether keys come in at a descriptor: a terminal whose foreground we are, or something that is piped in."""
+    if os.isatty(source):
+        # In the background there are no keys for us, and asking for them would stop this process.
+        return os.tcgetpgrp(source) == os.getpgrp()
+    mode = os.fstat(source).st_mode
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+
+
 @contextlib.contextmanager
 def forwarded(to: int, source: int = 0) -> Iterator[None]:
     """Forward keys from descriptor `source` to `to` as they are pressed, until the block ends, and close `to`.
 
-    A terminal no longer waits for Enter nor shows the keys, and is left as it was; Ctrl-C stays what it is.
+    A terminal no longer waits for Enter nor shows the keys, and is left as it was; Ctrl-C stays what it is. Keys that
+    nobody takes are dropped once the pipe is full: what they were pressed for is long past, and we wait for nobody.
     """
-    terminal = os.isatty(source)
-    if terminal and os.tcgetpgrp(source) != os.getpgrp():
-        # In the background there are no keys for us, and asking for them would stop this process.
+    if not has_keys(source):
         os.close(to)
         yield
         return
-    before = termios.tcgetattr(source) if terminal else None
+    os.set_blocking(to, False)
+    before = termios.tcgetattr(source) if os.isatty(source) else None
     stop, ours = os.pipe()
     thread = threading.Thread(target=_forward, args=(source, to, stop), name="keys", daemon=True)
     try:
@@ -34,7 +44,9 @@ def forwarded(to: int, source: int = 0) -> Iterator[None]:
         thread.join()
         os.close(stop)
         if before is not None:
-            termios.tcsetattr(source, termios.TCSADRAIN, before)
+            # A terminal that was closed has nothing to restore, and one whose output is stopped shall not stop us.
+            with contextlib.suppress(termios.error):
+                termios.tcsetattr(source, termios.TCSANOW, before)
 
 
 def _forward(source: int, to: int, stop: int) -> None:

@@ -16,6 +16,7 @@ from envs.config import EnvConfig
 from handrail import settings
 from handrail.local import INTERRUPTED, Rooms, free_port, last_error, rooms, run_room, write_json
 from rewards.config import ServeConfig
+from wire.database import EmptyError
 from wire.errors import UserError
 from wire.store import StepStore
 
@@ -184,8 +185,11 @@ def _check_run(run: Path, *, resume: bool) -> None:
 def _count(archive: Path) -> int:
     if not archive.exists():
         return 0
-    with StepStore.read(archive) as store:
-        return store.count()
+    try:
+        with StepStore.read(archive) as store:
+            return store.count()
+    except EmptyError:
+        return 0
 
 
 def _demonstrations(config: DictConfig, run: Path) -> Path | None:

@@ -1,6 +1,7 @@
 """What every test process needs before anything heavy is imported in it."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 
@@ -17,6 +18,9 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 # `make test` has set these already. Whoever starts pytest by hand gets them too, except that libraries unpacked into
 # .gl/ are found only by processes that the tests start: the loader has read LD_LIBRARY_PATH by now.
 os.environ.update(rendering_env())
+
+# A shell's background job ignores Ctrl-C, and so would every process that the tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A shared machine stalls for seconds at times, which is no fault of the code under test: pytest-timeout stops a hang.
 settings.register_profile("handrail", deadline=None)

@@ -7,6 +7,7 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
+from actor.human.instrument import STILL, Controls
 from wire.specs import ArraySpec, EnvSpec
 
 COMPACT, WIRELESS = (0x256F, 0xC635), (0x256F, 0xC62E)
@@ -111,6 +112,33 @@ class FakeHid:
 
     def device(self) -> _Device:
         return _Device(self)
+
+
+class Pad:
+    """An instrument that stands as it is told."""
+
+    name = "pad"
+
+    def __init__(self) -> None:
+        self.connection, self.trouble = 1, ""
+        self.now_s = 50.0
+        self.controls: Controls | None = None
+        self.presses: list[int] = []
+        self.stand()
+
+    def stand(self, *axes: float, down: frozenset[int] = frozenset()) -> None:
+        padded = (*axes, *STILL[len(axes) :])
+        self.controls = Controls(self.now_s, padded, down)
+
+    def latest(self) -> Controls | None:
+        return self.controls
+
+    def pressed(self) -> list[int]:
+        presses, self.presses = self.presses, []
+        return presses
+
+    def close(self) -> None:
+        pass
 
 
 def until(holds: Any, within_s: float = 20.0) -> None:

@@ -29,6 +29,10 @@ class DamagedError(StoreError):
     """A file is damaged, or no database at all."""
 
 
+class EmptyError(StoreError):
+    """A file in which nothing was begun yet: whoever creates it is about to, or was killed before it could."""
+
+
 class Kind(NamedTuple):
     """What a file is: its name for people, its SQLite application_id, the newest format and the tables of it."""
 
@@ -173,11 +177,13 @@ def _prepare(db: sqlite3.Connection, path: Path, kind: Kind, synchronous: str) -
 
 
 def _check_kind(db: sqlite3.Connection, path: Path, kind: Kind, *, may_be_empty: bool = False) -> bool:
-    """Whether the file is still empty; raises StoreError where it is of another kind or of a newer format."""
+    """Whether the file is still empty; raises StoreError where it is of no use to us."""
     application_id = db.execute("PRAGMA application_id").fetchone()[0]
     version = db.execute("PRAGMA user_version").fetchone()[0]
-    if may_be_empty and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == application_id == 0:
-        return True
+    if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == application_id == 0:
+        if may_be_empty:
+            return True
+        raise EmptyError(f"{path} is empty: a {kind.name} is only beginning there; try again in a moment")
     if application_id != kind.application_id:
         raise StoreError(
             f"{path} is not a {kind.name}: it has application id {application_id:#x}, wanted {kind.application_id:#x}; "

@@ -32,6 +32,7 @@ def run_main(main: Callable[[], int | None]) -> int:
     `HANDRAIL_TRACEBACK=1` shows the traceback of a user's error too. A SIGTERM ends the program like Ctrl-C does.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _occupy_standard_streams()
     try:
         return main() or 0
     except UserError as error:
@@ -41,3 +42,13 @@ def run_main(main: Callable[[], int | None]) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def _occupy_standard_streams() -> None:
+    """Give the numbers of closed standard streams to /dev/null: a file, or a cable, must not be taken for the keys."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free.
+            os.open(os.devnull, os.O_RDWR)

@@ -4,6 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +14,10 @@ from actor.human.instrument import AXES, STILL, Controls, Instrument
 from actor.human.live import Report
 from actor.human.mapping import Mapping
 from wire.types import Action, Source
+
+if TYPE_CHECKING:
+    # Its library is not installed wherever somebody acts.
+    from actor.human.following import Following
 
 log = logging.getLogger(__name__)
 
@@ -35,12 +40,16 @@ class Hand:
         mapping: Mapping,
         config: HandConfig,
         *,
+        following: "Following | None" = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """Put a hand on it; `following` is what the poses of a leader mean, in place of axes."""
         self.name = instrument.name
         self.instrument = instrument
         self.mapping = mapping
+        self._following = following
         buttons = config.buttons()
+        buttons.pop("clutch", None)
         self._gripper_button = buttons.pop("gripper", None)
         self._says = {number: Event(name) for name, number in buttons.items()}
         self._holds = config.gripper == "hold"
@@ -58,8 +67,10 @@ class Hand:
         return self.instrument.trouble
 
     def begin_episode(self, episode: int) -> None:
-        """Start episode number `episode`: a gripper that was pressed for the last one is none of its business."""
-        self._grip_until_s = -np.inf
+        """Start episode number `episode`, with the gripper open again; what was pressed for the last one is past."""
+        self._grip_until_s, self._executed = -np.inf, OPEN
+        if self._following is not None:
+            self._following.begin_episode()
 
     def latest(self) -> Report | None:
         """What the hand wants now; None while the instrument is away."""
@@ -67,15 +78,25 @@ class Hand:
         self._sort_presses()
         if controls is None:
             self._was_down = False
+            if self._following is not None:
+                self._following.release()
             return None
         gripping = self._gripping(controls)
-        motion = self.mapping.motion(self._trust.axes(controls))
+        motion = self._motion(controls)
         if motion is None and not (gripping or controls.holding):
             return Report(controls.heard_s)
+        action = self._with_gripper(motion, self._grip if gripping else self._executed)
+        return Report(controls.heard_s, Override(action, Source.HUMAN))
+
+    def still(self) -> Action:
+        """The action that moves nothing, the gripper where it is."""
+        return self._with_gripper(None, self._executed)
+
+    def _with_gripper(self, motion: Action | None, grip: float) -> Action:
         action = self.mapping.still() if motion is None else motion
         if self.mapping.gripper is not None:
-            action[self.mapping.gripper] = self._grip if gripping else self._executed
-        return Report(controls.heard_s, Override(action, Source.HUMAN))
+            action[self.mapping.gripper] = grip
+        return action
 
     def events(self) -> list[Event]:
         """What was said by buttons since the last call."""
@@ -83,10 +104,17 @@ class Hand:
         said, self._said = self._said, []
         return said
 
-    def executed(self, action: Action) -> None:
+    def executed(self, action: Action, *, ours: bool) -> None:
         """Remember where the gripper is told to be: a hand that takes over leaves it there."""
+        if self._following is not None and ours:
+            self._following.executed(action)
         if self.mapping.gripper is not None:
             self._executed = float(action[self.mapping.gripper])
+
+    def _motion(self, controls: Controls) -> Action | None:
+        if self._following is not None:
+            return self._following.motion(controls)
+        return self.mapping.motion(self._trust.axes(controls))
 
     def _sort_presses(self) -> None:
         for number in self.instrument.pressed():
@@ -132,6 +160,7 @@ class Trust:
         if self._connection != self._instrument.connection:
             self._connection = self._instrument.connection
             self._first, self._believed, self._said = {}, set(), False
+            self._since_s = self._clock()
         heard = {axis: value for axis, value in enumerate(controls.axes) if not math.isnan(value)}
         for axis in heard.keys() - self._believed:
             first = self._first.setdefault(axis, heard[axis])

@@ -4,11 +4,23 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 AXES = ("forward", "left", "up", "turn about forward", "turn about left", "turn about up")
 """The axes of every instrument, as the person who holds it sees them; turns are right-handed. These are the axes of
 ROS's spacenav, too (REP 103): a SpaceMouse whose cable points away from its person."""
 STILL = (0.0,) * len(AXES)
 UNHEARD = (math.nan,) * len(AXES)
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Where a leader's tool is, in the leader's own base frame."""
+
+    position_m: np.ndarray
+    """Shape (3,), metres."""
+    rotation: np.ndarray
+    """Shape (3, 3): the axes of the leader's tool as columns in the leader's base frame."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +35,8 @@ class Controls:
     """Numbers of the buttons that are down."""
     holding: bool = False
     """The hand is on it although nothing is deflected: it keeps control, and the robot still."""
+    pose: Pose | None = None
+    """Of a leader, in place of axes."""
 
 
 class Instrument(Protocol):

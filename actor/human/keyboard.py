@@ -50,6 +50,14 @@ BUTTONS = {" ": 0, "y": 1, "n": 2, "x": 3, "p": 4, "q": 5}
 NAMES = ("gripper", "success", "failure", "discard", "pause", "end")
 
 
+AXIS_KEYS = tuple(
+    " ".join(key for way in (1.0, -1.0) for key, moves in _MOVES.items() if moves == (axis, way)) for axis in range(6)
+)
+"""Axis -> the keys that push it there and back, for people to read."""
+LABEL_KEYS = ", ".join(f"{key} {NAMES[button]}" for key, button in BUTTONS.items() if button)
+"""What the keys say beside the gripper's, for people to read."""
+
+
 class Keyboard:
     """Reads a terminal, or a pipe that somebody forwards one's keys into, in a thread; never blocks anybody."""
 
@@ -95,7 +103,7 @@ class Keyboard:
         self._thread.join()
         if self._before is not None:
             with contextlib.suppress(termios.error):
-                termios.tcsetattr(self._fd, termios.TCSADRAIN, self._before)
+                termios.tcsetattr(self._fd, termios.TCSANOW, self._before)
 
     def _listen(self) -> None:
         while not self._closing.is_set():

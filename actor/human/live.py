@@ -47,8 +47,8 @@ class Device(Protocol):
         """What was said by buttons since the last call."""
         ...
 
-    def executed(self, action: Action) -> None:
-        """Hear what the robot was told."""
+    def executed(self, action: Action, *, ours: bool) -> None:
+        """Hear what the robot was told, and whether this device had control of that period."""
         ...
 
 
@@ -65,6 +65,7 @@ class LiveChannel:
         """What the person wanted when last asked, for people to see."""
         self.silent = False
         """Whether the device has fallen silent."""
+        self._driving = False
 
     def begin_episode(self, episode: int) -> None:
         """Start episode number `episode` of the stream."""
@@ -72,20 +73,17 @@ class LiveChannel:
 
     def poll(self) -> Override | None:
         """What the person wants in the coming control period; None where nobody does, or the device is silent."""
-        report = self._device.latest()
-        age_s = float("inf") if report is None else self._clock() - report.heard_s
-        self._say(age_s)
-        override = None if report is None or self.silent else report.override
-        self.last = None if override is None else override.action
+        override = self._look()
+        self._driving = override is not None
         return override
 
     def touched(self) -> bool:
         """Whether there is a hand on it now."""
-        return self.poll() is not None
+        return self._look() is not None
 
     def lost(self) -> bool:
         """Whether the device has fallen silent."""
-        self.poll()
+        self._look()
         return self.silent
 
     def events(self) -> list[Event]:
@@ -94,7 +92,15 @@ class LiveChannel:
 
     def executed(self, action: Action) -> None:
         """Tell the device."""
-        self._device.executed(action)
+        self._device.executed(action, ours=self._driving)
+
+    def _look(self) -> Override | None:
+        report = self._device.latest()
+        age_s = float("inf") if report is None else self._clock() - report.heard_s
+        self._say(age_s)
+        override = None if report is None or self.silent else report.override
+        self.last = None if override is None else override.action
+        return override
 
     def _say(self, age_s: float) -> None:
         silent = not age_s <= self._silent_s

@@ -5,6 +5,8 @@ import logging
 import os
 import stat
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +17,7 @@ from actor.human.instrument import Instrument
 from actor.human.keyboard import NAMES, Keyboard
 from actor.human.live import LiveChannel
 from actor.human.mapping import Mapping, Rotation
+from actor.human.pair import Pair, halves, tool_rotation_of
 from envs.gym_env import GymEnv
 from envs.workcell import WorkcellEnv
 from wire.errors import UserError
@@ -38,9 +41,8 @@ def whoever(config: ActorConfig, env: WorkcellEnv | GymEnv) -> Iterator[Channel]
     elif config.human == "script":
         yield ScriptedCorrector(env.corrector(np.random.default_rng([config.seed, 1])))
     else:
-        rotation = None if isinstance(env, GymEnv) else env.tool_rotation
         with contextlib.ExitStack() as leaving:
-            device = leaving.enter_context(open_hand(config.hand, env.wire_spec, rotation))
+            device = leaving.enter_context(open_hand(config.hand, Robot.of(env)))
             hand = LiveChannel(device)
             log.info("a person may take over with the %s", device.name)
             yield leaving.enter_context(with_keys(hand, config.hand))
@@ -56,12 +58,66 @@ def with_keys(hand: Channel, config: HandConfig) -> Iterator[Channel]:
         yield WithKeys(hand, keys)
 
 
+@dataclass(frozen=True)
+class Robot:
+    """What a hand must know of what it drives."""
+
+    spec: EnvSpec
+    tool_rotation: Rotation | None = None
+    """How its tool is turned; of two arms, both, shape (2, 3, 3), the left one first."""
+    metres_per_unit: float | None = None
+    """How far one unit of the action moves the tool in a control period, where that is known."""
+
+    @classmethod
+    def of(cls, env: WorkcellEnv | GymEnv) -> "Robot":
+        """That of an environment."""
+        return cls(env.wire_spec, env.tool_rotation, env.limits.metres_per_unit)
+
+
 @contextlib.contextmanager
-def open_hand(config: HandConfig, spec: EnvSpec, tool_rotation: Rotation | None) -> Iterator[Hand]:
-    """A hand on the instrument that a config names, for the block; raises UserError as `whoever` does."""
-    mapping = Mapping(config, spec, tool_rotation)
+def open_hand(config: HandConfig, robot: Robot) -> Iterator[Hand | Pair]:
+    """A hand on the instrument that a config names, or one on each of two, for the block.
+
+    Raises:
+        UserError: As `whoever` does.
+    """
+    if config.kind == "spacemice":
+        with _open_pair(config, robot) as pair:
+            yield pair
+        return
+    mapping = Mapping(config, robot.spec, robot.tool_rotation)
+    following = _following(config, robot, mapping) if config.kind == "leader" else None
     with contextlib.closing(open_instrument(config)) as instrument:
-        yield Hand(instrument, mapping, config)
+        yield Hand(instrument, mapping, config, following=following)
+
+
+@contextlib.contextmanager
+def _open_pair(config: HandConfig, robot: Robot) -> Iterator[Pair]:
+    from actor.human.spacemouse import SpaceMouse, choose_pair
+
+    parts = halves(robot.spec)
+    mappings = {
+        side: Mapping(config, half, tool_rotation_of(side, robot.tool_rotation)) for side, (half, _) in parts.items()
+    }
+    with contextlib.ExitStack() as leaving:
+        hands = {}
+        for side, wanted in choose_pair(config.left, config.right).items():
+            mouse = leaving.enter_context(contextlib.closing(SpaceMouse(wanted, rest=config.dead_zone)))
+            hands[side] = Hand(mouse, mappings[side], config)
+        yield Pair(hands, {side: places for side, (_, places) in parts.items()})
+
+
+def _following(config: HandConfig, robot: Robot, mapping: Mapping) -> Any:
+    if robot.metres_per_unit is None:
+        raise UserError(
+            f"human=leader must know how far an action moves the robot, and {robot.spec.task} does not say; use "
+            "human=spacemouse, gamepad, keyboard, joy or twist"
+        )
+    try:
+        from actor.human.following import Following
+    except ImportError as error:
+        raise UserError(f"human=leader needs SciPy ({error}): pip install 'handrail[ros]'") from error
+    return Following(mapping, config, robot.metres_per_unit)
 
 
 def open_instrument(config: HandConfig) -> Instrument:
@@ -75,7 +131,7 @@ def open_instrument(config: HandConfig) -> Instrument:
         from actor.human.gamepad import Gamepad
 
         return Gamepad(config.device, rest=config.dead_zone)
-    if config.kind in ("joy", "twist"):
+    if config.kind in ("joy", "twist", "leader"):
         return _topic(config)
     from actor.human.spacemouse import SpaceMouse
 
@@ -84,12 +140,14 @@ def open_instrument(config: HandConfig) -> Instrument:
 
 def _topic(config: HandConfig) -> Instrument:
     try:
-        from actor.human.topics import Topic
+        from actor.human.topics import Leader, Topic
     except ImportError as error:
         raise UserError(
             f"human={config.kind} needs ROS 2's Python library ({error}): source /opt/ros/<distribution>/setup.bash, "
             "or install its wheels: pip install 'handrail[ros]'"
         ) from error
+    if config.kind == "leader":
+        return Leader(config.device, config.joy, needs_joy=config.clutch_button is not None)
     return Topic(config.kind, config.device)
 
 

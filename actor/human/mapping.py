@@ -54,10 +54,10 @@ class Mapping:
         """Which dimension of the action is the gripper's; None where there is none."""
         self._dead_zone = config.dead_zone
         self._order, self._signs = np.array(config.axes), np.array(config.signs, np.float64)
-        self._scale = np.repeat([config.scale, config.turn_scale], 3)
+        self.scale = np.repeat([config.scale, config.turn_scale], 3)
         self._places = [(names.index(name), axis) for axis, name in enumerate(_MOTION) if name in names]
         self._view = _about_up(np.deg2rad(config.view_deg))
-        self._frame, self._action_frame = config.frame, spec.action_frame
+        self.frame, self._action_frame = config.frame, spec.action_frame
         self._tool_rotation = tool_rotation
 
     def deflection(self, axes: tuple[float, ...]) -> np.ndarray:
@@ -65,35 +65,53 @@ class Mapping:
 
         Beyond it the deflection begins at zero again, so that nothing jumps at its edge.
         """
-        pushed = np.clip(np.asarray(axes, np.float64), -1.0, 1.0)[self._order] * self._signs
+        pushed = self.arranged(np.clip(np.asarray(axes, np.float64), -1.0, 1.0))
         return np.sign(pushed) * np.maximum(0.0, np.abs(pushed) - self._dead_zone) / (1.0 - self._dead_zone)
+
+    def arranged(self, six: np.ndarray) -> np.ndarray:
+        """Six numbers along and about the device's axes, in the order and with the signs that the person set."""
+        return six[self._order] * self._signs
 
     def motion(self, axes: tuple[float, ...]) -> Action | None:
         """The action for these axes, float32, shape (n,), its gripper at zero; None where the hand is off."""
         deflection = self.deflection(axes)
         if not deflection[[axis for _, axis in self._places]].any():
             return None
-        rotation = self._action_from_hand()
-        scaled = deflection * self._scale
-        twist = np.concatenate([rotation @ scaled[:3], rotation @ scaled[3:]])
-        return self._put(twist)
+        # In one frame, whatever it is, nothing turns.
+        both_tool = self.frame == self._action_frame == "tool"
+        rotation = np.eye(3) if both_tool else self.action_from_base() @ self.base_from_hand()
+        scaled = deflection * self.scale
+        return self.put(np.concatenate([rotation @ scaled[:3], rotation @ scaled[3:]]))
 
     def still(self) -> Action:
         """The action that moves nothing, its gripper at zero."""
         return np.zeros(self.size, np.float32)
 
-    def _put(self, twist: np.ndarray) -> Action:
+    def put(self, twist: np.ndarray) -> Action:
+        """The action of a motion along and about the axes of the action's frame, shape (6,), its gripper at zero."""
         action = self.still()
         for place, axis in self._places:
             action[place] = twist[axis]
         return action
 
-    def _action_from_hand(self) -> np.ndarray:
-        if self._frame == self._action_frame:
-            return self._view if self._frame == "base" else np.eye(3)
+    def take(self, action: Action) -> np.ndarray:
+        """The motion of an action, along and about the axes of its frame, shape (6,); zero where it has no such."""
+        twist = np.zeros(len(_MOTION))
+        for place, axis in self._places:
+            twist[axis] = action[place]
+        return twist
+
+    def base_from_hand(self) -> np.ndarray:
+        """Rotation matrix, shape (3, 3), from the person's forward, left and up into the robot's base frame, now."""
+        return self._view if self.frame == "base" else self._tool()
+
+    def action_from_base(self) -> np.ndarray:
+        """Rotation matrix, shape (3, 3), from the robot's base frame into the action's, now."""
+        return np.eye(3) if self._action_frame == "base" else self._tool().T
+
+    def _tool(self) -> np.ndarray:
         assert self._tool_rotation is not None
-        base_from_tool = np.asarray(self._tool_rotation(), np.float64)
-        return base_from_tool if self._frame == "tool" else base_from_tool.T @ self._view
+        return np.asarray(self._tool_rotation(), np.float64)
 
 
 def _about_up(angle: float) -> np.ndarray:

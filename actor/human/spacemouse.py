@@ -124,20 +124,37 @@ def connected(hid: Any) -> list[Found]:
     return [found[path] for path in sorted(found)]
 
 
-def choose(found: list[Found], wanted: str | None) -> Found:
+def choose(found: list[Found], wanted: str | None, key: str = "human.device") -> Found:
     """The one that is wanted, by serial number or path; raises UserError unless there is exactly one."""
     matching = [each for each in found if wanted in (None, each.serial, each.path)]
     here = ", ".join(map(str, found)) or "none"
     if len(matching) == 1:
         return matching[0]
     if matching:
-        raise UserError(f"there are {len(matching)} SpaceMice: {here}; choose: human.device=<serial or path>")
+        raise UserError(f"there are {len(matching)} SpaceMice: {here}; choose: {key}=<serial or path>")
     if found:
-        raise UserError(f"there is no SpaceMouse {wanted}; connected: {here}; set human.device to one of them")
+        raise UserError(f"there is no SpaceMouse {wanted}; connected: {here}; set {key} to one of them")
     raise UserError(
         "there is no SpaceMouse; plug one in (lsusb must list 256f: or 046d:c6..), give the container /dev/hidraw*, or "
         "set human=keyboard"
     )
+
+
+def choose_pair(left: str | None, right: str | None, hid: Any = None) -> dict[str, str]:
+    """What the two of a pair are wanted by, by side; raises UserError, listing all, unless both are named and there.
+
+    Which of two is the left one cannot be guessed, and a wrong guess moves the wrong arm.
+    """
+    found = connected(_import_hid() if hid is None else hid)
+    here = ", ".join(map(str, found)) or "none"
+    if left is None or right is None:
+        raise UserError(
+            f"human=spacemice needs human.left=<serial or path> and human.right=<serial or path>; connected: {here}"
+        )
+    chosen = {side: choose(found, wanted, f"human.{side}") for side, wanted in (("left", left), ("right", right))}
+    if chosen["left"] == chosen["right"]:
+        raise UserError(f"human.left and human.right are both the {chosen['left']}; connected: {here}")
+    return {"left": left, "right": right}
 
 
 class SpaceMouse:

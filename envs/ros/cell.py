@@ -207,6 +207,10 @@ class RosCell:
         """Actual position of the tool centre point, shape (3,), metres, base frame."""
         return self._moment.position_m.copy()
 
+    def tool_rotation(self) -> np.ndarray:
+        """The axes of the frame whose pose the robot reports as columns in its base frame, shape (3, 3)."""
+        return self._moment.rotation.as_matrix()
+
     def finger_width(self) -> float:
         """Distance between the finger pads, metres."""
         return self._moment.width_m

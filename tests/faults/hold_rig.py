@@ -38,6 +38,9 @@ class BackAndForth:
     def __init__(self) -> None:
         self._way = 1.0
 
+    def reset(self) -> None:
+        pass
+
     def act(self, observation: Observation) -> tuple[Action, int]:
         y = observation["proprio"][9]
         self._way = -1.0 if y > 0.15 else 1.0 if y < -0.15 else self._way

@@ -186,6 +186,9 @@ class Hostile(Silent):
     def __init__(self, wanted: list, *, person: bool) -> None:
         self._wanted, self._person = iter(wanted), person
 
+    def reset(self) -> None:
+        pass
+
     def act(self, observation: Observation) -> tuple[Action, int]:
         if self._person:
             return np.zeros(4, np.float32), 1

@@ -11,6 +11,8 @@ from ros_nodes import Spectator, nodes, until
 from scipy.spatial.transform import Rotation
 from std_srvs.srv import Trigger
 
+from actor.config import HandConfig
+from actor.human.mapping import Mapping
 from envs.config import EnvConfig
 from envs.guard import Guard
 from envs.make import make_env
@@ -18,6 +20,7 @@ from envs.ros.inputs import RELIABLE
 from envs.ros.messages import pose
 from envs.ros.services import ServiceError
 from envs.stopper import open_stopper
+from envs.tabletop import TOOL_ROTATION
 from envs.testing import check_env
 
 pytestmark = [pytest.mark.process, pytest.mark.sim]
@@ -61,6 +64,14 @@ def test_the_robot_goes_where_the_actions_say(env):
     before = env.cell.tool_position()
     drive(env, 4)
     until(lambda: np.allclose(env.look_again()["proprio"][8:10], before[:2] + 0.05, atol=0.004), "the arm")
+
+
+def test_the_robot_says_how_its_tool_is_turned_so_that_a_hand_may_drive_in_the_tools_frame(env):
+    env.reset(seed=4)
+    np.testing.assert_allclose(env.tool_rotation(), TOOL_ROTATION, atol=0.02)
+    mapping = Mapping(HandConfig(frame="tool", dead_zone=0.0), env.wire_spec, env.tool_rotation)
+    # Out of the hand of a tool that points down is down.
+    np.testing.assert_allclose(mapping.motion((0, 0, 1, 0, 0, 0))[:3], [0, 0, -1], atol=0.02)
 
 
 def test_a_second_publisher_of_the_targets_halts_the_guard_and_the_robot_ignores_both(cell, env):

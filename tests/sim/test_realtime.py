@@ -121,6 +121,9 @@ def test_a_second_commander_stops_the_robot_and_both_are_refused_until_a_reset(p
     steps: list[Step] = []
 
     class Still:
+        def reset(self) -> None:
+            pass
+
         def act(self, observation):
             return np.array([0.0, 0.0, 0.0, 1.0], np.float32), 1
 

@@ -52,7 +52,7 @@ class Mouse:
     def events(self) -> list[Event]:
         return []
 
-    def executed(self, action: Action) -> None:
+    def executed(self, action: Action, *, ours: bool) -> None:
         pass
 
 
@@ -106,6 +106,9 @@ class Slow:
     def __init__(self) -> None:
         self.go, self.asked = threading.Event(), 0
 
+    def reset(self) -> None:
+        pass
+
     def act(self, observation):
         self.asked += 1
         self.go.wait(60)
@@ -134,8 +137,43 @@ def test_a_person_waits_only_a_moment_for_a_slow_policy_whose_late_answer_is_nev
     policy.close()
 
 
+def test_a_policy_hears_between_two_answers_that_its_plans_are_void_and_never_while_it_thinks():
+    class Plans:
+        def __init__(self) -> None:
+            self.said: list[str] = []
+            self.go, self.thinking = threading.Event(), threading.Event()
+
+        def reset(self) -> None:
+            self.said.append("reset")
+
+        def act(self, observation):
+            self.said.append(f"begins {observation['state']}")
+            self.thinking.set()
+            self.go.wait(60)
+            self.said.append("ends")
+            return np.zeros(2, np.float32), 7
+
+    mouse, attention, _ = made()
+    plans = Plans()
+    policy = BackgroundPolicy(plans, attention)
+    mouse.report = Report(time.monotonic(), DRIVE)
+    assert policy.act({"state": 0}) == (None, 0)
+    assert plans.thinking.wait(60)
+    policy.reset()
+    assert plans.said == ["begins 0"]
+    plans.go.set()
+    mouse.report = Report(time.monotonic())
+    for number in (1, 2):
+        assert policy.act({"state": number})[0] is not None
+    assert plans.said == ["begins 0", "ends", "reset", "begins 1", "ends", "begins 2", "ends"]
+    policy.close()
+
+
 def test_an_error_of_the_policy_reaches_the_loop():
     class Broken:
+        def reset(self) -> None:
+            pass
+
         def act(self, observation):
             raise RuntimeError("no weights yet")
 
@@ -160,6 +198,9 @@ import threading
 from actor.attention import BackgroundPolicy
 
 class Hung:
+    def reset(self) -> None:
+        pass
+
     def act(self, observation):
         begun.set()
         threading.Event().wait()

@@ -56,6 +56,15 @@ def test_the_loop_is_timed_beside_a_learner_at_work(tmp_path):
     assert row["added_ms"]["p50"] < row["period_ms"]["p50"]
 
 
+def test_a_touch_is_timed_from_the_raw_report_to_the_command(tmp_path):
+    document = run("override.py", "--touches", "3", "--task", "reach", out=tmp_path / "override.json")
+    check_document(document, "override")
+    (row,) = document["rows"]
+    assert row["touches"] >= 1
+    assert 0.0 < row["wait_ms"]["p50"] <= row["wait_ms"]["p99"] <= row["wait_ms"]["p100"]
+    assert row["human_steps"] >= row["touches"] - row["unanswered"]
+
+
 def test_restarts_are_timed_from_the_start_of_a_process_to_its_first_step(tmp_path):
     counts = ("--tiny", "--transitions", "300", "--repetitions", "1", "--task", "reach")
     document = run("restart.py", *counts, "--folder", str(tmp_path), out=tmp_path / "restart.json")

@@ -5,41 +5,14 @@ import math
 
 import numpy as np
 import pytest
-from devices import arm_spec
+from devices import Pad, arm_spec
 
 from actor.config import HandConfig
 from actor.human import Event
 from actor.human.hand import GRIP_S, STUCK_S, Hand
-from actor.human.instrument import STILL, UNHEARD, Controls
+from actor.human.instrument import UNHEARD, Controls
 from actor.human.live import LiveChannel
 from actor.human.mapping import Mapping
-
-
-class Pad:
-    """An instrument that stands as it is told."""
-
-    name = "pad"
-
-    def __init__(self) -> None:
-        self.connection, self.trouble = 1, ""
-        self.now_s = 50.0
-        self.controls: Controls | None = None
-        self.presses: list[int] = []
-        self.stand()
-
-    def stand(self, *axes: float, down: frozenset[int] = frozenset()) -> None:
-        padded = (*axes, *STILL[len(axes) :])
-        self.controls = Controls(self.now_s, padded, down)
-
-    def latest(self) -> Controls | None:
-        return self.controls
-
-    def pressed(self) -> list[int]:
-        presses, self.presses = self.presses, []
-        return presses
-
-    def close(self) -> None:
-        pass
 
 
 def made(*names: str, **keys: object) -> tuple[Pad, Hand]:
@@ -59,7 +32,7 @@ def test_a_push_takes_control_and_leaves_the_gripper_where_it_is():
     assert wants(hand) is None
     pad.stand(1.0)
     assert wants(hand) == [1, 0, 0, 1]
-    hand.executed(np.array([0, 0, 0, -0.3], np.float32))
+    hand.executed(np.array([0, 0, 0, -0.3], np.float32), ours=False)
     assert wants(hand) == [1, 0, 0, -0.3]
     pad.stand()
     assert wants(hand) is None
@@ -67,7 +40,7 @@ def test_a_push_takes_control_and_leaves_the_gripper_where_it_is():
 
 def test_the_grippers_button_toggles_what_was_executed_last_and_keeps_control_while_the_fingers_move():
     pad, hand = made()
-    hand.executed(np.array([0, 0, 0, 0.4], np.float32))
+    hand.executed(np.array([0, 0, 0, 0.4], np.float32), ours=False)
     pad.presses = [0]
     assert wants(hand) == [0, 0, 0, -1]
     pad.now_s += GRIP_S / 2
@@ -76,9 +49,18 @@ def test_the_grippers_button_toggles_what_was_executed_last_and_keeps_control_wh
     assert wants(hand) == [0, 0, 0, 1]
     pad.now_s += GRIP_S
     assert wants(hand) is None
-    hand.executed(np.array([0, 0, 0, -1], np.float32))
+    hand.executed(np.array([0, 0, 0, -1], np.float32), ours=False)
     pad.presses = [0, 0]
     assert wants(hand) == [0, 0, 0, -1]
+
+
+def test_a_new_episode_begins_with_the_gripper_open_whatever_the_last_one_left():
+    pad, hand = made()
+    assert wants(hand) is None
+    hand.executed(np.array([0, 0, 0, -1], np.float32), ours=True)
+    hand.begin_episode(1)
+    pad.stand(1.0)
+    assert wants(hand) == [1, 0, 0, 1]
 
 
 def test_a_press_for_the_last_episode_does_nothing_in_the_next():

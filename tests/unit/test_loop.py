@@ -44,6 +44,9 @@ class Broken:
     def __init__(self, action: list[float]) -> None:
         self.action = np.array(action, np.float32)
 
+    def reset(self) -> None:
+        pass
+
     def act(self, observation: Observation) -> tuple[Action, int]:
         return self.action, 5
 
@@ -103,6 +106,50 @@ def test_an_override_replaces_the_action_from_the_very_step_it_comes_and_both_ar
         executed = [-1.0, 1.0] if t in (1, 2) else step.policy_action
         np.testing.assert_array_equal(step.action, executed)
         np.testing.assert_array_equal(env.cell.commands[t], executed)
+
+
+class Chunks:
+    """Plans four actions ahead, each of them a quarter of what it sees at that moment."""
+
+    def __init__(self) -> None:
+        self.plan: list[float] = []
+        self.planned_at: list[float] = []
+
+    def reset(self) -> None:
+        self.plan = []
+
+    def act(self, observation: Observation) -> tuple[Action, int]:
+        if not self.plan:
+            self.planned_at.append(float(observation["state"][0]))
+            self.plan = [0.25 * self.planned_at[-1]] * 4
+        return np.array([self.plan.pop(0), 0.0], np.float32), 1
+
+
+def test_a_person_breaks_off_the_policys_chunk_and_what_follows_begins_from_what_is_seen_then():
+    policy, env = Chunks(), toy_env(limit=9)
+    steps, _ = play(env, policy=policy, human=Helper([-1.0, 0.0], range(2, 4)))
+    seen = [float(step.observation["state"][0]) for step in steps]
+    # Begun at 0; the person's actions void it at 2 and 3; then four from the one begun at 4, and the next.
+    assert policy.planned_at == [seen[t] for t in (0, 3, 4, 8)]
+    np.testing.assert_allclose([step.action[0] for step in steps[4:8]], 0.25 * seen[4], rtol=1e-6)
+    assert seen[4] < seen[2] - 1.5
+
+
+def test_an_episode_and_a_hold_begin_a_new_chunk():
+    policy, env = Chunks(), toy_env(limit=5)
+    policy.act({"state": np.array([99.0, 0.0])})
+    freezes = {2: 0.3}
+
+    class Freezing(Helper):
+        def poll(self) -> None:
+            self.t += 1
+            env.cell.ages_s = {"front": freezes.get(self.t - 1, 0.0)}
+
+    policy.planned_at.clear()
+    steps, _ = play(env, policy=policy, human=Freezing([0.0, 0.0], range(0)))
+    seen = [float(step.observation["state"][0]) for step in steps]
+    assert [step.held for step in steps] == [False, False, True, False, False]
+    assert policy.planned_at == [seen[0], seen[3]]
 
 
 def test_what_a_person_wants_is_guarded_like_everything_else():

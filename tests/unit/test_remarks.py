@@ -41,6 +41,9 @@ class Person(Silent):
 
 
 class Forward:
+    def reset(self) -> None:
+        pass
+
     def act(self, observation):
         return np.array([0.5, -0.25], np.float32), 3
 

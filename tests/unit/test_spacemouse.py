@@ -35,6 +35,41 @@ def test_both_kinds_of_reports_give_all_six_axes_whatever_the_model():
     np.testing.assert_allclose(decoded(combined(*counts)), wanted)
 
 
+MODELS = {
+    "SpaceNavigator": ((0x046D, 0xC626), "split"),
+    "SpaceMouse Pro": ((0x046D, 0xC62B), "split"),
+    "SpaceMouse Compact": ((0x256F, 0xC635), "split"),
+    "SpaceMouse Wireless (cabled)": ((0x256F, 0xC62E), "combined"),
+    "SpaceMouse Wireless (new)": ((0x256F, 0xC63A), "combined"),
+    "SpaceMouse Pro Wireless": ((0x256F, 0xC632), "combined"),
+    "SpaceMouse Pro Wireless (Bluetooth)": ((0x256F, 0xC638), "combined"),
+    "SpaceMouse Enterprise": ((0x256F, 0xC633), "combined"),
+    "Universal Receiver": ((0x256F, 0xC652), "combined"),
+}
+"""Their usual layouts; none is relied on."""
+RULE = Path(__file__).resolve().parents[2] / "ros2_ws/src/handrail_bringup/udev/70-handrail-spacemouse.rules"
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_drives_all_six_axes_and_its_last_button_through_the_driver(tmp_path: Path, name: str):
+    model, layout = MODELS[name]
+    plug, counts = Plug(tmp_path / "hidraw0", model), (70, -140, 210, -280, 350, -35)
+    mouse = SpaceMouse(hid=FakeHid(plug))
+    try:
+        assert mouse.name == name
+        # An Enterprise has the most of them, 31.
+        plug.say(*([split(*counts[:3]), turns(*counts[3:])] if layout == "split" else [combined(*counts)]), buttons(30))
+        until(lambda: mouse.latest().down == {30})
+        np.testing.assert_allclose(mouse.latest().axes, [count / 350 for count in counts])
+        assert mouse.pressed() == [30]
+    finally:
+        mouse.close()
+    vendor, product = (f"{number:04x}" for number in model)
+    rule = RULE.read_text().lower()
+    assert f'"{vendor}"' in rule
+    assert vendor == "256f" or product in rule
+
+
 def test_the_raw_axes_are_right_towards_the_person_and_down():
     raw = {1: [0, -1, 0], 2: [-1, 0, 0], 3: [0, 0, -1]}
     for axis, wanted in raw.items():

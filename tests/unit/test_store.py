@@ -11,6 +11,7 @@ import pytest
 from experience import EPISODE_LENGTH, STREAM, assert_same_step, make_spec, make_step
 
 from wire import database
+from wire.database import EmptyError
 from wire.specs import SpecMismatch
 from wire.store import StepStore, StoreError
 
@@ -275,6 +276,16 @@ def test_a_foreign_database_is_refused_and_left_alone(path: Path):
         with pytest.raises(StoreError, match="not a Handrail archive"):
             opened()
     assert path.read_bytes() == before
+
+
+def test_a_file_in_which_nothing_was_begun_is_empty_to_a_reader_and_free_to_a_writer(path: Path):
+    path.parent.mkdir()
+    path.touch()
+    with pytest.raises(EmptyError, match=r"is empty: a .* is only beginning there; try again in a moment"):
+        StepStore.read(path)
+    fill(path)
+    with StepStore.read(path) as store:
+        assert store.count() == 12
 
 
 def test_a_file_that_is_no_database_is_refused(path: Path):

@@ -2,16 +2,16 @@
 
 import numpy as np
 from acting import ToyTask, toy_env
-from devices import arm_spec
+from devices import Pad, arm_spec
 from rich.console import Console
-from test_hand import Pad
 
 from actor.config import HandConfig
 from actor.human.hand import Hand
 from actor.human.instrument import UNHEARD, Controls
 from actor.human.live import LiveChannel
 from actor.human.mapping import Mapping
-from actor.teleop import Endless, Overseen, Standing, View
+from actor.screen import View
+from actor.teleop import Endless, Overseen, Standing
 
 
 def made() -> tuple[Pad, View]:
@@ -34,10 +34,10 @@ def test_it_shows_what_the_axes_say_what_that_means_and_what_the_robot_is_told()
     pad.stand(0.5, -0.25, down=frozenset({0, 3}))
     view.channel.poll()
     text = shown(view)
-    assert "pad, frame=base seen by a person turned 180 degrees" in text
+    assert "pad: frame=base, seen by a person turned 180 degrees" in text
     assert "0 forward" in text
-    assert "+0.50 │           |#####" in text
-    assert "-0.25 │         ##|" in text
+    assert "+0.50            |#####" in text
+    assert "-0.25          ##|" in text
     assert "buttons down: 0, 3" in text
     assert "action (base frame): x -0.50  y +0.25  z +0.00  gripper +1.00" in text
 
@@ -73,7 +73,7 @@ def test_it_shows_the_guards_verdict_and_the_target():
 def test_who_does_not_push_stands_still_with_the_gripper_as_it_was():
     _, view = made()
     guard = Overseen(toy_env(), view)
-    standing = Standing(guard, gripper=1)
+    standing = Standing(guard, [1])
     np.testing.assert_array_equal(standing.act({})[0], [0.0, 1.0])
     guard.apply(np.array([1.0, -0.75]))
     np.testing.assert_array_equal(standing.act({})[0], [0.0, -0.75])

@@ -7,9 +7,10 @@ import sys
 import termios
 from pathlib import Path
 
+import pytest
 from terminals import in_terminal
 
-from handrail.terminal import forwarded
+from handrail.terminal import forwarded, has_keys
 
 _ROOM = "import os; os.write(1, b'ready.'); print(os.read(0, 3).decode().upper(), flush=True); print(os.read(0, 9))"
 _DOOR = f"""
@@ -61,6 +62,47 @@ def test_without_a_terminal_what_comes_in_is_forwarded_and_its_end_too():
         assert os.read(reading, 10) == b""
     os.close(source)
     os.close(reading)
+
+
+def test_a_room_that_takes_no_keys_holds_nobody_up_however_many_are_pressed():
+    reading, writing = os.pipe()
+    source, given = os.pipe()
+    with forwarded(writing, source):
+        for _ in range(100):
+            os.write(given, b"w" * 2000)
+    # It has ended, though a pipe holds 64 KiB and nobody read.
+    os.close(given)
+    assert len(os.read(reading, 10**6)) <= 65536
+    for fd in (source, reading):
+        os.close(fd)
+
+
+@pytest.mark.parametrize("what", ["/dev/null", "a file"])
+def test_what_is_no_terminal_and_no_pipe_has_no_keys(tmp_path: Path, what: str):
+    path = Path(what) if what == "/dev/null" else tmp_path / "keys"
+    path.touch()
+    source = os.open(path, os.O_RDONLY)
+    assert not has_keys(source)
+    reading, writing = os.pipe()
+    with forwarded(writing, source):
+        assert os.read(reading, 10) == b""
+    os.close(source)
+    os.close(reading)
+
+
+def test_a_closed_stdin_is_nobodys_keys():
+    code = (
+        "import os\n"
+        "from handrail.terminal import has_keys\n"
+        "from wire.errors import run_main\n"
+        "def main():\n"
+        "    pipes = os.pipe()\n"
+        "    assert min(pipes) > 2 and not has_keys()\n"
+        "    return 7\n"
+        "raise SystemExit(run_main(main))\n"
+    )
+    done = subprocess.run(["/bin/sh", "-c", 'exec "$0" -c "$1" <&-', sys.executable, code], timeout=60, check=False)
+    assert done.returncode == 7
 
 
 def test_in_the_background_the_terminal_is_left_alone():

@@ -17,7 +17,7 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction
 TASKS = ("pick_cube", "reach")
 OBSERVATIONS = ("pixels", "state", "proprio")
 SCENES = ("plain", "varied")
-HUMANS = ("none", "script", "spacemouse", "gamepad", "keyboard", "joy", "twist")
+HUMANS = ("none", "script", "spacemouse", "spacemice", "gamepad", "keyboard", "joy", "twist", "leader")
 ROBOTS = ("fr3", "panda", "ur5e", "sim")
 FRAMES = ("base", "tool")
 SWITCH = ("true", "false")
