@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -136,7 +137,7 @@ class ServiceJudge:
         """
         self._scorer, self._wait_s, self._lag = scorer, wait_s, lag
         serving = scorer.status.serving
-        self.inputs = {} if serving is None else dict(serving.inputs)
+        self.inputs: Mapping[str, tuple[int, ...]] = {} if serving is None else dict(serving.inputs)
         self._decider: Decider | None = None
         self._version = ""
         self.unscored = 0

@@ -70,7 +70,7 @@ def fit(frames: Frames, config: TrainConfig) -> Network:
         optimiser, config.learning_rate, total_steps=config.iterations, pct_start=0.1
     )
     network.train()
-    network.to(memory_format=torch.channels_last)
+    network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     for images, truth in _batches(frames, config):
         loss = functional.binary_cross_entropy_with_logits(network(images), truth)
         optimiser.zero_grad()

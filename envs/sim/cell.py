@@ -87,7 +87,7 @@ class SimCell:
         self._is_arm = np.array([self.model.body(i).name.startswith(scene.ARM) for i in range(self.model.nbody)])
         self._finger_bodies = [self.model.body(f"{scene.ARM}{name}").id for name in FINGER_BODIES]
         self._pictures = Pictures(self.model, width=image_size, height=image_size) if obs == "pixels" else None
-        self._shown: Pictures | None = None
+        self._for_judge: Pictures | None = None
         self._people: tuple[Pictures, mujoco.MjModel, mujoco.MjData] | None = None
         frame = ArraySpec(shape=(image_size, image_size, 3), dtype="uint8", unit="sRGB")
         seen = {"state": {"object": task.object}, "pixels": dict.fromkeys(scene.CAMERAS, frame), "proprio": {}}
@@ -138,10 +138,10 @@ class SimCell:
         """Frames that are no observation, by name of the camera, in these shapes: for a judge that sees more."""
         found: Observation = {}
         for name, shape in frames.items():
-            if self._shown is None or self._shown.size != (shape[1], shape[0]):
-                self._close_shown()
-                self._shown = Pictures(self.model, width=shape[1], height=shape[0])
-            found[name] = self._shown.take(self.data, scene.CAMERAS[name])
+            if self._for_judge is None or self._for_judge.size != (shape[1], shape[0]):
+                self._close_for_judge()
+                self._for_judge = Pictures(self.model, width=shape[1], height=shape[0])
+            found[name] = self._for_judge.take(self.data, scene.CAMERAS[name])
         return found
 
     def command(self, action: Action) -> None:
@@ -256,13 +256,13 @@ class SimCell:
         """Release the renderers; safe to call twice."""
         if self._pictures is not None:
             self._pictures.close()
-        self._close_shown()
+        self._close_for_judge()
         self._close_people()
 
-    def _close_shown(self) -> None:
-        if self._shown is not None:
-            self._shown.close()
-            self._shown = None
+    def _close_for_judge(self) -> None:
+        if self._for_judge is not None:
+            self._for_judge.close()
+            self._for_judge = None
 
     def _close_people(self) -> None:
         if self._people is not None:
