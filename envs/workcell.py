@@ -1,6 +1,5 @@
 """One robot cell, simulated or real, and the Gymnasium environment over it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from envs.experts import Corrector, Expert
 from envs.guard import Guard, GuardLimits, Vitals
+from envs.judge import Judge, require_seen
 from envs.ticker import Pause, Ticker, sleep
 from wire.errors import UserError
 from wire.specs import ArraySpec, EnvSpec
@@ -18,10 +18,6 @@ from wire.types import Action, Observation
 
 class NotReadyError(UserError, RuntimeError):
     """The cell cannot begin an episode now, but may later: a node is missing, or somebody else commands the robot."""
-
-
-class UnseenError(UserError, ValueError):
-    """A judge looks at what the cell does not show."""
 
 
 class Workcell(Protocol):
@@ -119,32 +115,6 @@ class Task(Protocol[Cell]):
         ...
 
 
-@dataclass(frozen=True)
-class Judgement:
-    """What a reward model says of the state after a step."""
-
-    success: bool
-    by: str
-    """Version of the model, or wire.types.UNSCORED where it has not answered in time."""
-
-
-class Judge(Protocol):
-    """Judges success in the task's place, by what the cell's cameras see."""
-
-    reward: str
-    """Name and version of the reward's definition."""
-    inputs: Mapping[str, tuple[int, ...]]
-    """Names of what it looks at -> shape; what the policy does not see, a simulation shows the judge alone."""
-
-    def begin_episode(self) -> None:
-        """Forget the last episode."""
-        ...
-
-    def judge(self, observation: Observation) -> Judgement:
-        """Judge the state after a step; must not keep a robot waiting."""
-        ...
-
-
 class WorkcellEnv(gymnasium.Env[Observation, Action], Generic[Cell]):
     """A task on a workcell as a Gymnasium environment.
 
@@ -230,16 +200,7 @@ class WorkcellEnv(gymnasium.Env[Observation, Action], Generic[Cell]):
         Raises:
             UnseenError: It looks at what these senses do not hold, or not in that shape, and the cell cannot show it.
         """
-        for name, shape in judge.inputs.items():
-            there = self.wire_spec.observation.get(name)
-            if there is None and hasattr(self.cell, "show") and name in getattr(self.cell, "shows", ()):
-                continue
-            if there is None or there.shape != tuple(shape):
-                has = ", ".join(f"{key} {array.shape}" for key, array in sorted(self.wire_spec.observation.items()))
-                raise UnseenError(
-                    f"the reward model looks at {name} {tuple(shape)}, and this environment has {has}; train one on "
-                    "runs of these cameras, or set env.image_size as its runs had it"
-                )
+        require_seen(judge, self.wire_spec, shown=getattr(self.cell, "shows", ()))
         self.judge, self.return_bounds = judge, (0.0, 1.0)
         self.wire_spec = msgspec.structs.replace(self.wire_spec, reward=judge.reward, return_bounds=self.return_bounds)
 

@@ -1,6 +1,7 @@
 """From a verb's configuration to what each room is told, checked by the rooms' own config classes."""
 
 import dataclasses
+import difflib
 import re
 from collections.abc import Callable
 from datetime import date
@@ -127,9 +128,13 @@ def reward_settings(verb: str, config: DictConfig) -> Any:
 def model_of(reward: str) -> Path | None:
     """The folder of `reward=classifier:<folder>`, checked to hold a model; None for task and for an address."""
     kind, _, folder = reward.partition(":")
+    if kind in ("tcp", "ipc"):
+        checked_address("reward", reward)
+    elif kind not in ("task", "classifier"):
+        near = difflib.get_close_matches(kind, ("task", "classifier"), n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise UserError(f"reward must be task, classifier:<folder> or tcp://<host>:<port>, got {reward}{hint}")
     if kind != "classifier":
-        if reward != "task":
-            checked_address("reward", reward)
         return None
     if not (Path(folder) / "model.json").is_file():
         raise UserError(

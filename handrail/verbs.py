@@ -3,7 +3,6 @@
 import json
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,16 +14,13 @@ from actor.config import HANDS
 from envs.config import EnvConfig
 from handrail import settings
 from handrail.local import INTERRUPTED, Rooms, free_port, last_error, rooms, run_room, write_json
+from handrail.serving import SERVICE, begin_serving, serving, wait
 from rewards.config import ServeConfig
 from wire.database import EmptyError
 from wire.errors import UserError
 from wire.store import StepStore
 
 ARCHIVE = "steps.sqlite"
-SERVICE = "rewards"
-"""Name of the reward service's room."""
-INPUT_WAS_WRONG = 2
-_RESTART_S = 1.0
 CONFIG = "config.json"
 """In a run's folder: the verb, the user's words and the environment, for resume and eval."""
 
@@ -44,6 +40,9 @@ def with_defaults(verb: str, words: list[str]) -> list[str]:
     if keys.get("env") == "gym" and verb == "sim":
         # A foreign environment need not have scripts.
         keys = {"human": "none", "demos": "none"} | keys
+    if "gate" in keys and keys["gate"][:1] not in ('"', "'"):
+        # Its brackets mean something in Hydra's grammar.
+        keys["gate"] = f'"{keys["gate"]}"'
     # What is no key=value is left for the check of the words to name.
     if keys.get("human", "keyboard" if verb == "teleop" else "none") in HANDS and keys.get("env", "sim") == "sim":
         # A person drives in the time of people.
@@ -65,8 +64,8 @@ def sim(config: DictConfig, words: list[str]) -> int:
     _remember(run, "sim", config, words)
     with rooms() as started:
         try:
-            start_service = None if service is None else _serving(started, run, service)
-            code = 0 if start_service is None else _begin_serving(started, run, start_service)
+            start_service = None if service is None else serving(started, run, service)
+            code = 0 if start_service is None else begin_serving(started, run, start_service)
             if code == 0 and demos is not None and not demos.exists():
                 # The demonstrations' reward is the model's too: one definition for all that is learned from.
                 code = _record_script(config, actor.env, demos, judge)
@@ -108,14 +107,14 @@ def actor(config: DictConfig, words: list[str]) -> int:
         return _run_told("act", told, keys=told.human in HANDS)
     with tempfile.TemporaryDirectory() as folder, rooms() as started:
         place = Path(folder)
-        start = _serving(started, place, service)
+        start = serving(started, place, service)
         actor_file = write_json(place / "actor_config.json", settings.plain(told))
         try:
-            code = _begin_serving(started, place, start)
+            code = begin_serving(started, place, start)
             if code != 0:
                 return code
             started.start("actor", ["actor", "act", str(actor_file)], keys=told.human in HANDS)
-            return _wait(started, start)[1]
+            return wait(started, start)[1]
         except KeyboardInterrupt:
             return INTERRUPTED
 
@@ -232,34 +231,6 @@ def _judge(config: DictConfig, run: Path | None) -> tuple[str | None, ServeConfi
     return address, settings.service_settings(model, bind=address, run=late)
 
 
-def _serving(started: Rooms, folder: Path, service: ServeConfig) -> Callable[[], None]:
-    """Starts the reward service, now and whenever it is called."""
-    path = write_json(folder / "rewards_config.json", settings.plain(service))
-    return lambda: started.start(SERVICE, ["rewards", "serve", str(path)], log=folder / "rewards.log")
-
-
-def _begin_serving(started: Rooms, folder: Path, start: Callable[[], None]) -> int:
-    """Start the reward service and wait until it listens; its exit code, once it has said why, where it does not."""
-    start()
-    log = folder / "rewards.log"
-    while (code := started.finish(SERVICE, timeout_s=0.1)) is None:
-        if " answers at " in log.read_text(errors="replace"):
-            return 0
-    sys.stderr.write(f"error: {last_error(log)}\n")
-    return code or 1
-
-
-def _wait(started: Rooms, start_service: Callable[[], None] | None) -> tuple[str, int]:
-    """Wait until a room ends. A reward service that dies is started again: without it steps are labelled later."""
-    while True:
-        name, code = started.wait()
-        if name != SERVICE or start_service is None or code == INPUT_WAS_WRONG:
-            return name, code
-        sys.stderr.write("warning: the reward service ended; it is started again, steps get their labels later\n")
-        time.sleep(_RESTART_S)
-        start_service()
-
-
 def _learn_and_act(
     started: Rooms,
     run: Path,
@@ -276,7 +247,7 @@ def _learn_and_act(
 
 
 def _watch(started: Rooms, log: Path, start_service: Callable[[], None] | None) -> int:
-    name, code = _wait(started, start_service)
+    name, code = wait(started, start_service)
     if name == SERVICE:
         log = log.with_name("rewards.log")
         sys.stderr.write(f"error: {last_error(log)}\n")

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from envs.workcell import Judgement
+from envs.judge import Judgement
 from rewards.config import REWARD
 from rewards.decide import Decider
 from wire.keys import ActorKeys
-from wire.scoring import ASKED, ScoreClient, Scored, Serving, Unscored
+from wire.score_client import ASKED, ScoreClient
+from wire.scoring import Scored, Serving, Unscored
 from wire.sockets import ActorSocket
 from wire.types import UNSCORED, Observation
 from wire.wake import Bell

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from envs.guard import Guard
+from envs.judge import Judgement
 from envs.make import make_env
-from envs.workcell import Judgement, WorkcellEnv
+from envs.workcell import WorkcellEnv
 from rewards.clumsy import Clumsy
 from rewards.config import CollectConfig
 from wire.errors import UserError

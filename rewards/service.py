@@ -16,7 +16,8 @@ from rewards.relabel import Backfill
 from rewards.score import ModelError, RewardModel, stack
 from wire.allowed import LearnerKeys, learner_keys
 from wire.database import StoreError
-from wire.scoring import PROTOCOL, Question, ScoreServer, Serving
+from wire.score_server import Question, ScoreServer
+from wire.scoring import PROTOCOL, Serving
 from wire.sockets import LearnerSocket
 
 log = logging.getLogger(__name__)

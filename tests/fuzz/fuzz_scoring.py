@@ -7,6 +7,8 @@ from mutator import Mutator
 
 from wire import scoring
 from wire.codec import DecodeError, decode_observation
+from wire.score_client import ScoreClient
+from wire.score_server import ScoreServer
 
 _MESSAGES = [*scoring.ToService.__args__, *scoring.ToClient.__args__]
 WORDS = ("type", "front", *(name for kind in _MESSAGES for name in (kind.__name__, *kind.__struct_fields__)))
@@ -24,8 +26,8 @@ class Sides:
         self.heard, self.now_s = 0, 0.0
         message = scoring.decode_from_service(self._serving)
         assert isinstance(message, scoring.Serving)
-        self.service = scoring.ScoreServer(message)
-        self.client = scoring.ScoreClient()
+        self.service = ScoreServer(message)
+        self.client = ScoreClient()
 
     def hear(self, data: bytes) -> None:
         """Both take the message in and answer; what they answer must be understood by the other kind."""

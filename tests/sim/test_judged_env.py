@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from envs.config import EnvConfig
+from envs.judge import Judgement, UnseenError
 from envs.make import make_env
-from envs.workcell import Judgement, UnseenError
 from rewards.collect import collect_from
 from rewards.config import CollectConfig
 from rewards.dataset import gather

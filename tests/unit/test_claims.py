@@ -12,7 +12,7 @@ from actor.human import Event
 from actor.loop import run_episode
 from actor.pacing import CellPace
 from envs.guard import Guard
-from envs.workcell import Judgement
+from envs.judge import Judgement
 from wire.types import UNSCORED, Step
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rewarding import SIZE, Bright, episode, look, spec, write
 
-from envs.workcell import Judgement
+from envs.judge import Judgement
 from rewards.client import Scorer, ServiceJudge
 from rewards.episodes import episodes_of
 from rewards.relabel import Backfill, labels_for, relabel

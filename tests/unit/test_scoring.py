@@ -11,22 +11,9 @@ from rewarding import SIZE, look
 
 from wire import scoring
 from wire.codec import DecodeError, decode_observation, encode_observation
-from wire.scoring import (
-    ASKED,
-    AWAY_S,
-    INTRODUCE_S,
-    PROTOCOL,
-    QUEUED,
-    Ask,
-    Gate,
-    Introduce,
-    Rule,
-    ScoreClient,
-    Scored,
-    ScoreServer,
-    Serving,
-    Unscored,
-)
+from wire.score_client import ASKED, AWAY_S, INTRODUCE_S, ScoreClient
+from wire.score_server import QUEUED, ScoreServer
+from wire.scoring import PROTOCOL, Ask, Gate, Introduce, Rule, Scored, Serving, Unscored
 
 RNG = np.random.default_rng(0)
 SEEN = look(RNG, True)
