@@ -6,6 +6,7 @@ import sys
 from handrail import verbs
 from handrail.compose import GROUPS, compose_verb, keys_of
 from handrail.conf.schema import VERBS
+from handrail.demos import run_demos, run_report
 from handrail.keys import run_keys
 from handrail.local import stop_on_sigterm
 from wire.errors import UserError, run_main
@@ -19,6 +20,9 @@ _USAGE = """usage: handrail <verb> [key=value ...]
   teleop         drive the simulated arm by hand, to check an instrument's axes: handrail teleop human=spacemouse
   demos record   record demonstrations: handrail demos record --script out=demos.sqlite
   rewards        learn what success looks like: handrail rewards collect|label|train|audit|relabel|serve
+  demos show     a picture of recorded episodes, or a video: handrail demos show demos.sqlite
+  demos check    judge them: handrail demos check demos.sqlite
+  report         when the human helped in a run, and what that did: handrail report runs/<run>
   keys           who may speak on a link that leaves the machine: handrail keys new|allow|revoke|show
   doctor         what of this machine can be used
 
@@ -67,7 +71,13 @@ _EXAMPLES = {
         "handrail rewards serve model=models/lifted",
         "handrail rewards serve model=models/lifted run=runs/<run>  # and label late what could not be asked",
     ),
-    "demos": ("handrail demos record --script task=pick_cube obs=pixels episodes=20 out=demos.sqlite",),
+    "demos": (
+        "handrail demos record --script task=pick_cube obs=pixels episodes=20 out=demos.sqlite",
+        "handrail demos record human=spacemouse task=pick_cube obs=pixels out=demos.sqlite",
+        "handrail demos record human=keyboard task=reach out=demos.sqlite resume=true    # add to the file",
+        "handrail demos show demos.sqlite    # look at them",
+        "handrail demos check demos.sqlite   # judge them",
+    ),
 }
 
 
@@ -92,12 +102,18 @@ def run(words: list[str]) -> int:
             sys.stdout.write(_rewards_help())
             return 0
         verb, rest = _rewards_verb(rest)
+    if verb == "report":
+        return run_report(rest)
+    if verb == "demos":
+        looked = run_demos(rest)
+        if looked is not None:
+            return looked
     if verb not in VERBS:
         raise UserError(f"handrail has no verb {verb}{_near(verb)}\n\n{_USAGE.rstrip()}")
     if "--help" in rest or "-h" in rest:
         sys.stdout.write(_help(verb))
         return 0
-    rest = _subverb(rest) if verb == "demos" else rest
+    rest = _without_subverb(rest) if verb == "demos" else rest
     rest, show = _take_show(rest)
     config = compose_verb(verb, verbs.with_defaults(verb, rest))
     if show:
@@ -117,9 +133,8 @@ def _doctor(words: list[str]) -> int:
     return run_doctor("--json" in words)
 
 
-def _subverb(words: list[str]) -> list[str]:
-    if not words or words[0] != "record":
-        raise UserError(f"handrail demos takes the sub-verb record, got {words[0] if words else 'nothing'}")
+def _without_subverb(words: list[str]) -> list[str]:
+    """The words after `record`; --script is short for human=script."""
     return ["human=script" if word == "--script" else word for word in words[1:]]
 
 
@@ -163,7 +178,7 @@ def verb_keys(verb: str) -> set[str]:
 
 
 def _near(verb: str) -> str:
-    close = difflib.get_close_matches(verb, [*VERBS, "doctor", "keys", "rewards"], n=1)
+    close = difflib.get_close_matches(verb, [*VERBS, "doctor", "keys", "report", "rewards"], n=1)
     return f"; did you mean {close[0]}?" if close else ""
 
 

@@ -66,7 +66,7 @@ def sim(config: DictConfig, words: list[str]) -> int:
         try:
             start_service = None if service is None else serving(started, run, service)
             code = 0 if start_service is None else begin_serving(started, run, start_service)
-            if code == 0 and demos is not None and not demos.exists():
+            if code == 0 and demos is not None and not _is_recorded(config, demos):
                 # The demonstrations' reward is the model's too: one definition for all that is learned from.
                 code = _record_script(config, actor.env, demos, judge)
             if code == 0:
@@ -91,7 +91,7 @@ def learner(config: DictConfig, words: list[str]) -> int:
     told = settings.with_learner_keys(told, config.link)
     _check_run(run, resume=config.resume)
     _remember(run, "learner", config, words)
-    if demos is not None and not demos.exists():
+    if demos is not None and not _is_recorded(config, demos):
         code = _record_script(config, settings.env_config(config), demos)
         if code != 0:
             return code
@@ -139,13 +139,8 @@ def evaluate(config: DictConfig, words: list[str]) -> int:
 
 def record(config: DictConfig, words: list[str]) -> int:
     """Record demonstrations."""
-    if config.human.kind != "script":
-        raise UserError("demonstrations are recorded by the task's scripted expert: handrail demos record --script ...")
-    out = Path(config.out)
-    told = settings.demos_settings(
-        settings.env_config(config), out=out, episodes=config.episodes, noise=config.noise, seed=config.seed
-    )
-    return _run_told("record", told)
+    told = settings.demos_settings(config)
+    return _run_told("record", told, keys=told.human in HANDS)
 
 
 def teleop(config: DictConfig, words: list[str]) -> int:
@@ -201,9 +196,16 @@ def _demonstrations(config: DictConfig, run: Path) -> Path | None:
 
 
 def _record_script(config: DictConfig, env: EnvConfig, out: Path, judge: str | None = None) -> int:
-    episodes = settings.scripted_episodes(config.demos) or 0
-    told = settings.demos_settings(env, out=out, episodes=episodes, noise=0.3, seed=config.seed, judge=judge)
-    return _run_told("record", told)
+    return _run_told("record", settings.script_settings(config, env, out, judge))
+
+
+def _is_recorded(config: DictConfig, demos: Path | None) -> bool:
+    """Whether there is nothing to record, because nothing is wanted of a script or all of it is there."""
+    wanted = settings.scripted_episodes(config.demos)
+    if demos is None or wanted is None or not demos.exists():
+        return demos is None or demos.exists()
+    with StepStore.read(demos) as store:
+        return len(store.episodes()) >= wanted
 
 
 def _run_told(what: str, told: Any, *, keys: bool = False) -> int:

@@ -89,7 +89,7 @@ def _refill(writer: Writer, rows: Iterable[tuple[int, Values]], *, spec: EnvSpec
             case (str(key), str(value)):
                 facts.setdefault(key, value)
             case (None, str(stream), int(seq), _, _, _, _, _, _, _, bytes(body), int(crc)):
-                step = _intact(row, stream, seq, body, crc, spec)
+                step = intact(row, stream, seq, body, crc, spec)
                 if step is not None:
                     db.execute(_INSERT_WHOLE_STEP, step_columns(row, stream, seq, step, body))
             case (int(step), int(final), str(name), bytes(pixels), int(crc)) if crc == frame_crc(
@@ -108,7 +108,7 @@ def _refill(writer: Writer, rows: Iterable[tuple[int, Values]], *, spec: EnvSpec
     return db.execute("SELECT count(*) FROM steps").fetchone()[0]
 
 
-def _intact(row: int, stream: str, seq: int, body: bytes, crc: int, spec: EnvSpec) -> Step | None:
+def intact(row: int, stream: str, seq: int, body: bytes, crc: int, spec: EnvSpec) -> Step | None:
     """The step in a row, without its frames, if its checksums and its vectors are right."""
     if crc != step_crc(row, stream, seq, body):
         return None

@@ -183,7 +183,10 @@ def _check_kind(db: sqlite3.Connection, path: Path, kind: Kind, *, may_be_empty:
     if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == application_id == 0:
         if may_be_empty:
             return True
-        raise EmptyError(f"{path} is empty: a {kind.name} is only beginning there; try again in a moment")
+        raise EmptyError(
+            f"{path} is empty: a {kind.name} is only beginning there, or all of it was lost; try again in a moment, "
+            "or restore it from a copy"
+        )
     if application_id != kind.application_id:
         raise StoreError(
             f"{path} is not a {kind.name}: it has application id {application_id:#x}, wanted {kind.application_id:#x}; "

@@ -3,6 +3,7 @@
 import contextlib
 import sqlite3
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple, Self
@@ -11,7 +12,17 @@ import msgspec
 import numpy as np
 
 from wire import archive_file, failpoints, salvage
-from wire.archive_file import INSERT_EPISODE, INSERT_STEP, KIND, OWNER, frame_crc, step_columns, step_crc, text_crc
+from wire.archive_file import (
+    INSERT_EPISODE,
+    INSERT_STEP,
+    KIND,
+    OWNER,
+    frame_crc,
+    intact,
+    step_columns,
+    step_crc,
+    text_crc,
+)
 from wire.codec import DecodeError, decode_spec, decode_step, encode_spec, encode_step
 from wire.database import DamagedError, StoreError, Writer, explained, open_reader
 from wire.errors import plain
@@ -240,16 +251,47 @@ class StepStore:
                 f"cannot read the episodes of {self.path}: {plain(error)}; restore it from a copy"
             ) from None
 
-    def rows(self, after: int = 0, until: int | None = None) -> Iterator[Row]:
-        """The steps after row `after`, up to row `until` or the newest; damaged ones are skipped, counted and named."""
+    def rows(self, after: int = 0, until: int | None = None, *, frames: bool = True) -> Iterator[Row]:
+        """The steps after row `after`, up to row `until` or the newest; damaged ones are skipped, counted and named.
+
+        Args:
+            after: The last row that is not wanted.
+            until: The last one that is; None: the newest.
+            frames: Whether observations hold their images, which are most of what there is to read.
+        """
         newest = self.last_row() if until is None else min(until, self.last_row())
         # Read in chunks: one long read would keep the writer of a live file from ever shortening its log.
         first = after + 1
         while first <= newest:
             last = min(first + _CHUNK - 1, newest)
-            rows = self._read(first, last)
+            rows = self._read(first, last, frames=frames)
             yield from rows
             first = last + 1 if rows else self._next(last, newest)
+
+    def rows_between(self, stream: str, first_seq: int, last_seq: int) -> tuple[int, int]:
+        """The first and the last row of a stretch of a stream; (1, 0) where there is none."""
+        query = "SELECT coalesce(min(id), 1), coalesce(max(id), 0) FROM steps WHERE stream = ? AND seq BETWEEN ? AND ?"
+        ((first, last),) = self._all(query, stream, first_seq, last_seq)
+        return first, last
+
+    def forget_after(self, row: int) -> None:
+        """Forget every step after row `row`, and the episodes that end there, durable after `commit`.
+
+        For a recorder that takes back what it has just written. What actors have sent is never forgotten.
+        """
+        writer = self._writing()
+        with explained(self.path, "write"):
+            try:
+                writer.begin()
+                last = "SELECT stream, seq FROM steps WHERE id > ?"
+                writer.db.execute(f"DELETE FROM episodes WHERE (stream, last_seq) IN ({last})", (row,))
+                writer.db.execute(f"DELETE FROM labels WHERE (stream, seq) IN ({last})", (row,))
+                writer.db.execute("DELETE FROM frames WHERE step > ?", (row,))
+                writer.db.execute("DELETE FROM steps WHERE id > ?", (row,))
+            except sqlite3.Error:
+                self.rollback()
+                raise
+        self._newest = None
 
     def close(self) -> None:
         """Close the file; what was not committed is forgotten."""
@@ -289,7 +331,7 @@ class StepStore:
         self._missing += min(following, newest + 1) - row - 1
         return following
 
-    def _read(self, first: int, last: int) -> list[Row]:
+    def _read(self, first: int, last: int, *, frames: bool) -> list[Row]:
         """The intact rows from `first` to `last`; a damaged page costs the rows on it, found by halving."""
         between = "BETWEEN ? AND ?"
         try:
@@ -297,31 +339,37 @@ class StepStore:
                 f"SELECT id, stream, seq, CAST(body AS BLOB), crc FROM steps WHERE id {between}", (first, last)
             )
             found = {row: rest for row, *rest in steps}
-            frames: dict[int, list[tuple]] = {row: [] for row in found}
-            images = self._db.execute(
-                f"SELECT step, final, name, CAST(pixels AS BLOB), crc FROM frames WHERE step {between}", (first, last)
-            )
-            for row, *image in images:
-                frames.setdefault(row, []).append(tuple(image))
+            images: dict[int, list[tuple]] = {row: [] for row in found}
+            query = f"SELECT step, final, name, CAST(pixels AS BLOB), crc FROM frames WHERE step {between}"
+            for row, *image in self._db.execute(query, (first, last)) if frames else ():
+                images.setdefault(row, []).append(tuple(image))
         except sqlite3.OperationalError as error:
             raise StoreError(f"cannot read {self.path}: {error}; check the disk") from error
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             if first < last:
                 middle = (first + last) // 2
-                return self._read(first, middle) + self._read(middle + 1, last)
+                return self._read(first, middle, frames=frames) + self._read(middle + 1, last, frames=frames)
             self._note(first, str(error))
             return []
         rows = []
         for row in range(first, last + 1):
             try:
                 stream, seq, body, crc = found[row]
-                rows.append(Row(row, stream, seq, self._join(row, stream, seq, body, crc, frames[row])))
+                join = partial(self._join, frames=images[row]) if frames else self._bare
+                rows.append(Row(row, stream, seq, join(row, stream, seq, body, crc)))
                 self._note_missing(row)
             except KeyError:
                 self._missing += 1
             except (ValueError, TypeError, IndexError) as error:
                 self._note(row, str(error))
         return rows
+
+    def _bare(self, row: int, stream: str, seq: int, body: bytes, crc: int) -> Step:
+        """The step without its frames; raises DecodeError where it is damaged."""
+        step = intact(row, stream, seq, body, crc, self.spec)
+        if step is None:
+            raise DecodeError(f"step {seq} of stream {stream[:8]} fails its checksum, or is not of the file's spec")
+        return step
 
     def _join(self, row: int, stream: str, seq: int, body: bytes, crc: int, frames: list[tuple]) -> Step:
         """The step with its frames back in place; raises DecodeError where anything of it is damaged or missing."""
