@@ -19,9 +19,9 @@ _USAGE = """usage: handrail <verb> [key=value ...]
   eval           judge a trained policy: handrail eval run=runs/<run> episodes=100
   teleop         drive the simulated arm by hand, to check an instrument's axes: handrail teleop human=spacemouse
   demos record   record demonstrations: handrail demos record --script out=demos.sqlite
-  rewards        learn what success looks like: handrail rewards collect|label|train|audit|relabel|serve
   demos show     a picture of recorded episodes, or a video: handrail demos show demos.sqlite
   demos check    judge them: handrail demos check demos.sqlite
+  rewards        learn what success looks like: handrail rewards collect|label|train|audit|relabel|serve
   report         when the human helped in a run, and what that did: handrail report runs/<run>
   keys           who may speak on a link that leaves the machine: handrail keys new|allow|revoke|show
   doctor         what of this machine can be used
@@ -93,21 +93,12 @@ def run(words: list[str]) -> int:
         sys.stdout.write(_USAGE)
         return 0
     verb, rest = words[0], words[1:]
-    if verb == "doctor":
-        return _doctor(rest)
-    if verb == "keys":
-        return run_keys(rest)
+    own = {"doctor": _doctor, "keys": run_keys, "report": run_report, "demos": run_demos, "rewards": _rewards_help}
+    done = own[verb](rest) if verb in own else None
+    if done is not None:
+        return done
     if verb == "rewards":
-        if not rest or rest[0] in ("--help", "-h"):
-            sys.stdout.write(_rewards_help())
-            return 0
         verb, rest = _rewards_verb(rest)
-    if verb == "report":
-        return run_report(rest)
-    if verb == "demos":
-        looked = run_demos(rest)
-        if looked is not None:
-            return looked
     if verb not in VERBS:
         raise UserError(f"handrail has no verb {verb}{_near(verb)}\n\n{_USAGE.rstrip()}")
     if "--help" in rest or "-h" in rest:
@@ -148,9 +139,13 @@ def _rewards_verb(words: list[str]) -> tuple[str, list[str]]:
     raise UserError(f"handrail rewards takes one of {', '.join(known)}, got {words[0]}{hint}")
 
 
-def _rewards_help() -> str:
+def _rewards_help(words: list[str]) -> int | None:
+    """Print the sub-verbs where none was given; None: one was."""
+    if words and words[0] not in ("--help", "-h"):
+        return None
     lines = [f"  {VERBS[verb].__doc__}" for verb in VERBS if verb.startswith("rewards ")]
-    return "\n".join(["What success looks like, learned from frames; see docs/rewards.md.", "", *lines, ""])
+    sys.stdout.write("\n".join(["What success looks like, learned from frames; see docs/rewards.md.", "", *lines, ""]))
+    return 0
 
 
 def _take_show(words: list[str]) -> tuple[list[str], bool]:
