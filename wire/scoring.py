@@ -34,6 +34,11 @@ class Gate(NamedTuple):
     low: float | None = None
     high: float | None = None
 
+    def __str__(self) -> str:
+        bounds = [f">= {self.low:g}"] if self.low is not None else []
+        bounds += [f"<= {self.high:g}"] if self.high is not None else []
+        return f"{self.name}[{self.element}] {' and '.join(bounds)}"
+
     def passes(self, observation: Mapping[str, np.ndarray]) -> bool:
         """Whether the bounds hold; raises ScoringError where the observation has no such element."""
         vector = observation.get(self.name)

@@ -33,6 +33,11 @@ def test_a_gate_on_what_is_not_there_is_an_error_that_names_it():
         Gate("pose", 0).passes(OPEN)
 
 
+def test_a_gate_is_shown_as_it_was_written():
+    assert str(Gate("proprio", 10, low=0.1)) == "proprio[10] >= 0.1"
+    assert str(Gate("state", 0, low=0.0, high=1.0)) == "state[0] >= 0 and <= 1"
+
+
 def test_zero_is_a_bound():
     assert not Gate("state", 0, high=0.0).passes(OPEN)
     assert Gate("state", 0, high=0.0).passes(SHUT)
