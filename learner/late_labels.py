@@ -18,8 +18,12 @@ _WAITING = 10_000
 class LateLabels:
     """Carries the labels beside one archive over to the replay, as they come. A person's outweighs a model's."""
 
-    def __init__(self, archive: Path, replay: Replay) -> None:
-        self._archive, self._replay = archive, replay
+    def __init__(self, archive: Path, replay: Replay, *, by_model: bool) -> None:
+        """Carry over what people say of the steps in `archive`, and `by_model`: what models do.
+
+        Where the task gives the reward a model's word is an opinion that somebody wanted to look at, no more.
+        """
+        self._archive, self._replay, self._by_model = archive, replay, by_model
         self._last = 0
         self._look_s = 0.0
         self._counts: dict[tuple[str, int], Label] = {}
@@ -44,7 +48,9 @@ class LateLabels:
 
     def _take(self, label: Label) -> None:
         key = label.stream, label.seq
-        if label.kind != SUCCESS or (key in self._counts and not outranks(label, self._counts[key])):
+        if label.kind != SUCCESS or (label.source == "model" and not self._by_model):
+            return
+        if key in self._counts and not outranks(label, self._counts[key]):
             return
         if label.source == "person":
             # Only what a model may not overrule has to be remembered.

@@ -56,7 +56,7 @@ class Trainer:
             min_online=config.min_online,
             seed=config.seed,
         )
-        self.late = LateLabels(run.archive, self.replay)
+        self.late = LateLabels(run.archive, self.replay, by_model=config.reward == "classifier")
         self.limiter = RateLimiter()
         self.progress = Progress(spec.gripper_entries())
         self.version = 0
@@ -76,7 +76,7 @@ class Trainer:
         for row in self._intact_rows(demos, demos.last_row()) if demos is not None else ():
             self.replay.add(row.stream, row.step, row.seq)
         if demos is not None and self.config.reward == "classifier":
-            LateLabels(demos.path, self.replay).poll(time.monotonic())
+            LateLabels(demos.path, self.replay, by_model=True).poll(time.monotonic())
         self._fitted = len(self.replay) > 0
         # Actors may be sending already: what came after the inbox opened the archive will come out of the inbox.
         for row in self._intact_rows(archived, self.inbox.resumed_row) if archived is not None else ():

@@ -34,7 +34,7 @@ def batches(replay: Replay) -> set[int]:
 def test_a_step_without_a_score_is_kept_and_not_drawn_until_a_label_comes(tmp_path: Path):
     archive = tmp_path / "steps.sqlite"
     replay = filled(unscored())
-    late = LateLabels(archive, replay)
+    late = LateLabels(archive, replay, by_model=True)
     assert (len(replay), len(replay.online), replay.unscored) == (6, 0, 6)
     append_labels(archive, [Label(STREAM, 3, 0.0, version="m"), Label(STREAM, 6, 1.0, version="m")])
     late.poll(0.0)
@@ -51,7 +51,7 @@ def test_a_step_without_a_score_is_kept_and_not_drawn_until_a_label_comes(tmp_pa
 def test_a_label_may_come_before_its_step_has_been_taken_in(tmp_path: Path):
     archive, steps = tmp_path / "steps.sqlite", unscored()
     replay = filled(steps[:2])
-    late = LateLabels(archive, replay)
+    late = LateLabels(archive, replay, by_model=True)
     append_labels(archive, [Label(STREAM, 4, 1.0, version="m")])
     late.poll(0.0)
     assert late.applied == 0
@@ -65,7 +65,7 @@ def test_a_label_may_come_before_its_step_has_been_taken_in(tmp_path: Path):
 def test_the_file_is_looked_at_about_once_a_second(tmp_path: Path):
     archive = tmp_path / "steps.sqlite"
     replay = filled(unscored())
-    late = LateLabels(archive, replay)
+    late = LateLabels(archive, replay, by_model=True)
     late.poll(0.0)
     append_labels(archive, [Label(STREAM, 3, 0.0, version="m")])
     late.poll(0.5)
@@ -96,13 +96,24 @@ def test_a_failure_that_a_person_saw_stays_an_end():
 def test_a_model_does_not_overrule_a_person(tmp_path: Path):
     archive = tmp_path / "steps.sqlite"
     replay = filled(unscored())
-    late = LateLabels(archive, replay)
+    late = LateLabels(archive, replay, by_model=True)
     append_labels(archive, [Label(STREAM, 3, 0.0, source="person")])
     late.poll(0.0)
     append_labels(archive, [Label(STREAM, 3, 1.0, version="m")])
     late.poll(2.0)
     drawn = replay.gather(np.array(sorted(batches(replay))))
     assert drawn["reward"].tolist() == [0.0]
+
+
+def test_where_the_task_gives_the_reward_only_people_are_heard(tmp_path: Path):
+    archive = tmp_path / "steps.sqlite"
+    replay = filled(episode(np.random.default_rng(0), 0, success=False))
+    late = LateLabels(archive, replay, by_model=False)
+    append_labels(archive, [Label(STREAM, 2, 1.0, version="m"), Label(STREAM, 3, 1.0, source="person")])
+    late.poll(0.0)
+    assert late.applied == 1
+    drawn = replay.gather(np.array(sorted(batches(replay))))
+    assert sorted(np.asarray(drawn["reward"]).tolist()) == [0.0] * 5 + [1.0]
 
 
 def test_an_intervention_without_a_score_reaches_both_sources_once_it_has_one():
