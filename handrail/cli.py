@@ -4,6 +4,7 @@ import difflib
 import sys
 
 from handrail import verbs
+from handrail.archive import run_archive
 from handrail.compose import GROUPS, compose_verb, keys_of
 from handrail.conf.schema import VERBS
 from handrail.demos import run_demos, run_report
@@ -18,6 +19,7 @@ _USAGE = """usage: handrail <verb> [key=value ...]
   actor          drive the robot: handrail actor learner=tcp://127.0.0.1:5555
   eval           judge a trained policy: handrail eval run=runs/<run> episodes=100
   teleop         drive the simulated arm by hand, to check an instrument's axes: handrail teleop human=spacemouse
+  archive        all runs so far: list, judge, merge, import and export them: handrail archive --help
   demos record   record demonstrations: handrail demos record --script out=demos.sqlite
   demos show     a picture of recorded episodes, or a video: handrail demos show demos.sqlite
   demos check    judge them: handrail demos check demos.sqlite
@@ -93,10 +95,12 @@ def run(words: list[str]) -> int:
         sys.stdout.write(_USAGE)
         return 0
     verb, rest = words[0], words[1:]
-    own = {"doctor": _doctor, "keys": run_keys, "report": run_report, "demos": run_demos, "rewards": _rewards_help}
-    done = own[verb](rest) if verb in own else None
-    if done is not None:
-        return done
+    if verb in _OWN:
+        return _OWN[verb](rest)
+    # Of these two some sub-verbs are like the other verbs: composed.
+    looked = run_demos(rest) if verb == "demos" else _rewards_help(rest) if verb == "rewards" else None
+    if looked is not None:
+        return looked
     if verb == "rewards":
         verb, rest = _rewards_verb(rest)
     if verb not in VERBS:
@@ -173,8 +177,12 @@ def verb_keys(verb: str) -> set[str]:
 
 
 def _near(verb: str) -> str:
-    close = difflib.get_close_matches(verb, [*VERBS, "doctor", "keys", "report", "rewards"], n=1)
+    close = difflib.get_close_matches(verb, [*VERBS, *_OWN, "rewards"], n=1)
     return f"; did you mean {close[0]}?" if close else ""
+
+
+_OWN = {"archive": run_archive, "doctor": _doctor, "keys": run_keys, "report": run_report}
+"""Verbs that read their own words."""
 
 
 if __name__ == "__main__":

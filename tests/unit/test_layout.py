@@ -82,6 +82,11 @@ def test_what_simulates_and_learns_is_installed_without_torch():
             wanted += [extra for extra in re.findall(r"[a-z]+", line.partition("[")[2]) if extra not in seen]
 
 
+def test_the_archive_imports_nothing_heavy():
+    files = [path for path in (ROOT / "learner" / "archive").rglob("*.py") if path.name != "__main__.py"]
+    assert heavy_after_importing(sorted(map(module_name, files))) == []
+
+
 def test_a_heavy_import_would_be_found():
     assert heavy_after_importing(["gymnasium"]) == ["gymnasium"]
 
