@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
-from actor.config import ActorConfig, CollectConfig, DemosConfig, EvalConfig, JudgeConfig, ShowConfig, TeleopConfig
+from actor.config import ActorConfig, DemosConfig, EpisodesConfig, EvalConfig, JudgeConfig, ShowConfig, TeleopConfig
 from actor.priority import raise_process
 from wire.errors import UserError, run_main
 from wire.parent import end_with_parent
@@ -52,7 +52,7 @@ def _judge(path: Path) -> int:
 
 
 def _collect(path: Path) -> int:
-    config = _read(path, CollectConfig)
+    config = _read(path, EpisodesConfig)
     _prepare(in_real_time=config.env.in_real_time)
     from actor.collect import collect
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import track
 
 from actor.attention import Attention
-from actor.config import CollectConfig
+from actor.config import EpisodesConfig
 from actor.evaluate import load_run
 from actor.human import Nobody
 from actor.loop import run_episode
@@ -22,7 +22,7 @@ from wire.types import Step, new_stream_id
 log = logging.getLogger(__name__)
 
 
-def collect(config: CollectConfig) -> int:
+def collect(config: EpisodesConfig) -> int:
     """Drive the episodes, every action guarded, and keep each of them, whatever came of it."""
     path = Path(config.out)
     if path.exists():

@@ -13,8 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 from actor.config import (
     HANDS,
     ActorConfig,
-    CollectConfig,
     DemosConfig,
+    EpisodesConfig,
     EvalConfig,
     HandConfig,
     JudgeConfig,
@@ -23,10 +23,21 @@ from actor.config import (
 from envs.config import EnvConfig
 from handrail.keys import link_folder, require_actor_keys, require_learner_keys
 from learner.config import LearnerConfig, learner_config
+from rewards.config import AuditConfig, CollectConfig, LabelConfig, RelabelConfig, ServeConfig, TrainConfig
 from wire.errors import UserError
 from wire.store import StepStore
 
 Made = TypeVar("Made")
+
+REWARD_VERBS: dict[str, type] = {
+    "collect": CollectConfig,
+    "label": LabelConfig,
+    "train": TrainConfig,
+    "audit": AuditConfig,
+    "relabel": RelabelConfig,
+    "serve": ServeConfig,
+}
+"""`handrail rewards <verb>` -> the settings of the room."""
 
 
 def env_config(config: DictConfig) -> EnvConfig:
@@ -55,6 +66,7 @@ def teleop_settings(config: DictConfig) -> TeleopConfig:
 
 def learner_settings(config: DictConfig, *, run: Path, bind: str, demos: Path | None) -> LearnerConfig:
     """What the learner is told."""
+    by_task = config.reward == "task"
     values: dict[str, Any] = {
         "run": str(run),
         "bind": checked_address("bind", bind),
@@ -64,6 +76,7 @@ def learner_settings(config: DictConfig, *, run: Path, bind: str, demos: Path | 
         "mode": config.get("mode", "online"),
         "env": dataclasses.asdict(env_config(config)),
         "agent": OmegaConf.to_container(config.agent),
+        "reward": "task" if by_task else "classifier",
         **{key: config[key] for key in ("seed", "steps", "stop_at", "resume")},
         **_plain(config.learner),
     }
@@ -86,10 +99,10 @@ def offline_settings(config: DictConfig, *, run: Path, archive: list[str], seed:
     return _checked(lambda: learner_config(values))
 
 
-def collect_settings(config: DictConfig, *, policy: Path, out: Path, seed: int) -> CollectConfig:
+def collect_settings(config: DictConfig, *, policy: Path, out: Path, seed: int) -> EpisodesConfig:
     """What collects episodes is told."""
     told = {"run": str(policy), "out": str(out), "episodes": config.episodes, "seed": seed}
-    return _checked(lambda: CollectConfig(env=env_config(config), **told))
+    return _checked(lambda: EpisodesConfig(env=env_config(config), **told))
 
 
 def candidate_evaluation(config: DictConfig, run: Path) -> EvalConfig:
@@ -97,13 +110,14 @@ def candidate_evaluation(config: DictConfig, run: Path) -> EvalConfig:
     return _checked(lambda: EvalConfig(run=str(run), env=env_config(config), episodes=config.evaluate_episodes))
 
 
-def actor_settings(config: DictConfig, *, learner: str, outbox: Path) -> ActorConfig:
-    """What the actor is told."""
+def actor_settings(config: DictConfig, *, learner: str, outbox: Path, judge: str | None = None) -> ActorConfig:
+    """What the actor is told; `judge` is the address of its reward service, None where the task judges."""
     return _checked(
         lambda: ActorConfig(
             env=env_config(config),
             learner=checked_address("learner", learner),
             outbox=str(outbox),
+            judge=judge,
             human=config.human.kind,
             skill=config.human.get("skill", "expert"),
             hand=hand_config(config),
@@ -122,6 +136,15 @@ def with_learner_keys(told: LearnerConfig, link: DictConfig) -> LearnerConfig:
     return dataclasses.replace(told, keys=str(folder.absolute()))
 
 
+def with_service_keys(told: ServeConfig, link: DictConfig) -> ServeConfig:
+    """The reward service's settings with the keys that its link needs: the learner's; raises UserError."""
+    folder = link_folder(told.bind, link["keys"], insecure=link.insecure)
+    if folder is None:
+        return dataclasses.replace(told, insecure=link.insecure)
+    require_learner_keys(told.bind, folder)
+    return dataclasses.replace(told, keys=str(folder.absolute()))
+
+
 def with_actor_keys(told: ActorConfig, link: DictConfig) -> ActorConfig:
     """The actor's settings with the keys that its link needs; raises UserError, naming the commands to run."""
     folder = link_folder(told.learner, link["keys"], insecure=link.insecure)
@@ -129,6 +152,41 @@ def with_actor_keys(told: ActorConfig, link: DictConfig) -> ActorConfig:
         return dataclasses.replace(told, insecure=link.insecure)
     name = require_actor_keys(told.learner, folder, link.name)
     return dataclasses.replace(told, keys=str(folder.absolute()), key=name)
+
+
+def reward_settings(verb: str, config: DictConfig) -> Any:
+    """What `rewards <verb>` is told: the room's own settings class, from keys of the same names."""
+    kind = REWARD_VERBS[verb]
+    values = {
+        key: value for key, value in _plain(config).items() if key in {each.name for each in dataclasses.fields(kind)}
+    }
+    if "env" in values:
+        values["env"] = env_config(config)
+    return _checked(lambda: kind(**values))
+
+
+def model_of(reward: str) -> Path | None:
+    """The folder of `reward=classifier:<folder>`, checked to hold a model; None for task and for an address."""
+    kind, _, folder = reward.partition(":")
+    if kind in ("tcp", "ipc"):
+        checked_address("reward", reward)
+    elif kind not in ("task", "classifier"):
+        near = difflib.get_close_matches(kind, ("task", "classifier"), n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise UserError(f"reward must be task, classifier:<folder> or tcp://<host>:<port>, got {reward}{hint}")
+    if kind != "classifier":
+        return None
+    if not (Path(folder) / "model.json").is_file():
+        raise UserError(
+            f"reward=classifier:<folder> needs a folder with a model, and there is no model.json in {folder or 'it'}; "
+            f"train one: handrail rewards train runs=[...] out={folder or '<folder>'}"
+        )
+    return Path(folder)
+
+
+def service_settings(model: Path, *, bind: str, run: Path | None) -> ServeConfig:
+    """What a reward service that is started beside its robot is told."""
+    return _checked(lambda: ServeConfig(model=str(model), bind=bind, run=None if run is None else str(run)))
 
 
 def eval_settings(config: DictConfig, env: EnvConfig) -> EvalConfig:
@@ -155,11 +213,13 @@ def demos_settings(config: DictConfig) -> DemosConfig:
     )
 
 
-def script_settings(config: DictConfig, env: EnvConfig, out: Path) -> DemosConfig:
+def script_settings(config: DictConfig, env: EnvConfig, out: Path, judge: str | None = None) -> DemosConfig:
     """What the recorder is told by a run with demos=script:<n>; one that was stopped is gone on with."""
     episodes = scripted_episodes(config.demos) or 0
     return _checked(
-        lambda: DemosConfig(out=str(out), env=env, episodes=episodes, seed=config.seed, resume=out.exists())
+        lambda: DemosConfig(
+            out=str(out), env=env, episodes=episodes, seed=config.seed, resume=out.exists(), judge=judge
+        )
     )
 
 

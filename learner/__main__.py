@@ -12,9 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from learner.config import LearnerConfig, learner_config
+from rewards.config import REWARD
 from wire.allowed import learner_keys
 from wire.errors import UserError, run_main
+from wire.labels import labels_path
 from wire.parent import end_with_parent
 from wire.specs import EnvSpec
 
@@ -55,7 +59,7 @@ def learn(config: LearnerConfig) -> int:
         inbox = Inbox(
             config.bind,
             run.archive,
-            None if demos is None else demos.spec,
+            None if demos is None else _judged_as(config, demos),
             run=run.path.name,
             info=facts(config),
             keys=None if config.keys is None else learner_keys(Path(config.keys)),
@@ -114,6 +118,19 @@ def facts(config: LearnerConfig) -> dict[str, str]:
 
     found = {"agent": config.agent.name, "seed": str(config.seed)}
     return found | ({CALIBRATION: config.camera_calibration} if config.camera_calibration else {})
+
+
+def _judged_as(config: LearnerConfig, demos: Any) -> EnvSpec:
+    """The spec of steps that go with these demonstrations, whose own reward counts only where both are the same."""
+    spec: EnvSpec = demos.spec
+    if config.reward != "classifier" or spec.reward == REWARD:
+        return spec
+    if not labels_path(demos.path).is_file():
+        raise UserError(
+            f"{demos.path} is rewarded by {spec.reward}, this run by a classifier: label it first, "
+            f"handrail rewards relabel model=<folder> runs=[{demos.path}]"
+        )
+    return msgspec.structs.replace(spec, reward=REWARD, return_bounds=(0.0, 1.0))
 
 
 def _fitting(config: LearnerConfig) -> Callable[[EnvSpec], None]:

@@ -75,6 +75,8 @@ class LearnerConfig:
     """Demonstrations file (a steps.sqlite) to learn from beside the run's own experience."""
     env: EnvConfig | None = None
     """Where given, actors of another environment are turned away; else the first actor decides."""
+    reward: str = "task"
+    """task, or classifier: success is what a reward model sees, and what could not be asked is labelled later."""
     interventions: str = "plain"
     """What corrections teach beside what they show: nothing, to stay near a consistent human, what not to do."""
     archive: list[str] = field(default_factory=list)
@@ -121,6 +123,9 @@ class LearnerConfig:
         _require(
             self.stop_at is None or 0 < self.stop_at <= 1,
             f"stop_at is a success rate in 0..1 (0 excluded), got {self.stop_at}",
+        )
+        _require(
+            self.reward in ("task", "classifier"), f"the learner's reward is task or classifier, got {self.reward}"
         )
         self._check_interventions()
 

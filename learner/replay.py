@@ -6,6 +6,7 @@ lists: an intervention is a member of two of them and still stored once.
 """
 
 import itertools
+from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ import numpy as np
 from learner.returns import returns_to_go
 from wire.errors import UserError
 from wire.specs import EnvSpec
-from wire.types import Observation, Source, Step
+from wire.types import UNSCORED, Observation, Source, Step
 
 _SPARE_SLOTS = 256
 """Room for the newest observation of every stream, which belongs to no transition yet."""
@@ -67,6 +68,7 @@ class _Pending:
 
     slot: int
     step: Step
+    seq: int
 
 
 class Replay:
@@ -100,6 +102,12 @@ class Replay:
         self._reward = np.zeros(capacity, np.float32)
         self._mask = np.zeros(capacity, np.float32)
         self._is_prior = np.zeros(capacity, bool)
+        self._is_demo = np.zeros(capacity, bool)
+        self._seq = np.full(capacity, -1, np.int64)
+        self._stream = np.zeros(capacity, np.int32)
+        self._streams: dict[str, int] = {}
+        self._unscored: deque[int] = deque()
+        """Rows whose reward nobody knows yet: kept out of both sources until a label says what it is."""
         self._by_policy = np.zeros(capacity, bool)
         self._takeover_in = np.zeros(capacity, np.int32)
         self._t = np.zeros(capacity, np.int32)
@@ -119,8 +127,38 @@ class Replay:
         """Number of complete transitions."""
         return len(self._here) - len(self._free_rows)
 
-    def add(self, stream: str, step: Step) -> None:
-        """Take in a stream's next step, in the order of its sequence numbers."""
+    @property
+    def unscored(self) -> int:
+        """How many transitions wait for a reward."""
+        return len(self._unscored)
+
+    def relabel(self, stream: str, seq: int, *, success: bool) -> bool:
+        """Say afterwards whether the state after a step was a success; returns whether its transition is here.
+
+        A success is worth 1 and ends the episode there. What had been called one and is none goes on.
+        """
+        number = self._streams.get(stream)
+        rows = np.flatnonzero((self._seq == seq) & (self._stream == number)) if number is not None else ()
+        for row in map(int, rows):
+            if success:
+                self._reward[row], self._mask[row] = 1.0, 0.0
+            elif self._reward[row] > 0:
+                self._reward[row], self._mask[row] = 0.0, 1.0
+            # What the episode returns from here was summed from what the reward is no more.
+            self._return_to_go[(self._stream == number) & (self._episode == self._episode[row])] = -np.inf
+            if row in self._unscored:
+                self._unscored.remove(row)
+                self._admit(row)
+        return len(rows) > 0
+
+    def add(self, stream: str, step: Step, seq: int = -1) -> None:
+        """Take in a stream's next step, in the order of its sequence numbers.
+
+        Args:
+            stream: Whose.
+            step: The step.
+            seq: Its number, by which a label may name it later; -1: none will.
+        """
         slot = self._store(step.observation)
         pending = self._pending.pop(stream, None)
         if pending is None or pending.step.episode != step.episode:
@@ -139,7 +177,7 @@ class Replay:
             if step.intervened and not pending.step.intervened:
                 self._mark_takeover(self._episodes[stream])
             self._release(pending.slot)
-        arrived = _Pending(slot, step)
+        arrived = _Pending(slot, step, seq)
         if not step.ended:
             self._pending[stream] = arrived
             return
@@ -231,8 +269,17 @@ class Replay:
         self._succeeded[row] = False
         self._is_prior[row] = step.source is Source.DEMO or (step.intervened and self._learn_corrections)
         self._by_policy[row], self._takeover_in[row] = step.source is Source.POLICY, 0
+        self._is_demo[row] = step.source is Source.DEMO
+        self._seq[row], self._stream[row] = pending.seq, self._streams.setdefault(stream, len(self._streams))
         self._episodes.setdefault(stream, []).append(row)
-        if step.source is not Source.DEMO:
+        if step.reward_by == UNSCORED:
+            self._unscored.append(row)
+        else:
+            self._admit(row)
+
+    def _admit(self, row: int) -> None:
+        """Let batches draw from a transition."""
+        if not self._is_demo[row]:
             self.online.push(row)
         if self._is_prior[row]:
             self.prior.push(row)
@@ -266,23 +313,36 @@ class Replay:
         self.discarded += len(rows)
         for ring in (self.online, self.prior):
             ring.remove(rows)
+        self._unscored = deque(row for row in self._unscored if row not in rows)
         for row in rows:
             self._forget(row)
 
     def _forget(self, row: int) -> None:
+        self._seq[row] = -1
         for slot in (self._here[row], self._next[row]):
             self._release(int(slot))
         self._free_rows.append(row)
 
+    def _forget_early(self, row: int) -> None:
+        """Forget a transition whose episode may still be under way."""
+        for rows in self._episodes.values():
+            if row in rows:
+                rows.remove(row)
+        self._forget(row)
+
     def _evict(self) -> None:
-        """Forget the oldest online transition; an intervention leaves the online list only, for it is prior too."""
-        while len(self.online):
+        """Forget the oldest online transition; an intervention leaves the online list only, for it is prior too.
+
+        What waits for a reward may take half of the room; beyond that, or where there is nothing else, its oldest goes.
+        """
+        while len(self.online) or self._unscored:
+            waiting = len(self._unscored)
+            if waiting and (waiting > len(self._here) // 2 or not len(self.online)):
+                self._forget_early(self._unscored.popleft())
+                return
             row = self.online.pop()
             if not self._is_prior[row]:
-                for rows in self._episodes.values():
-                    if row in rows:
-                        rows.remove(row)
-                self._forget(row)
+                self._forget_early(row)
                 return
         raise ReplayFullError(
             f"the replay's {len(self._here)} transitions are all demonstrations and interventions; "

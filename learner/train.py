@@ -18,6 +18,7 @@ from learner.coach import advise
 from learner.config import BcConfig, LearnerConfig
 from learner.console import LearnerConsole, Snapshot
 from learner.inbox import Inbox
+from learner.late_labels import LateLabels
 from learner.limiter import RateLimiter
 from learner.metrics import MetricsWriter
 from learner.mixer import Mixer
@@ -39,6 +40,8 @@ from wire.store import Row, StepStore
 log = logging.getLogger(__name__)
 
 _IDLE_S = 0.002
+_UNSCORED = 20
+"""Steps without a score that are worth a word."""
 _LOG_BLOCKS = 20
 """Update blocks between two lines of metrics: reading them waits for the device."""
 
@@ -66,6 +69,7 @@ class Trainer:
             min_online=config.min_online,
             seed=config.seed,
         )
+        self.late = LateLabels(run.archive, self.replay, by_model=config.reward == "classifier")
         self.limiter = RateLimiter()
         self.progress = Progress(spec.gripper_entries())
         self.version = 0
@@ -83,7 +87,9 @@ class Trainer:
     def recall(self, demos: StepStore | None, archived: StepStore | None) -> None:
         """Fill the replay from demonstrations and from this run's own archive, and restore the newest checkpoint."""
         for row in self._intact_rows(demos, demos.last_row()) if demos is not None else ():
-            self.replay.add(row.stream, row.step)
+            self.replay.add(row.stream, row.step, row.seq)
+        if demos is not None and self.config.reward == "classifier":
+            LateLabels(demos.path, self.replay, by_model=True).poll(time.monotonic())
         self._fitted = len(self.replay) > 0 or self.pool is not None
         # Actors may be sending already: what came after the inbox opened the archive will come out of the inbox.
         for row in self._intact_rows(archived, self.inbox.resumed_row) if archived is not None else ():
@@ -110,6 +116,7 @@ class Trainer:
             arrived = self.inbox.drain(256)
             for row in arrived:
                 self._take_new(row)
+            self.late.poll(time.monotonic())
             if self.limiter.debt > 0 and self.mixer.ready and self.limiter.settled >= self.config.warmup:
                 self._update()
             elif self.limiter.debt > 0:
@@ -181,7 +188,7 @@ class Trainer:
             self.console.say(f"warning: {store.damaged} steps in {store.path} are damaged and were left out")
 
     def _take(self, row: Row) -> EpisodeResult | None:
-        self.replay.add(row.stream, row.step)
+        self.replay.add(row.stream, row.step, row.seq)
         self.limiter.arrived += 1
         return self.progress.add(row.stream, row.step)
 
@@ -235,6 +242,7 @@ class Trainer:
         numbers["learner/gradient_steps_per_s"] = self._gradient_rate
         numbers["learner/gradient_steps_per_env_step"] = self.gradient_steps / max(self.limiter.arrived, 1)
         numbers["link/backlog"] = float(self.limiter.debt)
+        numbers["reward/unscored"] = float(self.replay.unscored)
         self._writer.write(self.progress.env_steps, numbers)
         self._warn_of_overestimation(numbers)
 
@@ -247,6 +255,10 @@ class Trainer:
             "over-estimates; success is likely to collapse"
         )
         log.warning("%s", self._warning)
+
+    def _unscored_warning(self) -> str:
+        waiting = self.replay.unscored
+        return f"{waiting} steps wait for a score: is the reward service running?" if waiting > _UNSCORED else ""
 
     def _normaliser(self) -> dict[str, np.ndarray]:
         replays = [self.replay] if self.pool is None else [self.replay, self.pool.replay]
@@ -283,7 +295,7 @@ class Trainer:
             eta_s=(self.config.steps - settled) / rate if rate > 0 else None,
             human_minutes=self.progress.human_minutes(self.spec.rate_hz),
             advice=self._advice,
-            warning=self._disk_warning or self._warning,
+            warning=self._disk_warning or self._warning or self._unscored_warning(),
         )
 
 

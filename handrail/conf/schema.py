@@ -9,6 +9,7 @@ from omegaconf import MISSING, OmegaConf
 
 from actor.config import HAND, ActorConfig
 from learner.config import AGENTS, LearnerConfig
+from rewards.config import AuditConfig, CollectConfig, LabelConfig, RelabelConfig, ServeConfig, TrainConfig
 
 
 @dataclass
@@ -73,7 +74,7 @@ LEARNER_KEYS = _part_of(
     *("camera_calibration", "symmetries"),
 )
 """`learner.*`: how the learner runs, whatever it learns."""
-ACTOR_KEYS = _part_of(ActorConfig, "pace", "max_lead_steps", "outbox_cap_gb")
+ACTOR_KEYS = _part_of(ActorConfig, "pace", "max_lead_steps", "outbox_cap_gb", "judge_wait_s", "confirm_s")
 """`actor.*`: how the actor runs."""
 
 
@@ -123,6 +124,8 @@ class LearnerVerb(EnvKeys):
     init: str | None = None
     evaluate_episodes: int = 20
     """Of every evaluation while learning offline."""
+    reward: str = "task"
+    """task, or classifier: whose success ends episodes; the actors must agree."""
     learner: Any = field(default_factory=LEARNER_KEYS)
     link: LinkKeys = field(default_factory=LinkKeys)
 
@@ -143,6 +146,8 @@ class SimVerb(EnvKeys):
     demos: str = "script:20"
     archive: Any = None
     init: str | None = None
+    reward: str = "task"
+    """task; classifier:<folder of a model>; or the address of a reward service, tcp://<host>:<port>."""
     eval_episodes: int = 100
     learner: Any = field(default_factory=LEARNER_KEYS)
     actor: Any = field(default_factory=ACTOR_KEYS)
@@ -175,6 +180,8 @@ class ActorVerb(EnvKeys):
     defaults: list[Any] = field(default_factory=lambda: ["_self_", {"env": "sim"}, {"human": "none"}])
     learner: str = "tcp://127.0.0.1:5555"
     human: Any = MISSING
+    reward: str = "task"
+    """task; classifier:<folder of a model>; or the address of a reward service, tcp://<host>:<port>."""
     outbox: str = "outbox.sqlite"
     actor: Any = field(default_factory=ACTOR_KEYS)
     link: ActorLinkKeys = field(default_factory=ActorLinkKeys)
@@ -216,7 +223,31 @@ class TeleopVerb(EnvKeys):
     """Show what the instrument says, without a robot."""
 
 
-VERBS: dict[str, type[EnvKeys]] = {
+@dataclass
+class CollectVerb(EnvKeys):
+    """`handrail rewards collect`: frames of success and of what only looks like it, by a clumsy script."""
+
+    defaults: list[Any] = field(default_factory=lambda: ["_self_", {"env": "sim"}])
+    out: str = MISSING
+    positives: int = CollectConfig.positives
+    linger: int = CollectConfig.linger
+
+
+def _verb_of(config: type, doc: str, **more: Any) -> type:
+    """A verb whose keys are a room's settings, and `more` with their defaults."""
+    chosen: list[Any] = []
+    for each in fields(config):
+        if each.name in ("insecure", "keys"):
+            continue
+        default = MISSING if each.default is MISSING_DEFAULT else each.default
+        chosen.append((each.name, each.type, field(default=default)))
+    chosen += [(name, type(value()), field(default_factory=value)) for name, value in more.items()]
+    made = make_dataclass(config.__name__.replace("Config", "Verb"), chosen)
+    made.__doc__ = doc
+    return made
+
+
+VERBS: dict[str, type] = {
     "sim": SimVerb,
     "learner": LearnerVerb,
     "collect-infer": CollectInferVerb,
@@ -224,6 +255,17 @@ VERBS: dict[str, type[EnvKeys]] = {
     "eval": EvalVerb,
     "demos": DemosVerb,
     "teleop": TeleopVerb,
+    "rewards collect": CollectVerb,
+    **{
+        f"rewards {name}": _verb_of(config, config.__doc__ or "", **more)
+        for name, config, more in (
+            ("label", LabelConfig, {}),
+            ("train", TrainConfig, {}),
+            ("audit", AuditConfig, {}),
+            ("relabel", RelabelConfig, {}),
+            ("serve", ServeConfig, {"link": LinkKeys}),
+        )
+    },
 }
 
 
