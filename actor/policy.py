@@ -60,8 +60,10 @@ class PolicySlot:
         """Like `offer`, but raises WeightsRefused or ArchitectureError; `trained_in` is their spec where it differs."""
         weights: Weights = decode_weights(data, fingerprint=(trained_in or self._spec).fingerprint())
         arch = Architecture.from_json(weights.architecture)
-        fitting = architecture_for(self._spec, hidden=arch.hidden, embedding=arch.embedding)
-        if (arch.frames, arch.vectors, arch.action_dim) != (fitting.frames, fitting.vectors, fitting.action_dim):
+        fitting = architecture_for(
+            self._spec, hidden=arch.hidden, embedding=arch.embedding, discrete_grippers=bool(arch.grippers)
+        )
+        if _outside(arch) != _outside(fitting):
             raise ArchitectureError(f"these weights are of a network for other observations or actions: {arch}")
         params = jax.device_put(parameters.unflatten(weights.tensors, arch))
         if weights.architecture not in self._compiled:
@@ -85,6 +87,11 @@ class PolicySlot:
             raise RuntimeError("no weights yet; call wait() before the first act()")
         action, self._key = loaded.functions[explore](loaded.params, observation, self._key)
         return np.asarray(action), loaded.version
+
+
+def _outside(arch: Architecture) -> tuple[Any, ...]:
+    """What of a network its environment decides."""
+    return arch.frames, arch.vectors, arch.action_dim, arch.grippers
 
 
 def _compiled(arch: Architecture, params: Any, spec: EnvSpec) -> dict[bool, Any]:

@@ -3,7 +3,7 @@
     python benchmarks/experiments.py --rows plain state --seeds 0 1 2 --runs runs/experiments --json experiments.json
 
 Rows that a finished run folder already holds are read, not run again, so a long table can be made in several sittings,
-or in several processes at once.
+or in several processes at once. `--jobs N` runs N at a time, each on a core of its own.
 """
 
 import argparse
@@ -11,9 +11,11 @@ import itertools
 import json
 import os
 import platform
+import queue
 import statistics
 import subprocess
 import sys
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 # Before this folder, whose learner.py and wire.py would be taken for the packages of these names.
@@ -24,9 +26,9 @@ from wire.store import StepStore
 ROWS = {
     # What `make sim` runs.
     "plain": "scene=plain obs=pixels steps=3000",
-    "plain_bc": "scene=plain obs=pixels steps=3000 agent=bc",
+    "plain_bc": "scene=plain obs=pixels steps=3000 agent=hg_dagger",
     "varied": "scene=varied obs=pixels steps=5000",
-    "varied_bc": "scene=varied obs=pixels steps=5000 agent=bc",
+    "varied_bc": "scene=varied obs=pixels steps=5000 agent=hg_dagger",
     "varied_no_images": "scene=varied obs=proprio steps=5000",
     "state": "obs=state steps=2000",
     # Ablations, all from state with the same budget.
@@ -40,61 +42,155 @@ ROWS = {
     "no_imitation": "obs=state steps=1000 agent.bc_weight=0",
     "no_averaging": "obs=state steps=1000 agent.policy_polyak=1",
     "bc": "obs=state steps=1000 agent=bc",
+    "hg_dagger": "obs=state steps=1000 agent=hg_dagger",
+    "discrete": "obs=state steps=1000 agent.gripper=discrete",
     # A task that is not ours; see benchmarks/gym_hil/README.md for its environment.
     "gym_hil": "env=gym env.id=handrail_gym_hil:handrail_gym_hil/PickCube-v0 human=script demos=script:20 steps=5000",
 }
 
+BUDGETS = {"pick_cube": 2000, "peg_insert": 6000}
+SKILLS = ("expert", "noisy", "lazy")
+SCHEMES = {
+    "plain": "",
+    "lagrange": "learner.interventions=lagrange",
+    "takeover": "learner.interventions=takeover",
+    "hg_dagger": "agent=hg_dagger",
+    "discrete": "agent.gripper=discrete",
+}
+"""What is made of corrections, each against `plain`; and the gripper against the continuous one."""
+ALONE = {"alone": "human=none", "bc": "human=none agent=bc"}
+"""Demonstrations and nobody at the robot."""
+
+
+def _intervention_rows() -> dict[str, str]:
+    """Every task with every human under every scheme: pick_cube-lagrange-noisy and so on."""
+    rows = {}
+    for task, steps in BUDGETS.items():
+        common = f"task={task} obs=state steps={steps}"
+        rows |= {f"{task}-{name}": f"{common} {words}" for name, words in ALONE.items()}
+        for (scheme, words), skill in itertools.product(SCHEMES.items(), SKILLS):
+            human = "human=script" if skill == "expert" else f"human=script human.skill={skill}"
+            rows[f"{task}-{scheme}-{skill}"] = f"{common} {human} {words}".strip()
+    return rows
+
+
+ROWS |= _intervention_rows()
+
+COLUMNS = {
+    "env_steps": "steps",
+    "human_steps": "of them human",
+    "steps_to_80": "to 80 %",
+    "steps_to_95": "to 95 %",
+    "human_steps_to_95": "human steps to 95 %",
+    "gripper_toggles_per_episode": "toggles an episode",
+    "mean_steps": "steps a success",
+}
+"""Keys of a run's summary, as the table calls them."""
+
 
 def main() -> None:
     """Run what is asked for and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS))
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--runs", type=Path, default=Path("runs/experiments"))
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--plot", type=Path, help="draw success and human share over steps, a panel per row")
-    options = parser.parse_args()
-    rows = []
-    for name in options.rows:
-        results = [_result(name, seed, options.runs / f"{name}-{seed}") for seed in options.seeds]
-        rows.append({"name": name, "command": f"handrail sim {ROWS[name]} seed=<seed>", "seeds": results})
-        print(_line(name, results), flush=True)
+    options = _options()
+    cores = sorted(os.sched_getaffinity(0))
+    if not 1 <= options.jobs <= len(cores):
+        sys.exit(f"error: --jobs must be 1 to {len(cores)}, the cores that this process may use, got {options.jobs}")
+    free: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for core in cores[: options.jobs]:
+        free.put(core)
+    print(f"| | success of 100 | {' | '.join(COLUMNS.values())} | minutes |\n|{'---|' * (len(COLUMNS) + 3)}")
+    rows, failures = [], []
+    # What a thread is pinned to, the processes that it starts inherit.
+    with ThreadPoolExecutor(options.jobs, initializer=lambda: _pin(free) if options.jobs > 1 else None) as pool:
+        runs = {
+            name: [pool.submit(_result, name, seed, options.runs / f"{name}-{seed}") for seed in options.seeds]
+            for name in options.rows
+        }
+        for name, futures in runs.items():
+            results = _finished(futures, failures)
+            rows.append({"name": name, "command": f"handrail sim {ROWS[name]} seed=<seed>", "seeds": results})
+            if results:
+                print(_line(name, results), flush=True)
     if options.json is not None:
-        document = {"name": "experiments", "machine": _machine(), "rows": rows, "ratios": {}}
+        document = {"name": "experiments", "machine": _machine(), "rows": rows, "ratios": _ratios(rows)}
         options.json.write_text(json.dumps(document, indent=2) + "\n")
+    if failures:
+        sys.exit("\n".join(f"error: {failure}" for failure in failures))
     if options.plot is not None:
         _plot(options.rows, options.seeds, options.runs, options.plot)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--rows", nargs="+", choices=list(ROWS), default=list(ROWS), metavar="ROW", help=", ".join(ROWS)
+    )
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--runs", type=Path, default=Path("runs/experiments"))
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time, each on a core of its own")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--plot", type=Path, help="draw success and human share over steps, a panel per row")
+    return parser.parse_args()
+
+
+def _pin(free: "queue.SimpleQueue[int]") -> None:
+    os.sched_setaffinity(0, {free.get()})
+
+
+def _finished(futures: list[Future[dict]], failures: list[str]) -> list[dict]:
+    """The results of the runs that ended well; what ended otherwise is added to `failures`."""
+    results = []
+    for future in futures:
+        try:
+            results.append(future.result())
+        except RuntimeError as error:
+            failures.append(str(error))
+    return results
 
 
 def _result(name: str, seed: int, run: Path) -> dict:
     if not (run / "eval.json").exists():
         run.parent.mkdir(parents=True, exist_ok=True)
         words = [*ROWS[name].split(), f"seed={seed}", f"run={run}"]
-        with run.with_suffix(".log").open("w") as log:
-            subprocess.run([sys.executable, "-m", "handrail.cli", "sim", *words], stdout=log, stderr=log, check=True)
+        log_path = run.with_suffix(".log")
+        with log_path.open("w") as log:
+            command = [sys.executable, "-m", "handrail.cli", "sim", *words]
+            code = subprocess.run(command, stdout=log, stderr=log, check=False).returncode
+        if code != 0:
+            raise RuntimeError(f"handrail sim {' '.join(words)} ended with {code}; its output: {log_path}")
     summary = json.loads((run / "summary.json").read_text())
-    keys = (
-        "env_steps",
-        "human_steps",
-        "gradient_steps",
-        "wall_s",
-        "steps_to_80",
-        "steps_to_95",
-        "mean_steps",
-        "success",
-    )
-    return {"seed": seed, **{key: summary[key] for key in keys}, "link": summary["link"]}
+    # A run of an earlier version has not counted everything.
+    kept = {key: summary.get(key) for key in (*COLUMNS, "gradient_steps", "wall_s", "success", "link")}
+    return {"seed": seed, **kept}
 
 
 def _line(name: str, results: list[dict]) -> str:
-    def median(key: str) -> str:
-        values = [result[key] for result in results]
-        return "never" if None in values else f"{statistics.median(values):.1f}".removesuffix(".0")
-
     success = " ".join(f"{result['success']['rate']:.2f}" for result in results)
     minutes = " ".join(f"{result['wall_s'] / 60:.1f}" for result in results)
-    keys = ("env_steps", "human_steps", "steps_to_80", "steps_to_95", "mean_steps")
-    return f"| {name} | {success} | {' | '.join(median(key) for key in keys)} | {minutes} |"
+    return f"| {name} | {success} | {' | '.join(_median(key, results) for key in COLUMNS)} | {minutes} |"
+
+
+def _median(key: str, results: list[dict]) -> str:
+    """Of the seeds; `never`, or a dash where nobody counted, as soon as one of them has no number."""
+    values = [result[key] for result in results]
+    if None in values:
+        return "never" if "_to_" in key else "-"
+    return f"{statistics.median(values):.1f}".removesuffix(".0")
+
+
+def _ratios(rows: list[dict]) -> dict[str, float]:
+    """Human steps to 95 % under each scheme against plain, with the same human at the same task."""
+    medians = {}
+    for row in rows:
+        counts = [result["human_steps_to_95"] for result in row["seeds"]]
+        if counts and None not in counts:
+            medians[row["name"]] = statistics.median(counts)
+    ratios = {}
+    for name, count in medians.items():
+        task, _, rest = name.partition("-")
+        plain = f"{task}-plain-{rest.partition('-')[2]}"
+        if name != plain and medians.get(plain):
+            ratios[f"human steps to 95 %: {name} / {plain}"] = round(count / medians[plain], 3)
+    return ratios
 
 
 def _plot(names: list[str], seeds: list[int], runs: Path, path: Path) -> None:

@@ -11,12 +11,13 @@ from omegaconf.errors import OmegaConfBaseException, ValidationError
 
 from actor.config import HANDS, HUMANS
 from handrail.conf import schema
+from learner.config import AGENTS
 from wire.errors import UserError
 
-GROUPS = {"env": ("sim", "ros", "gym"), "agent": ("rlpd", "sac", "bc"), "human": HUMANS}
+GROUPS = {"env": ("sim", "ros", "gym"), "agent": tuple(AGENTS), "human": HUMANS}
 _CHOSEN = {
     "env.kind": "env=sim|ros|gym",
-    "agent.name": "agent=rlpd|sac|bc",
+    "agent.name": f"agent={'|'.join(AGENTS)}",
     "human.kind": f"human={'|'.join(HUMANS)}",
 }
 """Keys that only say which option of a group was chosen."""

@@ -142,10 +142,16 @@ def require_fitting(demos: Path, env: EnvConfig) -> None:
 
 def require_something_to_imitate(config: DictConfig) -> None:
     """Raise UserError where behaviour cloning would wait for ever: it learns from prior data alone."""
-    if config.agent.name == "bc" and config.demos == "none" and config.human.kind == "none":
+    agent, lacking = config.agent.name, config.demos == "none"
+    if agent == "bc" and lacking:
         raise UserError(
-            "agent=bc learns from demonstrations and corrections, and there are neither: got demos=none human=none; "
-            "set demos=script:20 or demos=<file>, or let somebody correct: human=script"
+            "agent=bc learns from demonstrations alone, and there are none: got demos=none; set demos=script:20 or "
+            "demos=<file>, or learn from corrections too: agent=hg_dagger"
+        )
+    if agent == "hg_dagger" and lacking and config.human.kind == "none":
+        raise UserError(
+            "agent=hg_dagger learns from demonstrations and corrections, and there are neither: got demos=none "
+            "human=none; set demos=script:20 or demos=<file>, or let somebody correct: human=script"
         )
 
 

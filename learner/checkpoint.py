@@ -128,9 +128,16 @@ class Checkpointer:
                 f"{name} is {saved.get(name, 'absent')} there, {wanted.get(name, 'absent')} here; "
                 "resume with the settings that the run began with (they are in its config.json)"
             )
-        restored = self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(template)))
         limiter = RateLimiter(counters["arrived"], counters["done"], counters["waived"])
-        return restored["state"], limiter, int(counters["version"])
+        return self._state(step, template), limiter, int(counters["version"])
+
+    def _state(self, step: int, template: Any) -> Any:
+        """The state; parts of it that are empty need not be there, for an older version may not have known them."""
+        with ocp.StandardCheckpointer() as reader:
+            there = reader.metadata(self._folder / str(step) / "state").item_metadata.tree
+        wanted = {name: part for name, part in template._asdict().items() if name in there or jax.tree.leaves(part)}
+        restored = self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(wanted)))
+        return template._replace(**restored["state"])
 
     def _seal(self, step: int) -> None:
         """In a thread of its own: wait for Orbax, which writes in the background, then seal what it wrote."""

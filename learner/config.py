@@ -6,6 +6,9 @@ from typing import Any
 
 from envs.config import EnvConfig
 
+GRIPPERS = ("continuous", "discrete")
+INTERVENTIONS = ("plain", "lagrange", "takeover")
+
 
 def _require(holds: bool, what: str) -> None:
     if not holds:
@@ -49,6 +52,21 @@ class SacConfig:
     """Pull of the policy towards prior actions: first all, then those that the critics hold for better; 0 is off."""
     bc_fade_steps: int = 2000
     """Environment steps until only the better ones are left."""
+    gripper: str = "continuous"
+    """Who decides on the gripper: the policy as on everything else, or a discrete head: shut, hold or open."""
+    toggle_penalty: float = 0.02
+    """Of a discrete gripper's reward, for every command to its other side."""
+    gripper_margin: float = 0.1
+    """By how much a discrete gripper's value of what was demonstrated shall exceed that of everything else."""
+    takeover_steps: int = 4
+    """Policy steps before a takeover that get lower credit, where interventions=takeover."""
+    takeover_cost: float = 0.05
+    """Taken off the reward of each of them."""
+    human_slack: float = 0.1
+    """How far beyond the human's own spread the policy may go (root mean square), where interventions=lagrange."""
+    multiplier: float = 3.0
+    """Weight of the tie to the human at first, where interventions=lagrange; then every state has its own."""
+    multiplier_learning_rate: float = 3e-4
     shift_pixels: int = 4
     """Random shift of images (DrQ), in pixels; 0 is off."""
     colour_jitter: bool = True
@@ -56,22 +74,29 @@ class SacConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError naming the key, what was got and what is wanted."""
-        for key in ("utd", "actor_period", "batch_size", "subset", "embedding", "bc_fade_steps"):
+        for key in ("utd", "actor_period", "batch_size", "subset", "embedding", "bc_fade_steps", "takeover_steps"):
             _require(getattr(self, key) >= 1, f"agent.{key} must be >= 1, got {getattr(self, key)}")
-        for key in ("learning_rate", "encoder_learning_rate", "initial_temperature"):
+        for key in (
+            *("learning_rate", "encoder_learning_rate", "initial_temperature"),
+            *("multiplier", "multiplier_learning_rate"),
+        ):
             _require(getattr(self, key) > 0, f"agent.{key} must be > 0, got {getattr(self, key)}")
         for key in ("prior_share", "discount", "polyak", "policy_polyak"):
             _require(
                 getattr(self, key) is None or 0 <= getattr(self, key) <= 1,
                 f"agent.{key} must be in 0..1, got {getattr(self, key)}",
             )
-        for key in ("bc_weight", "shift_pixels"):
+        for key in (
+            *("bc_weight", "shift_pixels", "toggle_penalty", "gripper_margin"),
+            *("takeover_cost", "human_slack"),
+        ):
             _require(getattr(self, key) >= 0, f"agent.{key} must be >= 0, got {getattr(self, key)}")
         _require(len(self.hidden) > 0, "agent.hidden must name at least one layer, got []")
         _require(
             self.critics is None or self.critics >= self.subset,
             f"agent.subset must be <= agent.critics ({self.critics}), got {self.subset}",
         )
+        _require(self.gripper in GRIPPERS, f"agent.gripper must be {' or '.join(GRIPPERS)}, got {self.gripper}")
         _require(
             self.utd % self.actor_period == 0,
             f"agent.utd must be a multiple of agent.actor_period ({self.actor_period}), got {self.utd}",
@@ -99,7 +124,7 @@ class RlpdConfig(SacConfig):
 
 @dataclass(frozen=True)
 class BcConfig:
-    """Behaviour cloning of demonstrations and, while a person intervenes, of the corrections (HG-DAgger)."""
+    """Behaviour cloning of demonstrations alone: what a person corrects during the run is not learned from."""
 
     name: str = "bc"
     utd: int = 2
@@ -118,9 +143,21 @@ class BcConfig:
         _require(self.shift_pixels >= 0, f"agent.shift_pixels must be >= 0, got {self.shift_pixels}")
 
 
-AgentConfig = SacConfig | RlpdConfig | BcConfig
+@dataclass(frozen=True)
+class HgDaggerConfig(BcConfig):
+    """HG-DAgger (Kelly et al. 2019, arXiv 1810.02890): behaviour cloning of demonstrations and of every correction."""
 
-AGENTS: dict[str, type[SacConfig] | type[BcConfig]] = {"rlpd": RlpdConfig, "sac": SacConfig, "bc": BcConfig}
+    name: str = "hg_dagger"
+
+
+AgentConfig = SacConfig | RlpdConfig | BcConfig | HgDaggerConfig
+
+AGENTS: dict[str, type[SacConfig] | type[BcConfig]] = {
+    "rlpd": RlpdConfig,
+    "sac": SacConfig,
+    "bc": BcConfig,
+    "hg_dagger": HgDaggerConfig,
+}
 
 
 @dataclass(frozen=True)
@@ -146,6 +183,7 @@ class LearnerConfig:
     env: EnvConfig | None = None
     """Where given, actors of another environment are turned away; else the first actor decides."""
     interventions: str = "plain"
+    """What corrections teach beside what they show: nothing, to stay near a consistent human, what not to do."""
     capacity: int = 200_000
     """Transitions in memory; the oldest online ones make room."""
     min_online: int = 100
@@ -168,9 +206,23 @@ class LearnerConfig:
             self.stop_at is None or 0 < self.stop_at <= 1,
             f"stop_at is a success rate in 0..1 (0 excluded), got {self.stop_at}",
         )
+        self._check_interventions()
+
+    def _check_interventions(self) -> None:
+        got = self.interventions
+        near = difflib.get_close_matches(got, INTERVENTIONS, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
         _require(
-            self.interventions == "plain",
-            f"learner.interventions must be plain (corrections go to both buffers), got {self.interventions}",
+            got in INTERVENTIONS, f"learner.interventions must be one of {', '.join(INTERVENTIONS)}, got {got}{hint}"
+        )
+        _require(
+            got == "plain" or isinstance(self.agent, SacConfig),
+            f"learner.interventions={got} goes with agent=rlpd or sac, got agent={self.agent.name}; drop one of them",
+        )
+        share = getattr(self.agent, "prior_share", 1.0)
+        _require(
+            got != "lagrange" or share > 0,
+            f"learner.interventions=lagrange needs human actions in every batch: agent.prior_share > 0, got {share}",
         )
 
 

@@ -21,6 +21,10 @@ class EpisodeResult:
     human_steps: int
     held_steps: int
     """Steps in which the robot was held: kept, and never trained on."""
+    human_so_far: int
+    """Human steps of the run at its end."""
+    toggles: int | None
+    """How often a gripper was told to go to its other side; None where there is no gripper."""
 
     @property
     def alone(self) -> bool:
@@ -34,12 +38,17 @@ class _Open:
     episode_return: float = 0.0
     human_steps: int = 0
     held_steps: int = 0
+    toggles: int = 0
+    grips: tuple[bool, ...] | None = None
+    """Whether each gripper was last told to open."""
 
 
 @dataclass
 class Progress:
     """Counts steps and episodes of every stream."""
 
+    grippers: tuple[int, ...] = ()
+    """Entries of the action that command a gripper."""
     env_steps: int = 0
     human_steps: int = 0
     held_steps: int = 0
@@ -60,6 +69,10 @@ class Progress:
         episode.episode_return += step.reward
         episode.human_steps += helped
         episode.held_steps += step.held
+        grips = tuple(bool(step.action[entry] > 0) for entry in self.grippers)
+        if episode.grips is not None:
+            episode.toggles += sum(now != before for now, before in zip(grips, episode.grips, strict=True))
+        episode.grips = grips
         if not step.ended:
             return None
         del self._open[stream]
@@ -72,6 +85,8 @@ class Progress:
             success=step.success,
             human_steps=episode.human_steps,
             held_steps=episode.held_steps,
+            human_so_far=self.human_steps,
+            toggles=episode.toggles if self.grippers else None,
         )
         self.episodes.append(result)
         self._recent.append(result)
@@ -93,14 +108,32 @@ class Progress:
         """Mean length of the last 20 episodes, in steps."""
         return _mean([episode.length for episode in self._recent])
 
+    @property
+    def toggles(self) -> float | None:
+        """Mean toggles of the gripper in the last 20 episodes; None where there is no gripper."""
+        counts = [episode.toggles for episode in self._recent if episode.toggles is not None]
+        return _mean(counts) if counts else None
+
     def reached(self, rate: float) -> bool:
         """Whether a full window of episodes stands at `rate` or above now."""
         return len(self._recent) == WINDOW and self.success_rate >= rate
 
     def steps_to(self, rate: float) -> int | None:
         """Environment steps at which a full window first stood at `rate`, or None."""
-        curve = self.curve()
-        return next((step for step, success in curve if success >= rate), None)
+        reached = self._first(rate)
+        return None if reached is None else reached.at_step
+
+    def human_steps_to(self, rate: float) -> int | None:
+        """Human steps until a full window first stood at `rate`, or None."""
+        reached = self._first(rate)
+        return None if reached is None else reached.human_so_far
+
+    def _first(self, rate: float) -> EpisodeResult | None:
+        """The episode with which a full window first stood at `rate`."""
+        for episode, (_, success) in zip(self.episodes[WINDOW - 1 :], self.curve(), strict=True):
+            if success >= rate:
+                return episode
+        return None
 
     def curve(self) -> list[tuple[int, float]]:
         """(environment steps, success without help over the last 20 episodes), from the 20th episode on."""

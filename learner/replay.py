@@ -5,6 +5,7 @@ a ring's seam can pair an image with the wrong neighbour. Which transitions a ba
 lists: an intervention is a member of two of them and still stored once.
 """
 
+import itertools
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -74,8 +75,10 @@ class Replay:
     to both). When the capacity is reached the oldest online transition makes room; prior ones stay.
     """
 
-    def __init__(self, spec: EnvSpec, capacity: int) -> None:
+    def __init__(self, spec: EnvSpec, capacity: int, *, learn_corrections: bool = True) -> None:
+        """Room for `capacity` transitions; without `learn_corrections` only demonstrations are prior data."""
         self.spec = spec
+        self._learn_corrections = learn_corrections
         self.online = IndexRing(capacity)
         self.prior = IndexRing(capacity)
         self.orphans = 0
@@ -95,6 +98,8 @@ class Replay:
         self._reward = np.zeros(capacity, np.float32)
         self._mask = np.zeros(capacity, np.float32)
         self._is_prior = np.zeros(capacity, bool)
+        self._by_policy = np.zeros(capacity, bool)
+        self._takeover_in = np.zeros(capacity, np.int32)
         self._pending: dict[str, _Pending] = {}
         self._episodes: dict[str, list[int]] = {}
         """The rows of every stream's episode under way, which may yet be thrown away."""
@@ -117,6 +122,8 @@ class Replay:
                 self.held += 1
             else:
                 self._complete(stream, pending, slot)
+            if step.intervened and not pending.step.intervened:
+                self._mark_takeover(self._episodes[stream])
             self._release(pending.slot)
         arrived = _Pending(slot, step)
         if not step.ended:
@@ -136,7 +143,12 @@ class Replay:
             self._discard(rows)
 
     def gather(self, rows: np.ndarray) -> dict[str, np.ndarray | dict[str, np.ndarray]]:
-        """The transitions with these numbers (any shape): observation, next_observation, action, reward, mask."""
+        """The transitions with these numbers (any shape): observation, next_observation, action, reward, mask.
+
+        And `takeover_in`: 1 for the policy's last transition before somebody took over, 2 for the one before it, and so
+        on back to where the policy had begun to drive; 0 for all others. Steps that form no transition, because the
+        robot was held, do not count. Rewards are those of the archive.
+        """
         here, after = self._here[rows], self._next[rows]
         return {
             "observation": {name: column.take(here, 0, mode="clip") for name, column in self._columns.items()},
@@ -144,6 +156,7 @@ class Replay:
             "action": self._action[rows],
             "reward": self._reward[rows],
             "mask": self._mask[rows],
+            "takeover_in": self._takeover_in[rows],
         }
 
     def vector_moments(self) -> dict[str, np.ndarray]:
@@ -185,12 +198,22 @@ class Replay:
         self._action[row], self._reward[row] = step.action, step.reward
         # A time limit is no end of the task: value follows, so it must not mask the bootstrap.
         self._mask[row] = 0.0 if step.terminated else 1.0
-        self._is_prior[row] = step.source is not Source.POLICY
+        self._is_prior[row] = step.source is Source.DEMO or (step.intervened and self._learn_corrections)
+        self._by_policy[row], self._takeover_in[row] = step.source is Source.POLICY, 0
         self._episodes.setdefault(stream, []).append(row)
         if step.source is not Source.DEMO:
             self.online.push(row)
         if self._is_prior[row]:
             self.prior.push(row)
+
+    def _mark_takeover(self, rows: list[int]) -> None:
+        """Number the transitions in which the policy drove last, backwards from the takeover that ended them."""
+        driven = itertools.takewhile(
+            lambda row: self._by_policy[row] and not self._takeover_in[row],
+            reversed(rows),
+        )
+        for distance, row in enumerate(driven, start=1):
+            self._takeover_in[row] = distance
 
     def _discard(self, rows: list[int]) -> None:
         """Forget an episode. What was learned from it while it was under way stays learned."""

@@ -33,10 +33,12 @@ def summarise(progress: Progress, spec: EnvSpec, *, agent: str, seed: int) -> di
         "episodes": len(progress.episodes),
         "steps_to_80": progress.steps_to(0.80),
         "steps_to_95": progress.steps_to(0.95),
+        "human_steps_to_95": progress.human_steps_to(0.95),
         "success": None,
         "mean_steps": None,
         "success_in_training": progress.success_rate,
         "intervention_rate_at_end": progress.intervention_rate,
+        "gripper_toggles_per_episode": progress.toggles,
         "versions": versions(),
     }
 

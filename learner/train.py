@@ -42,8 +42,8 @@ class Trainer:
 
     def __init__(self, config: LearnerConfig, run: Run, spec: EnvSpec, inbox: Inbox, console: LearnerConsole) -> None:
         self.config, self.run, self.spec, self.inbox, self.console = config, run, spec, inbox, console
-        self.agent = make_agent(config.agent, spec)
-        self.replay = Replay(spec, config.capacity)
+        self.agent = make_agent(config.agent, spec, interventions=config.interventions)
+        self.replay = Replay(spec, config.capacity, learn_corrections=config.agent.name != "bc")
         self.mixer = Mixer(
             self.replay,
             batch_size=config.agent.batch_size,
@@ -52,7 +52,7 @@ class Trainer:
             seed=config.seed,
         )
         self.limiter = RateLimiter()
-        self.progress = Progress()
+        self.progress = Progress(spec.gripper_entries())
         self.version = 0
         self._state: Any = None
         self._fitted = False
@@ -177,6 +177,8 @@ class Trainer:
             "human/intervention_rate": self.progress.intervention_rate,
             "guard/holds": float(result.held_steps),
         }
+        if result.toggles is not None:
+            numbers["gripper/toggles_per_episode"] = float(result.toggles)
         self._writer.write(self.progress.env_steps, numbers)
 
     def _update(self) -> None:

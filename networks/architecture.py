@@ -5,13 +5,27 @@ import msgspec
 from wire.errors import UserError, plain
 from wire.specs import EnvSpec
 
+MAX_GRIPPERS = 3
+"""Of one policy: every further one triples the classes of the head."""
+
 
 class ArchitectureError(UserError, ValueError):
     """The description of a network is malformed or of a family that this version does not know."""
 
 
-class Architecture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Shapes of the observation encoder and of the tanh-Gaussian policy head."""
+class Gripper(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A gripper that opens, closes or holds, and where its command is found."""
+
+    entry: int
+    """Of the action: -1 shuts it, 1 opens it."""
+    vector: str
+    """Observation that shows the command in force, as the last action left it,"""
+    element: int
+    """and where in that vector."""
+
+
+class Architecture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Shapes of the observation encoder, of the tanh-Gaussian policy head and, where there is one, the gripper's."""
 
     frames: dict[str, tuple[int, int, int]]
     """Cameras in the observation: name -> (height, width, channels)."""
@@ -23,6 +37,8 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Channels of the convolutions; every one but the last halves the picture."""
     embedding: int = 64
     """Length of the embedding of one camera."""
+    grippers: tuple[Gripper, ...] = ()
+    """Entries of the action that a discrete head decides; all others are the Gaussian's."""
 
     def __post_init__(self) -> None:
         """Raise ArchitectureError for sizes that no network can have."""
@@ -37,6 +53,19 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
                     f"camera {name} is {shape}, but height and width must be multiples of 8 and there must be 3 "
                     "channels; set the image size to 64 or 128, say"
                 )
+        self._check_grippers()
+
+    def _check_grippers(self) -> None:
+        entries = {gripper.entry for gripper in self.grippers}
+        distinct = len(entries) == len(self.grippers) <= MAX_GRIPPERS
+        seen = all(0 <= each.element < self.vectors.get(each.vector, 0) for each in self.grippers)
+        if not distinct or not seen or not entries <= set(range(self.action_dim)) or len(entries) == self.action_dim:
+            raise ArchitectureError(f"no network has these grippers: {self}")
+
+    @property
+    def move_dim(self) -> int:
+        """Length of what the Gaussian decides: the action without discrete grippers."""
+        return self.action_dim - len(self.grippers)
 
     @property
     def vector_dim(self) -> int:
@@ -63,8 +92,14 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             ) from error
 
 
-def architecture_for(spec: EnvSpec, *, hidden: tuple[int, ...], embedding: int = 64) -> Architecture:
-    """The network that fits an environment: a convolutional encoder per camera, every vector as it is."""
+def architecture_for(
+    spec: EnvSpec, *, hidden: tuple[int, ...], embedding: int = 64, discrete_grippers: bool = False
+) -> Architecture:
+    """The network that fits an environment: a convolutional encoder per camera, every vector as it is.
+
+    Raises:
+        ArchitectureError: Where an observation fits no network, or shows no gripper although they shall be discrete.
+    """
     for name, array in spec.observation.items():
         if not array.is_frame and (len(array.shape) != 1 or array.dtype != "float32"):
             raise ArchitectureError(
@@ -77,4 +112,26 @@ def architecture_for(spec: EnvSpec, *, hidden: tuple[int, ...], embedding: int =
         action_dim=spec.action.shape[0],
         hidden=hidden,
         embedding=embedding,
+        grippers=_grippers(spec) if discrete_grippers else (),
+    )
+
+
+def _grippers(spec: EnvSpec) -> tuple[Gripper, ...]:
+    """Every gripper in the action, with the element of the observation that shows its command, in the same order."""
+    shown = [
+        (name, element)
+        for name, array in sorted(spec.observation.items())
+        for element, unit in enumerate(array.element_units())
+        if unit.endswith("gripper command")
+    ]
+    entries = spec.gripper_entries()
+    if not entries or len(shown) != len(entries):
+        raise ArchitectureError(
+            f"a discrete gripper wants actions named gripper and, for each, an element of the observation whose unit "
+            f"is gripper command; {spec.task} has {len(shown)} of those and actions {', '.join(spec.action_names)}; "
+            "set agent.gripper=continuous"
+        )
+    return tuple(
+        Gripper(entry=entry, vector=vector, element=element)
+        for entry, (vector, element) in zip(entries, shown, strict=True)
     )

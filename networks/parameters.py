@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from networks import encoder, policy
+from networks import encoder, gripper, policy
 from networks.architecture import Architecture, ArchitectureError
 from networks.layers import Params
 
@@ -33,8 +33,9 @@ def unflatten(tensors: dict[str, np.ndarray], arch: Architecture) -> Params:
 
 def _template(arch: Architecture) -> Params:
     key = jax.random.key(0)
-    return {
+    template = {
         "encoder": encoder.init(key, arch),
         "normaliser": encoder.identity_normaliser(arch),
         "policy": policy.init(key, arch),
     }
+    return template | ({"gripper": gripper.init(key, arch)} if arch.grippers else {})

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from networks import encoder
+from networks import encoder, gripper
 from networks.architecture import Architecture
 from networks.layers import Params, dense, dense_init, mlp, mlp_init
 
@@ -13,7 +13,7 @@ _LOG_STD_RANGE = (-5.0, 2.0)
 
 
 class Gaussian(NamedTuple):
-    """Before the tanh: mean and log of the standard deviation, both (batch, action_dim)."""
+    """Before the tanh: mean and log of the standard deviation, both (batch, move_dim)."""
 
     mean: jax.Array
     log_std: jax.Array
@@ -25,7 +25,7 @@ def init(key: jax.Array, arch: Architecture) -> Params:
     return {
         "trunk": mlp_init(key_trunk, arch.feature_dim, arch.hidden, normalise=True),
         # A small last layer: the first actions are centred, none is saturated.
-        "head": dense_init(key_head, arch.hidden[-1], 2 * arch.action_dim, scale=0.01),
+        "head": dense_init(key_head, arch.hidden[-1], 2 * arch.move_dim, scale=0.01),
     }
 
 
@@ -36,7 +36,7 @@ def distribution(params: Params, features: jax.Array) -> Gaussian:
 
 
 def sample(gaussian: Gaussian, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Actions in (-1, 1) of shape (batch, action_dim) and their log-probabilities (batch,)."""
+    """Actions in (-1, 1) of shape (batch, move_dim) and their log-probabilities (batch,)."""
     noise = jax.random.normal(key, gaussian.mean.shape)
     raw = gaussian.mean + jnp.exp(gaussian.log_std) * noise
     log_normal = -0.5 * noise**2 - gaussian.log_std - 0.5 * jnp.log(2 * jnp.pi)
@@ -54,11 +54,15 @@ def act(params: Params, observation: dict[str, jax.Array], key: jax.Array | None
     """Actions for a batch of observations, shape (batch, action_dim); the mode where `key` is None.
 
     Args:
-        params: What travels to the robot: {"encoder", "normaliser", "policy"}.
+        params: What travels to the robot: {"encoder", "normaliser", "policy"}, and "gripper" where that is discrete.
         observation: As `networks.encoder.apply` takes it.
-        key: Source of exploration noise, or None for the deterministic policy.
+        key: Source of exploration noise, or None for the deterministic policy. Discrete grippers do not explore.
         arch: The architecture that `params` were made for.
     """
     features = encoder.apply(params["encoder"], params["normaliser"], observation, arch)
     gaussian = distribution(params["policy"], features)
-    return mode(gaussian) if key is None else sample(gaussian, key)[0]
+    move = mode(gaussian) if key is None else sample(gaussian, key)[0]
+    if not arch.grippers:
+        return move
+    chosen = jnp.argmax(gripper.values(params["gripper"], features), axis=-1)
+    return gripper.whole(move, gripper.commands(chosen, gripper.in_force(observation, arch)), arch)

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import re
 from typing import Any
 
 import msgspec
@@ -28,6 +29,16 @@ class ArraySpec(msgspec.Struct, frozen=True, kw_only=True):
     def is_frame(self) -> bool:
         """Whether this is a camera image: uint8 of shape (height, width, 3)."""
         return self.dtype == "uint8" and len(self.shape) == 3
+
+    def element_units(self) -> list[str]:
+        """The unit of every element of a vector, or [] where `unit` does not tell them apart.
+
+        Parts are separated by commas, and a number in brackets says of how many elements a part is the unit: of
+        "m [2], rad" these are m, m and rad.
+        """
+        parts = [re.fullmatch(r"(.*?)(?: \[(\d{1,5})\])?", part.strip()) for part in self.unit.split(",")]
+        units = [part[1] for part in parts if part for _ in range(int(part[2] or 1))]
+        return units if self.shape == (len(units),) else []
 
     def problem(self, name: str, value: Any) -> str | None:
         """What is wrong with `value` under this spec, or None; says what was got and what was wanted."""
@@ -63,6 +74,10 @@ class EnvSpec(msgspec.Struct, frozen=True, kw_only=True):
         """About what a step takes on disk; an episode's last one, which holds two observations, takes twice that."""
         arrays = [*self.observation.values(), self.action, self.action]
         return 512 + sum(math.prod(array.shape) * np.dtype(array.dtype).itemsize for array in arrays)
+
+    def gripper_entries(self) -> tuple[int, ...]:
+        """Entries of the action that command a gripper: those with the word in their names, as in left_gripper."""
+        return tuple(i for i, name in enumerate(self.action_names) if "gripper" in name.split("_"))
 
     def fingerprint(self) -> str:
         """Sixteen hex digits that are equal exactly where the specs are equal."""

@@ -1,7 +1,8 @@
-"""Behaviour cloning: the policy's mode regresses onto demonstrated and corrected actions.
+"""Behaviour cloning: the policy's mode regresses onto what was shown.
 
 Mean squared error on the squashed mean, not log-likelihood: human actions often sit on the bound, where the density of
-a tanh-Gaussian is infinite. While a person intervenes during training, this is HG-DAgger (Kelly et al. 2019).
+a tanh-Gaussian is infinite. Which actions those are is the replay's to say: with `agent=bc` demonstrations alone, with
+`agent=hg_dagger` also what a person corrects while the policy drives (HG-DAgger, Kelly et al. 2019, arXiv 1810.02890).
 """
 
 from typing import Any, NamedTuple

@@ -3,7 +3,8 @@
 Ball et al. 2023, "Efficient Online Reinforcement Learning with Offline Data" (arXiv 2302.02948); Haarnoja et al. 2018.
 Departures: the targets are clipped to the returns that are possible; the policy is drawn to prior actions
 (`bc_weight`) and acts by its Polyak average; the cameras' encoder is trained by the critics' loss only and the next
-observation passes through the online encoder, so there is no target encoder.
+observation passes through the online encoder, so there is no target encoder. What corrections teach beside what they
+show is in `lagrange` and `takeover`, the discrete gripper in `grasp`; actor and critics then decide on the rest.
 """
 
 from functools import partial
@@ -14,10 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from learner.agents import grasp, lagrange, takeover
 from learner.agents.base import Batch, Metrics, minibatch
 from learner.augmentation import augment
 from learner.config import SacConfig
-from networks import critic, encoder, policy
+from networks import critic, encoder, gripper, policy
 from networks.architecture import Architecture
 from networks.layers import Params
 
@@ -40,22 +42,42 @@ class State(NamedTuple):
     seed: jax.Array
     step: jax.Array
     """Gradient steps taken; every random number of a step follows from (seed, step)."""
+    human: Params
+    """Model of the human's actions, and its multiplier; empty unless interventions=lagrange."""
+    multiplier: Params
+    gripper: Params
+    """Critic of the discrete grippers, and its Polyak average, which acts; empty where there is none."""
+    target_gripper: Params
 
 
 class Sac:
     """See the module; every method but `__init__` is pure."""
 
-    def __init__(self, config: SacConfig, arch: Architecture, return_bounds: tuple[float, float] | None) -> None:
+    def __init__(
+        self,
+        config: SacConfig,
+        arch: Architecture,
+        return_bounds: tuple[float, float] | None,
+        interventions: str = "plain",
+    ) -> None:
         self.config = config
         self.arch = arch
-        self._bounds = return_bounds
+        self._tied, self._charged = interventions == "lagrange", interventions == "takeover"
+        self._bounds = return_bounds if config.clip_targets else None
+        if self._bounds is not None and self._charged:
+            self._bounds = takeover.lowered(self._bounds, cost=config.takeover_cost, discount=config.discount)
         self._members = (2 if arch.frames else 10) if config.critics is None else config.critics
         self._polyak = (0.01 if arch.frames else 0.005) if config.polyak is None else config.polyak
-        self._target_entropy = config.target_entropy_per_dim * arch.action_dim
+        self._target_entropy = config.target_entropy_per_dim * arch.move_dim
         # As one vector each: thirty small arrays would be thirty times the handful of kernels that Adam takes.
         adam = optax.flatten(optax.adam(config.learning_rate))
         self._optimisers = {"critics": adam, "policy": adam, "log_temperature": adam}
         self._optimisers["encoder"] = optax.adam(config.encoder_learning_rate)
+        if self._tied:
+            multiplier = optax.flatten(optax.adam(config.multiplier_learning_rate))
+            self._optimisers |= {"human": adam, "multiplier": multiplier}
+        if arch.grippers:
+            self._optimisers["gripper"] = adam
         self._scanned_block = jax.jit(self._block, donate_argnums=0)
         self._single = {
             with_actor: jax.jit(partial(self._gradient_step, with_actor=with_actor), donate_argnums=0)
@@ -70,13 +92,23 @@ class Sac:
             "critics": critic.init(key_critics, self.arch, members=self._members, normalise=self.config.layer_norm),
             "policy": policy.init(key_policy, self.arch),
             "log_temperature": jnp.asarray(np.log(self.config.initial_temperature), jnp.float32),
+            "human": {},
+            "multiplier": {},
+            "gripper": {},
         }
+        key_human, key_multiplier, key_gripper = jax.random.split(jax.random.fold_in(key_policy, 1), 3)
+        if self._tied:
+            trained["human"] = lagrange.human_init(key_human, self.arch)
+            trained["multiplier"] = lagrange.multiplier_init(key_multiplier, self.arch, first=self.config.multiplier)
+        if self.arch.grippers:
+            trained["gripper"] = gripper.init(key_gripper, self.arch)
         return State(
             **trained,
             target_critics=jax.tree.map(jnp.copy, trained["critics"]),
             average_policy=jax.tree.map(jnp.copy, trained["policy"]),
+            target_gripper=jax.tree.map(jnp.copy, trained["gripper"]),
             normaliser=jax.tree.map(jnp.asarray, normaliser),
-            optimisers={name: self._optimisers[name].init(trained[name]) for name in trained},
+            optimisers={name: optimiser.init(trained[name]) for name, optimiser in self._optimisers.items()},
             seed=jnp.uint32(seed),
             step=jnp.uint32(0),
         )
@@ -86,7 +118,7 @@ class Sac:
     ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
         """Mean squared error of every critic to the target, with the features and the values."""
         features = encoder.apply(trained["encoder"], normaliser, batch["observation"], self.arch)
-        values = critic.apply(trained["critics"], features, batch["action"])
+        values = critic.apply(trained["critics"], features, gripper.moves(batch["action"], self.arch))
         return jnp.mean((values - target) ** 2), (features, values)
 
     def td_target(self, state: State, batch: Batch, key: jax.Array) -> jax.Array:
@@ -113,14 +145,16 @@ class Sac:
         gaussian = policy.distribution(params, features)
         action, log_probability = policy.sample(gaussian, key)
         value = jnp.mean(critic.apply(state.critics, features, action), axis=0)
-        loss = jnp.mean(jnp.exp(state.log_temperature) * log_probability - value)
+        loss = jnp.exp(state.log_temperature) * log_probability - value
         metrics = {"actor/entropy": -jnp.mean(log_probability)}
         if self.config.bc_weight > 0:
             weight = self.imitation_weight(state, batch, batch_value > jax.lax.stop_gradient(value))
-            distance = jnp.mean((policy.mode(gaussian) - batch["action"]) ** 2, axis=-1)
-            loss += self.config.bc_weight * jnp.mean(weight * distance)
+            shown = gripper.moves(batch["action"], self.arch)
+            loss += self.config.bc_weight * weight * jnp.mean((policy.mode(gaussian) - shown) ** 2, axis=-1)
             metrics["actor/imitated"] = jnp.sum(weight) / jnp.maximum(jnp.sum(batch["prior"]), 1.0)
-        return loss, metrics
+        if self._tied:
+            loss = lagrange.tied(loss, policy.mode(gaussian), state.human, state.multiplier, features)
+        return jnp.mean(loss), metrics
 
     def imitation_weight(self, state: State, batch: Batch, better: jax.Array) -> jax.Array:
         """How far the policy is drawn to each action of the batch, in 0..1, shape (batch,).
@@ -128,8 +162,10 @@ class Sac:
         Early critics know nothing, so at first every prior action counts; as that fades, those stay that the critics
         hold for `better` than the policy's own (the Q-filter of Nair et al. 2018, "Overcoming Exploration in RL").
         """
-        fade = 1.0 - state.step / (self.config.bc_fade_steps * self.config.utd)
-        return batch["prior"] * jnp.maximum(better, jnp.maximum(fade, 0.0))
+        return batch["prior"] * jnp.maximum(better, self._fade(state))
+
+    def _fade(self, state: State) -> jax.Array:
+        return jnp.maximum(1.0 - state.step / (self.config.bc_fade_steps * self.config.utd), 0.0)
 
     def temperature_loss(self, log_temperature: jax.Array, entropy: jax.Array) -> jax.Array:
         """Lagrangian of the constraint entropy >= target entropy."""
@@ -153,7 +189,8 @@ class Sac:
 
     def policy(self, state: State) -> Params:
         """What travels to the robot."""
-        return {"encoder": state.encoder, "normaliser": state.normaliser, "policy": state.average_policy}
+        acting = {"encoder": state.encoder, "normaliser": state.normaliser, "policy": state.average_policy}
+        return acting | ({"gripper": state.target_gripper} if self.arch.grippers else {})
 
     def _block(self, state: State, batch: Batch) -> tuple[State, Metrics]:
         period = self.config.actor_period
@@ -173,28 +210,65 @@ class Sac:
         key = jax.random.fold_in(jax.random.key(state.seed), state.step)
         key_target, key_actor, key_now, key_next = jax.random.split(key, 4)
         batch = self._augmented(batch, key_now, key_next)
+        if self._charged:
+            batch = takeover.charged(batch, steps=self.config.takeover_steps, cost=self.config.takeover_cost)
         target = self.td_target(state, batch, key_target)
-        clipped = target
-        if self._bounds is not None and self.config.clip_targets:
-            clipped = jnp.clip(target, *self._bounds)
+        clipped = target if self._bounds is None else jnp.clip(target, *self._bounds)
         trained = {"encoder": state.encoder, "critics": state.critics}
         gradient_of = jax.value_and_grad(self.critic_loss, has_aux=True)
         (loss, (features, values)), gradients = gradient_of(trained, state.normaliser, batch, clipped)
-        state = self._apply(state, gradients)
-        mixed = optax.incremental_update(state.critics, state.target_critics, self._polyak)
-        state = state._replace(target_critics=mixed, step=state.step + 1)
         metrics = {"critic/loss": loss, "critic/q_mean": values.mean(), "critic/target_mean": target.mean()}
+        features = jax.lax.stop_gradient(features)
+        if self.arch.grippers:
+            gradients["gripper"], more = self._gripper_gradient(state, batch, features)
+            metrics |= more
+        if self._tied:
+            shown = gripper.moves(batch["action"], self.arch)
+            gradient_of = jax.value_and_grad(lagrange.human_loss)
+            metrics["human/model_loss"], gradients["human"] = gradient_of(state.human, features, shown, batch["prior"])
+        state = self._apply(state, gradients)
+        state = state._replace(
+            target_critics=optax.incremental_update(state.critics, state.target_critics, self._polyak),
+            target_gripper=optax.incremental_update(state.gripper, state.target_gripper, self._polyak),
+            step=state.step + 1,
+        )
         if with_actor:
-            critic_view = jax.lax.stop_gradient((features, values.mean(axis=0)))
+            critic_view = (features, jax.lax.stop_gradient(values.mean(axis=0)))
             state, actor_metrics = self._actor_step(state, batch, critic_view, key_actor)
             metrics |= actor_metrics
         return state, metrics
+
+    def _gripper_gradient(self, state: State, batch: Batch, features: jax.Array) -> tuple[Params, Metrics]:
+        config = self.config
+        target = grasp.td_target(
+            state.gripper,
+            state.target_gripper,
+            encoder.apply(state.encoder, state.normaliser, batch["next_observation"], self.arch),
+            batch,
+            self.arch,
+            discount=config.discount,
+            toggle_penalty=config.toggle_penalty,
+        )
+        if self._bounds is not None:
+            cost = config.toggle_penalty * len(self.arch.grippers)
+            target = jnp.clip(target, *takeover.lowered(self._bounds, cost=cost, discount=config.discount))
+        pull = config.bc_weight * self._fade(state) * batch["prior"]
+        gradient_of = jax.grad(grasp.loss, has_aux=True)
+        return gradient_of(state.gripper, features, batch, target, self.arch, pull, config.gripper_margin)
 
     def _actor_step(self, state: State, batch: Batch, critic_view: CriticView, key: jax.Array) -> tuple[State, Metrics]:
         gradient_of = jax.value_and_grad(self.policy_loss, has_aux=True)
         (loss, metrics), gradient = gradient_of(state.policy, state, batch, critic_view, key)
         temperature_gradient = jax.grad(self.temperature_loss)(state.log_temperature, metrics["actor/entropy"])
-        state = self._apply(state, {"policy": gradient, "log_temperature": temperature_gradient})
+        gradients = {"policy": gradient, "log_temperature": temperature_gradient}
+        if self._tied:
+            features, _ = critic_view
+            mode = policy.mode(policy.distribution(state.policy, features))
+            beyond = lagrange.excess(mode, state.human, features, self.config.human_slack)
+            gradients["multiplier"] = jax.grad(lagrange.multiplier_loss)(state.multiplier, features, beyond)
+            metrics["actor/multiplier"] = jnp.mean(lagrange.multiplier(state.multiplier, features))
+            metrics["actor/beyond_human"] = jnp.mean(beyond > 0)
+        state = self._apply(state, gradients)
         mixed = optax.incremental_update(state.policy, state.average_policy, self.config.policy_polyak)
         state = state._replace(average_policy=mixed)
         return state, metrics | {"actor/loss": loss, "actor/temperature": jnp.exp(state.log_temperature)}

@@ -1,17 +1,33 @@
 """A checkpoint brings back exactly the state that was saved, or says why not."""
 
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
-from learning import SEEING, TINY, digest, make_batch, make_sac, normaliser, snapshot
+from learning import SEEING, TINY, digest, make_batch, make_sac, normaliser, small_sac, snapshot
 
-from learner.agents.sac import Sac
+from learner.agents.sac import Sac, State
 from learner.checkpoint import Checkpointer
 from learner.limiter import RateLimiter
 from networks.architecture import Architecture
 from wire.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("quick_compiles")
+
+
+class OlderState(NamedTuple):
+    """The state of SAC as it was."""
+
+    encoder: Any
+    critics: Any
+    target_critics: Any
+    policy: Any
+    average_policy: Any
+    log_temperature: Any
+    normaliser: Any
+    optimisers: Any
+    seed: Any
+    step: Any
 
 
 def trained(arch: Architecture = TINY, blocks: int = 2) -> tuple[Sac, object]:
@@ -87,3 +103,20 @@ def test_a_checkpoint_of_another_network_is_refused_with_the_cure(changes: dict,
     other = make_sac(arch, **changes)
     with pytest.raises(UserError, match=r"another network than agent\.\* describes: .* there, .* here; resume with"):
         Checkpointer(tmp_path).restore(other.init(0, normaliser(arch)), fingerprint="abc")
+
+
+def test_a_run_goes_on_only_with_the_scheme_of_interventions_that_it_began_with(tmp_path: Path):
+    _, state = trained()
+    save(tmp_path, state, 5)
+    tied = Sac(small_sac(), TINY, None, "lagrange")
+    with pytest.raises(UserError, match=r"another network than agent\.\* describes: .*resume with the settings"):
+        Checkpointer(tmp_path).restore(tied.init(0, normaliser(TINY)), fingerprint="abc")
+
+
+def test_a_checkpoint_of_before_there_were_such_schemes_and_grippers_still_restores(tmp_path: Path):
+    agent, state = trained()
+    newer = ("human", "multiplier", "gripper", "target_gripper")
+    save(tmp_path, OlderState(*(getattr(state, name) for name in OlderState._fields)), 5)
+    assert set(State._fields) - set(OlderState._fields) == set(newer)
+    restored, _, _ = Checkpointer(tmp_path).restore(agent.init(5, normaliser(TINY)), fingerprint="abc")
+    assert digest(restored) == digest(state)

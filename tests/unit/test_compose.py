@@ -18,7 +18,7 @@ WRONG = {
     "sim agent.bacth_size=3": "handrail sim has no key agent.bacth_size; did you mean agent.batch_size?" + HELP,
     "sim quux=1": "handrail sim has no key quux" + HELP,
     "sim task=raech": "task must be one of pick_cube, reach, got raech; did you mean reach?",
-    "sim agent=rlpf": "agent must be one of rlpd, sac, bc, got rlpf; did you mean rlpd?",
+    "sim agent=rlpf": "agent must be one of rlpd, sac, bc, hg_dagger, got rlpf; did you mean rlpd?",
     "sim scene=plan": "scene must be one of plain, varied, got plan; did you mean plain?",
     "sim obs=pixel": f"obs must be one of {', '.join(OBSERVATIONS)}, got pixel; did you mean pixels?",
     "sim env=gmy": "env must be one of sim, ros, gym, got gmy; did you mean gym?",
@@ -57,8 +57,20 @@ WRONG = {
     "sim agent.critics=1": "agent.subset must be <= agent.critics (1), got 2",
     "sim learner.publish_period=0": "learner.publish_period must be >= 1, got 0",
     "sim steps=-1": "steps must be >= 1, got -1",
-    "sim agent=bc demos=none human=none": "agent=bc learns from demonstrations and corrections, and there are neither: "
-    "got demos=none human=none; set demos=script:20 or demos=<file>, or let somebody correct: human=script",
+    "sim agent=bc demos=none": "agent=bc learns from demonstrations alone, and there are none: got demos=none; set "
+    "demos=script:20 or demos=<file>, or learn from corrections too: agent=hg_dagger",
+    "sim agent=hg_dagger demos=none human=none": "agent=hg_dagger learns from demonstrations and corrections, and "
+    "there are neither: got demos=none human=none; set demos=script:20 or demos=<file>, or let somebody correct: "
+    "human=script",
+    "sim learner.interventions=lagrang": "learner.interventions must be one of plain, lagrange, takeover, got lagrang; "
+    "did you mean lagrange?",
+    "sim agent=bc learner.interventions=takeover": "learner.interventions=takeover goes with agent=rlpd or sac, got "
+    "agent=bc; drop one of them",
+    "sim agent=sac learner.interventions=lagrange": "learner.interventions=lagrange needs human actions in every "
+    "batch: agent.prior_share > 0, got 0.0",
+    "sim agent.gripper=discreet": "agent.gripper must be continuous or discrete, got discreet",
+    "sim agent.takeover_steps=0": "agent.takeover_steps must be >= 1, got 0",
+    "sim agent.takeover_cost=-1": "agent.takeover_cost must be >= 0, got -1.0",
     "sim learner.checkpoint_period_s=-1": "learner.checkpoint_period_s must be > 0, got -1.0",
     "sim actor.max_lead_steps=0": "actor.max_lead_steps must be >= 1, got 0",
     "sim actor.pace=fast": "pace must be one of learner, clock, got fast",
@@ -70,7 +82,7 @@ WRONG = {
     "sim +foo=1": "arguments are written key=value, got +foo=1" + HELP,
     "sim ~agent": "arguments are written key=value, got ~agent" + HELP,
     "sim run=a(b": "no viable alternative at input 'a(b'; put quotes around values with special characters",
-    "sim agent.name=sac": "agent.name follows from agent=rlpd|sac|bc" + HELP,
+    "sim agent.name=sac": "agent.name follows from agent=rlpd|sac|bc|hg_dagger" + HELP,
     "sim env.id=Foo-v0": "env.id goes with env=gym; add env=gym, or drop env.id=Foo-v0",
     "sim env=gym": "env.id must be given: handrail sim env.id=...; see handrail sim --help",
     "sim env.image_size=8": "image_size must be 16 to 512 pixels, got 8",

@@ -31,12 +31,11 @@ def fill(path: Path) -> None:
         store.commit()
 
 
-def learn(run: Path, steps: int, seed: int = 0) -> tuple[str, dict[str, int]]:
+def learn(run: Path, steps: int, seed: int = 0, **changes: Any) -> tuple[str, dict[str, int]]:
     """Train on the archive until so many of its steps have had their update; digest of the state, and counters."""
     agent = RlpdConfig(utd=2, actor_period=2, batch_size=16, critics=3, subset=2, hidden=[16])
-    config = LearnerConfig(
-        run=str(run), agent=agent, seed=seed, steps=steps, resume=True, min_online=20, tensorboard=False
-    )
+    settings: dict[str, Any] = {"agent": agent, "resume": True, "min_online": 20, "tensorboard": False}
+    config = LearnerConfig(run=str(run), seed=seed, steps=steps, **settings | changes)
     opened = open_run(config)
     inbox = Inbox("tcp://127.0.0.1:*", opened.archive, None, run="r")
     inbox.start()
@@ -73,6 +72,20 @@ def test_a_hundred_updates_from_one_archive_and_seed_give_one_digest_also_when_r
     assert counted["blocks"] == 100
     assert resumed == whole
     print(f"\nT2: 100 blocks of updates from one archive and seed, twice and once resumed at 50: digest {whole[:16]}")
+
+
+def test_what_a_tie_to_the_human_has_learned_is_resumed_too(runs: list[Path]):
+    whole, _ = learn(runs[0], 40, interventions="lagrange")
+    learn(runs[1], 20, interventions="lagrange")
+    assert learn(runs[1], 40, interventions="lagrange")[0] == whole
+
+
+def test_takeovers_cost_what_they_should_from_the_archive_on(runs: list[Path]):
+    digests = {
+        learn(run, 20, interventions="takeover", agent=RlpdConfig(hidden=[16], batch_size=16, takeover_cost=cost))[0]
+        for run, cost in zip(runs, (0.0, 0.1, 0.1), strict=True)
+    }
+    assert len(digests) == 2
 
 
 def test_another_seed_gives_other_parameters(runs: list[Path]):

@@ -1,5 +1,6 @@
 """What counts as the policy's own success, and when a rate was reached."""
 
+import numpy as np
 from test_replay import SPEC, step
 
 from learner.progress import WINDOW, Progress
@@ -99,3 +100,32 @@ def test_streams_are_counted_apart():
     progress.add("b", step(0, 0, 10.0))
     assert progress.add("a", step(0, 1, 1.0, final=0.0)).episode_return == 2.0
     assert progress.add("b", step(0, 1, 10.0, final=0.0)).episode_return == 20.0
+
+
+def test_human_steps_until_a_rate_was_reached_are_those_of_all_episodes_before():
+    progress = Progress()
+    for episode in range(WINDOW + 5):
+        play(progress, episode, success=True, helped=episode < 5)
+    assert progress.steps_to(0.95) == 3 * (WINDOW + 4)  # The window then holds one episode with help.
+    assert progress.human_steps_to(0.95) == 5
+    assert progress.human_steps_to(0.95) == progress.episodes[-1].human_so_far
+    assert Progress().human_steps_to(0.5) is None
+
+
+def test_toggles_are_counted_within_an_episode_for_every_gripper():
+    progress = Progress(grippers=(0, 2))
+    commands = [(1, 1), (0.2, -1), (-1, -1), (-0.1, 1)]
+    for episode in range(2):
+        for t, (left, right) in enumerate(commands):
+            action = np.array([left, 0.0, right], np.float32)
+            progress.add("a", step(episode, t, 0.5, action=action, final=1.0 if t == 3 else None))
+    assert [episode.toggles for episode in progress.episodes] == [3, 3]
+    assert progress.toggles == 3.0
+    assert summarise(progress, SPEC, agent="rlpd", seed=0)["gripper_toggles_per_episode"] == 3.0
+
+
+def test_without_a_gripper_there_are_no_toggles():
+    progress = Progress()
+    play(progress, 0, success=True)
+    assert progress.episodes[0].toggles is None
+    assert progress.toggles is None
