@@ -48,7 +48,8 @@ def act(config: ActorConfig) -> int:
     with contextlib.ExitStack() as leaving:
         env = make_env(config.env)
         leaving.callback(env.close)
-        policy = PolicySlot(env.wire_spec, seed=config.seed)
+        trunk_file = None if config.trunk is None else Path(config.trunk)
+        policy = PolicySlot(env.wire_spec, seed=config.seed, trunk_file=trunk_file)
         uplink = Uplink(
             config.learner,
             Path(config.outbox),
@@ -160,7 +161,9 @@ def _wait_for_weights(policy: PolicySlot, uplink: Uplink, learner: str) -> None:
         status = uplink.status
         if status.state in _OVER:
             return
-        text = f"waiting for weights from {learner}: {status.state}, {status.detail or 'no weights yet'}"
+        text = (
+            f"waiting for weights from {learner}: {status.state}, {policy.refusal or status.detail or 'no weights yet'}"
+        )
         if text != said:
             log.warning("%s; the robot holds", text)
             said = text

@@ -20,6 +20,7 @@ from actor.watchdog import Heart, watched
 from envs.guard import Guard
 from envs.make import make_env
 from networks.architecture import ArchitectureError
+from networks.config import RUN_TRUNK
 from wire.errors import UserError
 from wire.specs import EnvSpec
 from wire.statistics import wilson_interval
@@ -139,7 +140,7 @@ def _load(run: Path, env: CellEnv) -> PolicySlot:
     path = run / _POLICY_FILE
     if not path.exists():
         raise UserError(f"there is no policy in {run} ({_POLICY_FILE} is missing); check run=<folder>")
-    policy = PolicySlot(env.wire_spec)
+    policy = PolicySlot(env.wire_spec, trunk_file=run / RUN_TRUNK)
     try:
         policy.load(path.read_bytes(), trained_in=_trained_in(run, env.wire_spec))
     except (WeightsRefused, ArchitectureError) as error:

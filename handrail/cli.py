@@ -17,6 +17,7 @@ _USAGE = """usage: handrail <verb> [key=value ...]
   eval           judge a trained policy: handrail eval run=runs/<run> episodes=100
   teleop         drive the simulated arm by hand, to check an instrument's axes: handrail teleop human=spacemouse
   demos record   record demonstrations: handrail demos record --script out=demos.sqlite
+  trunk train    train a frozen trunk on renders, for agent.encoder=trunk: handrail trunk train task=pick_cube
   keys           who may speak on a link that leaves the machine: handrail keys new|allow|revoke|show
   doctor         what of this machine can be used
 
@@ -47,7 +48,15 @@ _EXAMPLES = {
         "handrail teleop                              # with the keys of this terminal, also over ssh",
     ),
     "demos": ("handrail demos record --script task=pick_cube obs=pixels episodes=20 out=demos.sqlite",),
+    "trunk": (
+        "handrail trunk train task=pick_cube env.image_size=64 out=trunk.safetensors",
+        "handrail trunk convert weights=resnet18.safetensors env.image_size=128 out=resnet18-128.safetensors",
+        "handrail sim agent.encoder=trunk agent.trunk=trunk.safetensors",
+    ),
 }
+
+
+_SUBVERBS = {"demos": ("record",), "trunk": ("train", "convert")}
 
 
 def main() -> None:
@@ -71,7 +80,7 @@ def run(words: list[str]) -> int:
     if "--help" in rest or "-h" in rest:
         sys.stdout.write(_help(verb))
         return 0
-    rest = _subverb(rest) if verb == "demos" else rest
+    rest = _subverb(verb, rest) if verb in _SUBVERBS else rest
     rest, show = _take_show(rest)
     config = compose_verb(verb, verbs.with_defaults(verb, rest))
     if show:
@@ -91,9 +100,13 @@ def _doctor(words: list[str]) -> int:
     return run_doctor("--json" in words)
 
 
-def _subverb(words: list[str]) -> list[str]:
-    if not words or words[0] != "record":
-        raise UserError(f"handrail demos takes the sub-verb record, got {words[0] if words else 'nothing'}")
+def _subverb(verb: str, words: list[str]) -> list[str]:
+    got, wanted = words[0] if words else "nothing", _SUBVERBS[verb]
+    if got not in wanted:
+        raise UserError(f"handrail {verb} takes the sub-verb {' or '.join(wanted)}, got {got}")
+    converts = any(word.startswith("weights=") for word in words)
+    if verb == "trunk" and converts != (got == "convert"):
+        raise UserError("weights=<file> goes with handrail trunk convert, and with nothing else")
     return ["human=script" if word == "--script" else word for word in words[1:]]
 
 

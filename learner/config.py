@@ -8,11 +8,22 @@ from envs.config import EnvConfig
 
 GRIPPERS = ("continuous", "discrete")
 INTERVENTIONS = ("plain", "lagrange", "takeover")
+ENCODERS = ("conv", "trunk")
 
 
 def _require(holds: bool, what: str) -> None:
     if not holds:
         raise ValueError(what)
+
+
+def _check_encoder(encoder: str, trunk: str | None, views: int) -> None:
+    _require(encoder in ENCODERS, f"agent.encoder must be {' or '.join(ENCODERS)}, got {encoder}")
+    _require(trunk is None or encoder == "trunk", f"agent.trunk goes with agent.encoder=trunk, got agent.trunk={trunk}")
+    _require(1 <= views <= 16, f"agent.views must be in 1..16, got {views}")
+    _require(
+        views == 1 or encoder == "trunk",
+        f"agent.views={views} goes with agent.encoder=trunk: without a trunk every draw is a view of its own",
+    )
 
 
 @dataclass(frozen=True)
@@ -28,7 +39,7 @@ class SacConfig:
     prior_share: float = 0.0
     """Share of every minibatch that comes from demonstrations and interventions."""
     critics: int | None = 2
-    """Members of the ensemble; None is ten, or two where convolutions make every update dear."""
+    """Members of the ensemble; None is ten, or two where there are cameras."""
     subset: int = 2
     """Critics, drawn without replacement, whose minimum is the target."""
     layer_norm: bool = False
@@ -69,6 +80,12 @@ class SacConfig:
     multiplier_learning_rate: float = 3e-4
     shift_pixels: int = 4
     """Random shift of images (DrQ), in pixels; 0 is off."""
+    encoder: str = "conv"
+    """What sees: conv, trained from nothing; trunk, frozen, its features computed once per frame."""
+    trunk: str | None = None
+    """The trunk's file, or the name of an installed one; None: the one installed for this task and image size."""
+    views: int = 1
+    """With a trunk: views of every frame that are kept, the first as it is, the others shifted and recoloured."""
     colour_jitter: bool = True
     """Random gain and offset per image and channel."""
 
@@ -91,6 +108,7 @@ class SacConfig:
             *("takeover_cost", "human_slack"),
         ):
             _require(getattr(self, key) >= 0, f"agent.{key} must be >= 0, got {getattr(self, key)}")
+        _check_encoder(self.encoder, self.trunk, self.views)
         _require(len(self.hidden) > 0, "agent.hidden must name at least one layer, got []")
         _require(
             self.critics is None or self.critics >= self.subset,
@@ -134,6 +152,9 @@ class BcConfig:
     learning_rate: float = 1e-3
     shift_pixels: int = 4
     colour_jitter: bool = True
+    encoder: str = "conv"
+    trunk: str | None = None
+    views: int = 1
 
     def __post_init__(self) -> None:
         """Raise ValueError naming the key, what was got and what is wanted."""
@@ -141,6 +162,7 @@ class BcConfig:
             _require(getattr(self, key) >= 1, f"agent.{key} must be >= 1, got {getattr(self, key)}")
         _require(self.learning_rate > 0, f"agent.learning_rate must be > 0, got {self.learning_rate}")
         _require(self.shift_pixels >= 0, f"agent.shift_pixels must be >= 0, got {self.shift_pixels}")
+        _check_encoder(self.encoder, self.trunk, self.views)
 
 
 @dataclass(frozen=True)
@@ -158,6 +180,33 @@ AGENTS: dict[str, type[SacConfig] | type[BcConfig]] = {
     "bc": BcConfig,
     "hg_dagger": HgDaggerConfig,
 }
+
+
+@dataclass(frozen=True)
+class TrunkConfig:
+    """A trunk of our own, to be trained on renders of a task's varied scene."""
+
+    task: str = "pick_cube"
+    out: str = "trunk.safetensors"
+    image_size: int = 64
+    pictures: int = 28_000
+    """Moments that are rendered, each from every camera."""
+    epochs: int = 10
+    features: int = 64
+    """Length of what it makes of one picture."""
+    batch_size: int = 128
+    learning_rate: float = 2e-3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise ValueError naming the key, what was got and what is wanted."""
+        for key, least in {"pictures": 100, "epochs": 1, "features": 1, "batch_size": 1, "seed": 0}.items():
+            _require(getattr(self, key) >= least, f"{key} must be >= {least}, got {getattr(self, key)}")
+        _require(self.learning_rate > 0, f"learning_rate must be > 0, got {self.learning_rate}")
+        _require(
+            self.image_size >= 16 and self.image_size % 8 == 0,
+            f"env.image_size must be a multiple of 8, at least 16, got {self.image_size}",
+        )
 
 
 @dataclass(frozen=True)

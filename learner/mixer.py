@@ -47,4 +47,4 @@ class Mixer:
                 rows[i, n_prior:] = self._replay.online.sample(rng, self._batch_size - n_prior)
         prior = np.zeros(rows.shape, np.float32)
         prior[:, :n_prior] = 1.0
-        return {**self._replay.gather(rows), "prior": prior}
+        return {**self._replay.gather(rows, rng), "prior": prior}

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from learner.features import FeatureCache
 from wire.errors import UserError
 from wire.specs import EnvSpec
 from wire.types import Observation, Source, Step
@@ -75,9 +76,19 @@ class Replay:
     to both). When the capacity is reached the oldest online transition makes room; prior ones stay.
     """
 
-    def __init__(self, spec: EnvSpec, capacity: int, *, learn_corrections: bool = True) -> None:
-        """Room for `capacity` transitions; without `learn_corrections` only demonstrations are prior data."""
+    def __init__(
+        self, spec: EnvSpec, capacity: int, *, learn_corrections: bool = True, cache: FeatureCache | None = None
+    ) -> None:
+        """Room for `capacity` transitions.
+
+        Args:
+            spec: Of the environment.
+            capacity: Transitions.
+            learn_corrections: False: only demonstrations are prior data.
+            cache: What turns every frame into features as it comes in; they are kept in the frame's place.
+        """
         self.spec = spec
+        self._cache = cache
         self._learn_corrections = learn_corrections
         self.online = IndexRing(capacity)
         self.prior = IndexRing(capacity)
@@ -88,7 +99,9 @@ class Replay:
         self.discarded = 0
         """Transitions forgotten because a person threw their episode away."""
         slots = 2 * capacity + _SPARE_SLOTS
-        self._columns = {name: np.empty((slots, *a.shape), a.dtype) for name, a in spec.observation.items()}
+        kept = {name: (array.shape, array.dtype) for name, array in spec.observation.items()}
+        kept |= dict.fromkeys(cache.cameras, (cache.shape, "float16")) if cache is not None else {}
+        self._columns = {name: np.empty((slots, *shape), dtype) for name, (shape, dtype) in kept.items()}
         self._references = np.zeros(slots, np.int32)
         self._free_slots = list(range(slots - 1, -1, -1))
         self._free_rows = list(range(capacity - 1, -1, -1))
@@ -142,8 +155,12 @@ class Replay:
         if step.discarded:
             self._discard(rows)
 
-    def gather(self, rows: np.ndarray) -> dict[str, np.ndarray | dict[str, np.ndarray]]:
+    def gather(
+        self, rows: np.ndarray, rng: np.random.Generator | None = None
+    ) -> dict[str, np.ndarray | dict[str, np.ndarray]]:
         """The transitions with these numbers (any shape): observation, next_observation, action, reward, mask.
+
+        Of frames that are kept as several views, `rng` draws one for each camera and observation; None: the first.
 
         And `takeover_in`: 1 for the policy's last transition before somebody took over, 2 for the one before it, and so
         on back to where the policy had begun to drive; 0 for all others. Steps that form no transition, because the
@@ -151,8 +168,8 @@ class Replay:
         """
         here, after = self._here[rows], self._next[rows]
         return {
-            "observation": {name: column.take(here, 0, mode="clip") for name, column in self._columns.items()},
-            "next_observation": {name: column.take(after, 0, mode="clip") for name, column in self._columns.items()},
+            "observation": self._seen(here, rng),
+            "next_observation": self._seen(after, rng),
             "action": self._action[rows],
             "reward": self._reward[rows],
             "mask": self._mask[rows],
@@ -177,10 +194,22 @@ class Replay:
             "std": np.where(constant, 1.0, np.maximum(std, 1e-2)).astype(np.float32),
         }
 
+    def _seen(self, slots: np.ndarray, rng: np.random.Generator | None) -> dict[str, np.ndarray]:
+        cameras = () if self._cache is None else self._cache.cameras
+        out = {n: column.take(slots, 0, mode="clip") for n, column in self._columns.items() if n not in cameras}
+        for name in cameras:
+            column = self._columns[name]
+            views = column.shape[1]
+            view = 0 if rng is None or views == 1 else rng.integers(views, size=slots.shape)
+            # One index into the flat column: two at once would be four times as slow.
+            out[name] = column.reshape(-1, column.shape[-1]).take(slots * views + view, 0, mode="clip")
+        return out
+
     def _store(self, observation: Observation) -> int:
         slot = self._free_slots.pop()
+        kept = observation if self._cache is None else observation | self._cache(observation)
         for name, column in self._columns.items():
-            column[slot] = observation[name]
+            column[slot] = kept[name]
         self._references[slot] = 1
         return slot
 

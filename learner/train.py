@@ -14,6 +14,7 @@ from learner.agents.base import Metrics
 from learner.checkpoint import Checkpointer
 from learner.config import BcConfig, LearnerConfig
 from learner.console import LearnerConsole, Snapshot
+from learner.features import feature_cache
 from learner.inbox import Inbox
 from learner.limiter import RateLimiter
 from learner.metrics import MetricsWriter
@@ -42,8 +43,10 @@ class Trainer:
 
     def __init__(self, config: LearnerConfig, run: Run, spec: EnvSpec, inbox: Inbox, console: LearnerConsole) -> None:
         self.config, self.run, self.spec, self.inbox, self.console = config, run, spec, inbox, console
-        self.agent = make_agent(config.agent, spec, interventions=config.interventions)
-        self.replay = Replay(spec, config.capacity, learn_corrections=config.agent.name != "bc")
+        cache = feature_cache(config.agent, spec, run.path, seed=config.seed, resume=config.resume)
+        trunk = None if cache is None else cache.trunk.describe()
+        self.agent = make_agent(config.agent, spec, interventions=config.interventions, trunk=trunk)
+        self.replay = Replay(spec, config.capacity, learn_corrections=config.agent.name != "bc", cache=cache)
         self.mixer = Mixer(
             self.replay,
             batch_size=config.agent.batch_size,

@@ -24,6 +24,15 @@ class Gripper(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """and where in that vector."""
 
 
+class Trunk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A frozen net before the encoder, which then gets its features instead of pictures; see networks.trunk."""
+
+    digest: str
+    """SHA-256 of its file."""
+    shape: tuple[int, ...]
+    """Of the features of one picture: (n,), or (height, width, channels)."""
+
+
 class Architecture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Shapes of the observation encoder, of the tanh-Gaussian policy head and, where there is one, the gripper's."""
 
@@ -39,11 +48,15 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Length of the embedding of one camera."""
     grippers: tuple[Gripper, ...] = ()
     """Entries of the action that a discrete head decides; all others are the Gaussian's."""
+    trunk: Trunk | None = None
+    """What the cameras' pictures pass first, where that is not trained."""
 
     def __post_init__(self) -> None:
         """Raise ArchitectureError for sizes that no network can have."""
         sizes = [self.action_dim, self.embedding, *self.hidden, *self.channels, *self.vectors.values()]
         sizes += [size for shape in self.frames.values() for size in shape]
+        # A trunk without features has no size to be wrong, hence the zero.
+        sizes += (self.trunk.shape or (0,)) if self.trunk is not None else ()
         deep = max(len(self.hidden), len(self.channels)) > 32
         if not self.hidden or deep or min(sizes) < 1 or max(sizes) > 65536 or (not self.frames and not self.vectors):
             raise ArchitectureError(f"no network has these sizes: {self}")
@@ -66,6 +79,11 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     def move_dim(self) -> int:
         """Length of what the Gaussian decides: the action without discrete grippers."""
         return self.action_dim - len(self.grippers)
+
+    @property
+    def convolves(self) -> bool:
+        """Whether an update computes gradients of convolutions."""
+        return bool(self.frames) and self.trunk is None
 
     @property
     def vector_dim(self) -> int:
@@ -93,9 +111,14 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 def architecture_for(
-    spec: EnvSpec, *, hidden: tuple[int, ...], embedding: int = 64, discrete_grippers: bool = False
+    spec: EnvSpec,
+    *,
+    hidden: tuple[int, ...],
+    embedding: int = 64,
+    discrete_grippers: bool = False,
+    trunk: Trunk | None = None,
 ) -> Architecture:
-    """The network that fits an environment: a convolutional encoder per camera, every vector as it is.
+    """The network that fits an environment: an encoder per camera, every vector as it is.
 
     Raises:
         ArchitectureError: Where an observation fits no network, or shows no gripper although they shall be discrete.
@@ -113,6 +136,7 @@ def architecture_for(
         hidden=hidden,
         embedding=embedding,
         grippers=_grippers(spec) if discrete_grippers else (),
+        trunk=trunk,
     )
 
 

@@ -14,6 +14,18 @@ def flatten(params: Params) -> dict[str, np.ndarray]:
     return {"/".join(str(key.key) for key in path): np.array(leaf) for path, leaf in leaves}
 
 
+def nested(tensors: dict[str, np.ndarray]) -> Params:
+    """The inverse of `flatten`: {"stem/w": ...} -> {"stem": {"w": ...}}."""
+    out: Params = {}
+    for name, tensor in tensors.items():
+        *path, last = name.split("/")
+        node = out
+        for part in path:
+            node = node.setdefault(part, {})
+        node[last] = tensor
+    return out
+
+
 def unflatten(tensors: dict[str, np.ndarray], arch: Architecture) -> Params:
     """The parameters that `networks.policy.act` takes; raises ArchitectureError naming what does not fit."""
     wanted = jax.eval_shape(lambda: _template(arch))

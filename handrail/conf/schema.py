@@ -63,7 +63,7 @@ LEARNER_KEYS = _part_of(
     *("interventions", "capacity", "min_online", "publish_period", "checkpoint_period_s", "tensorboard", "wandb"),
 )
 """`learner.*`: how the learner runs, whatever it learns."""
-ACTOR_KEYS = _part_of(ActorConfig, "pace", "max_lead_steps", "outbox_cap_gb")
+ACTOR_KEYS = _part_of(ActorConfig, "pace", "max_lead_steps", "outbox_cap_gb", "trunk")
 """`actor.*`: how the actor runs."""
 
 
@@ -176,6 +176,19 @@ class TeleopVerb(EnvKeys):
     """Show what the instrument says, without a robot."""
 
 
+@dataclass
+class TrunkVerb(EnvKeys):
+    """`handrail trunk train|convert`: a frozen trunk for agent.encoder=trunk."""
+
+    defaults: list[Any] = field(default_factory=lambda: ["_self_", {"env": "sim"}])
+    out: str = "trunk.safetensors"
+    pictures: int = 28_000
+    epochs: int = 10
+    features: int = 64
+    weights: str | None = None
+    """With convert: a safetensors file of a ResNet-10, -18 or -34 as timm or torchvision name its tensors."""
+
+
 VERBS: dict[str, type[EnvKeys]] = {
     "sim": SimVerb,
     "learner": LearnerVerb,
@@ -183,6 +196,7 @@ VERBS: dict[str, type[EnvKeys]] = {
     "eval": EvalVerb,
     "demos": DemosVerb,
     "teleop": TeleopVerb,
+    "trunk": TrunkVerb,
 }
 
 

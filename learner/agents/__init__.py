@@ -4,14 +4,21 @@ from learner.agents.base import Agent
 from learner.agents.bc import Bc
 from learner.agents.sac import Sac
 from learner.config import AgentConfig, BcConfig, SacConfig
-from networks.architecture import architecture_for
+from networks.architecture import Trunk, architecture_for
 from wire.specs import EnvSpec
 
 
-def make_agent(config: AgentConfig, spec: EnvSpec, *, interventions: str = "plain") -> Agent:
-    """The agent that a configuration names, for an environment."""
-    discrete = isinstance(config, SacConfig) and config.gripper == "discrete"
-    arch = architecture_for(spec, hidden=tuple(config.hidden), embedding=config.embedding, discrete_grippers=discrete)
+def make_agent(
+    config: AgentConfig, spec: EnvSpec, *, interventions: str = "plain", trunk: Trunk | None = None
+) -> Agent:
+    """The agent that a configuration names, for an environment; over the features of a trunk, where one is given."""
+    arch = architecture_for(
+        spec,
+        hidden=tuple(config.hidden),
+        embedding=config.embedding,
+        discrete_grippers=isinstance(config, SacConfig) and config.gripper == "discrete",
+        trunk=trunk,
+    )
     if isinstance(config, BcConfig):
         return Bc(config, arch)
     # RLPD is SAC with other settings: prior data in every minibatch, LayerNorm, more critics.

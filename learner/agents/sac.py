@@ -67,7 +67,7 @@ class Sac:
         if self._bounds is not None and self._charged:
             self._bounds = takeover.lowered(self._bounds, cost=config.takeover_cost, discount=config.discount)
         self._members = (2 if arch.frames else 10) if config.critics is None else config.critics
-        self._polyak = (0.01 if arch.frames else 0.005) if config.polyak is None else config.polyak
+        self._polyak = (0.01 if arch.convolves else 0.005) if config.polyak is None else config.polyak
         self._target_entropy = config.target_entropy_per_dim * arch.move_dim
         # As one vector each: thirty small arrays would be thirty times the handful of kernels that Adam takes.
         adam = optax.flatten(optax.adam(config.learning_rate))
@@ -174,10 +174,10 @@ class Sac:
     def update(self, state: State, batch: Batch) -> tuple[State, Metrics]:
         """One gradient step per stacked minibatch, an actor update after every `actor_period` of them.
 
-        The whole block is one compiled call, except with cameras on a CPU: XLA runs gradients of convolutions fifteen
+        The whole block is one compiled call, except with convolutions on a CPU: XLA runs their gradients fifteen
         times slower inside a scan there, so each step is a call of its own.
         """
-        if not self.arch.frames or jax.default_backend() != "cpu":
+        if not self.arch.convolves or jax.default_backend() != "cpu":
             return self._scanned_block(state, batch)
         steps = batch["reward"].shape[0]
         collected: list[Metrics] = []
