@@ -9,6 +9,8 @@ from envs.config import EnvConfig
 GRIPPERS = ("continuous", "discrete")
 INTERVENTIONS = ("plain", "lagrange", "takeover")
 ENCODERS = ("conv", "trunk")
+PRECISIONS = ("float32", "bfloat16")
+PLACES = ("auto", "host", "device")
 
 
 def _require(holds: bool, what: str) -> None:
@@ -86,6 +88,8 @@ class SacConfig:
     """The trunk's file, or the name of an installed one; None: the one installed for this task and image size."""
     views: int = 1
     """With a trunk: views of every frame that are kept, the first as it is, the others shifted and recoloured."""
+    precision: str = "float32"
+    """Of the convolutions; bfloat16 is for GPUs. Parameters and everything else stay in float32."""
     colour_jitter: bool = True
     """Random gain and offset per image and channel."""
 
@@ -109,6 +113,9 @@ class SacConfig:
         ):
             _require(getattr(self, key) >= 0, f"agent.{key} must be >= 0, got {getattr(self, key)}")
         _check_encoder(self.encoder, self.trunk, self.views)
+        _require(
+            self.precision in PRECISIONS, f"agent.precision must be {' or '.join(PRECISIONS)}, got {self.precision}"
+        )
         _require(len(self.hidden) > 0, "agent.hidden must name at least one layer, got []")
         _require(
             self.critics is None or self.critics >= self.subset,
@@ -237,6 +244,10 @@ class LearnerConfig:
     """Transitions in memory; the oldest online ones make room."""
     min_online: int = 100
     """Online transitions before batches draw from them."""
+    keep_on: str = "auto"
+    """Where images, or their features, are kept: host, device, or auto: on the GPU where they fit."""
+    devices: int = 1
+    """Devices that share every minibatch; 0 is all."""
     publish_period: int = 10
     """Environment steps between two sets of weights for the actors."""
     checkpoint_period_s: float = 60.0
@@ -254,6 +265,12 @@ class LearnerConfig:
         _require(
             self.stop_at is None or 0 < self.stop_at <= 1,
             f"stop_at is a success rate in 0..1 (0 excluded), got {self.stop_at}",
+        )
+        _require(self.keep_on in PLACES, f"learner.keep_on must be one of {', '.join(PLACES)}, got {self.keep_on}")
+        _require(self.devices >= 0, f"learner.devices must be >= 0, got {self.devices}")
+        _require(
+            self.devices == 1 or self.keep_on != "device",
+            f"learner.keep_on=device is for one device, got learner.devices={self.devices}; set learner.keep_on=host",
         )
         self._check_interventions()
 

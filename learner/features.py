@@ -46,8 +46,9 @@ class FeatureCache:
                 f"agent.encoder=trunk is for images, and {spec.task} shows none; set obs=pixels, or agent.encoder=conv"
             )
         trunk.require_fitting({name: spec.observation[name].shape for name in self.cameras})
-        self.shape = (views, int(np.prod(trunk.shape)))
-        """Of what is kept of one frame, in half precision."""
+        self.views = views
+        self.shape = (int(np.prod(trunk.shape)),)
+        """Of what is kept of one view, in half precision."""
         self._key = jax.random.key(seed)
         self._seen = 0
         self._compute = jax.jit(self._features)
@@ -63,8 +64,8 @@ class FeatureCache:
         self, params: dict, frames: dict[str, jax.Array], count: jax.Array | np.uint32
     ) -> dict[str, jax.Array]:
         views = {name: image[None].astype(jnp.float32) for name, image in frames.items()}
-        if self.shape[0] > 1:
-            more = {name: jnp.repeat(image, self.shape[0] - 1, axis=0) for name, image in views.items()}
+        if self.views > 1:
+            more = {name: jnp.repeat(image, self.views - 1, axis=0) for name, image in views.items()}
             more = augment(jax.random.fold_in(self._key, count), more, **self._how)
             views = {name: jnp.concatenate([views[name], more[name]]) for name in views}
         found = self.trunk.features(params, views, self.cameras)

@@ -8,9 +8,11 @@ lists: an intervention is a member of two of them and still stored once.
 import itertools
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from learner.columns import Column, DeviceColumn, HostColumn, fits_on_device
 from learner.features import FeatureCache
 from wire.errors import UserError
 from wire.specs import EnvSpec
@@ -77,7 +79,13 @@ class Replay:
     """
 
     def __init__(
-        self, spec: EnvSpec, capacity: int, *, learn_corrections: bool = True, cache: FeatureCache | None = None
+        self,
+        spec: EnvSpec,
+        capacity: int,
+        *,
+        learn_corrections: bool = True,
+        cache: FeatureCache | None = None,
+        keep_on: str = "host",
     ) -> None:
         """Room for `capacity` transitions.
 
@@ -86,6 +94,7 @@ class Replay:
             capacity: Transitions.
             learn_corrections: False: only demonstrations are prior data.
             cache: What turns every frame into features as it comes in; they are kept in the frame's place.
+            keep_on: Where frames, or their features, are kept: host, device, or auto: on the device where they fit.
         """
         self.spec = spec
         self._cache = cache
@@ -99,9 +108,13 @@ class Replay:
         self.discarded = 0
         """Transitions forgotten because a person threw their episode away."""
         slots = 2 * capacity + _SPARE_SLOTS
-        kept = {name: (array.shape, array.dtype) for name, array in spec.observation.items()}
-        kept |= dict.fromkeys(cache.cameras, (cache.shape, "float16")) if cache is not None else {}
-        self._columns = {name: np.empty((slots, *shape), dtype) for name, (shape, dtype) in kept.items()}
+        self._views = 1 if cache is None else cache.views
+        self._columns: dict[str, Column] = {
+            name: HostColumn(slots, array.shape, array.dtype)
+            for name, array in spec.observation.items()
+            if not array.is_frame
+        }
+        self._columns |= self._frame_columns(slots, keep_on)
         self._references = np.zeros(slots, np.int32)
         self._free_slots = list(range(slots - 1, -1, -1))
         self._free_rows = list(range(capacity - 1, -1, -1))
@@ -155,9 +168,7 @@ class Replay:
         if step.discarded:
             self._discard(rows)
 
-    def gather(
-        self, rows: np.ndarray, rng: np.random.Generator | None = None
-    ) -> dict[str, np.ndarray | dict[str, np.ndarray]]:
+    def gather(self, rows: np.ndarray, rng: np.random.Generator | None = None) -> dict[str, Any]:
         """The transitions with these numbers (any shape): observation, next_observation, action, reward, mask.
 
         Of frames that are kept as several views, `rng` draws one for each camera and observation; None: the first.
@@ -185,7 +196,7 @@ class Replay:
         """
         rows = np.flatnonzero(self._references)
         names = [name for name, array in sorted(self.spec.observation.items()) if not array.is_frame]
-        seen = [self._columns[name][rows] for name in names]
+        seen = [self._columns[name].take(rows) for name in names]
         values = np.concatenate(seen, axis=1) if seen else np.zeros((len(rows), 0), np.float32)
         mean, std = values.mean(0), values.std(0)
         constant = std < _CONSTANT * (1.0 + np.abs(mean))
@@ -194,22 +205,34 @@ class Replay:
             "std": np.where(constant, 1.0, np.maximum(std, 1e-2)).astype(np.float32),
         }
 
-    def _seen(self, slots: np.ndarray, rng: np.random.Generator | None) -> dict[str, np.ndarray]:
-        cameras = () if self._cache is None else self._cache.cameras
-        out = {n: column.take(slots, 0, mode="clip") for n, column in self._columns.items() if n not in cameras}
-        for name in cameras:
-            column = self._columns[name]
-            views = column.shape[1]
-            view = 0 if rng is None or views == 1 else rng.integers(views, size=slots.shape)
-            # One index into the flat column: two at once would be four times as slow.
-            out[name] = column.reshape(-1, column.shape[-1]).take(slots * views + view, 0, mode="clip")
+    def _frame_columns(self, slots: int, keep_on: str) -> dict[str, Column]:
+        shapes = {name: (array.shape, array.dtype) for name, array in self.spec.observation.items() if array.is_frame}
+        if self._cache is not None:
+            shapes = dict.fromkeys(shapes, (self._cache.shape, "float16"))
+        rows = slots * self._views
+        size = sum(rows * int(np.prod(shape)) * np.dtype(dtype).itemsize for shape, dtype in shapes.values())
+        on_device = keep_on == "device" or (keep_on == "auto" and fits_on_device(size))
+        kind = DeviceColumn if on_device else HostColumn
+        return {name: kind(rows, shape, dtype) for name, (shape, dtype) in shapes.items()}
+
+    def _seen(self, slots: np.ndarray, rng: np.random.Generator | None) -> dict[str, Any]:
+        """The observations in these slots, of each camera any of the views."""
+        out = {}
+        for name, column in self._columns.items():
+            rows = slots
+            if self.spec.observation[name].is_frame and self._views > 1:
+                rows = slots * self._views + (0 if rng is None else rng.integers(self._views, size=slots.shape))
+            out[name] = column.take(rows)
         return out
 
     def _store(self, observation: Observation) -> int:
         slot = self._free_slots.pop()
-        kept = observation if self._cache is None else observation | self._cache(observation)
+        features = {} if self._cache is None else self._cache(observation)
         for name, column in self._columns.items():
-            column[slot] = kept[name]
+            if name in features:
+                column.put(slot * self._views, features[name])
+            else:
+                column.put(slot, observation[name][None])
         self._references[slot] = 1
         return slot
 

@@ -19,6 +19,7 @@ from learner.inbox import Inbox
 from learner.limiter import RateLimiter
 from learner.metrics import MetricsWriter
 from learner.mixer import Mixer
+from learner.placement import Placement
 from learner.plots import plot_run
 from learner.progress import EpisodeResult, Progress
 from learner.publisher import POLICY_FILE, encode_policy
@@ -46,7 +47,14 @@ class Trainer:
         cache = feature_cache(config.agent, spec, run.path, seed=config.seed, resume=config.resume)
         trunk = None if cache is None else cache.trunk.describe()
         self.agent = make_agent(config.agent, spec, interventions=config.interventions, trunk=trunk)
-        self.replay = Replay(spec, config.capacity, learn_corrections=config.agent.name != "bc", cache=cache)
+        self.replay = Replay(
+            spec,
+            config.capacity,
+            learn_corrections=config.agent.name != "bc",
+            cache=cache,
+            keep_on=config.keep_on if config.devices == 1 else "host",
+        )
+        self._placement = Placement(config.devices, batch_size=config.agent.batch_size)
         self.mixer = Mixer(
             self.replay,
             batch_size=config.agent.batch_size,
@@ -76,10 +84,11 @@ class Trainer:
         # Actors may be sending already: what came after the inbox opened the archive will come out of the inbox.
         for row in self._intact_rows(archived, self.inbox.resumed_row) if archived is not None else ():
             self._take(row)
-        self._state = self.agent.init(self.config.seed, self._normaliser())
+        self._state = self._placement.whole(self.agent.init(self.config.seed, self._normaliser()))
         restored = self._checkpoints.restore(self._state, fingerprint=self.spec.fingerprint())
         if restored is not None:
             self._state, limiter, self.version = restored
+            self._state = self._placement.whole(self._state)
             self.limiter.done, self.limiter.waived = limiter.done, limiter.waived
             self._fitted = self._fitted or limiter.done > 0
             log.info("resumed: env_steps=%d blocks=%d", self.limiter.arrived, self.limiter.done)
@@ -188,8 +197,8 @@ class Trainer:
         if not self._fitted:
             # The first batch can be drawn: only now is there data to normalise by. Nothing was learned yet.
             self._fitted = True
-            self._state = self.agent.init(self.config.seed, self._normaliser())
-        batch = self.mixer.sample(self.limiter.done, self.config.agent.utd)
+            self._state = self._placement.whole(self.agent.init(self.config.seed, self._normaliser()))
+        batch = self._placement.shared(self.mixer.sample(self.limiter.done, self.config.agent.utd))
         # Wait for the block before this one, so that one is always queued and the counters stay true.
         jax.block_until_ready(self._metrics)
         self._state, self._metrics = self.agent.update(self._state, batch)

@@ -53,6 +53,22 @@ def apply(params: Params, normaliser: Params, observation: dict[str, jax.Array],
     return jnp.concatenate([vectors(normaliser, observation, arch), *images(params, observation, arch)], axis=-1)
 
 
+def in_half(params: Params, *, half: bool = True) -> Params:
+    """The same parameters, with convolutions and embedding in bfloat16, in which they then compute.
+
+    Norms stay as they are, and so do all results; gradients come back to the parameters that were given, unrounded.
+    """
+    if not half:
+        return params
+    return {
+        name: {
+            part: jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), values) if part != "norm" else values
+            for part, values in net.items()
+        }
+        for name, net in params.items()
+    }
+
+
 def vectors(normaliser: Params, observation: dict[str, jax.Array], arch: Architecture) -> jax.Array:
     """All vectors, normalised and clipped to ten standard deviations, shape (batch, arch.vector_dim)."""
     batch = jax.tree.leaves(observation)[0].shape[0]
@@ -87,13 +103,18 @@ def camera_init(key: jax.Array, shape: tuple[int, int, int], *, channels: tuple[
 
 
 def camera(params: Params, image: jax.Array) -> jax.Array:
-    """The embedding, (batch, embedding) in -1..1, of one camera's pictures (batch, height, width, 3)."""
-    x = _fold(image.astype(jnp.float32) / 255.0 - 0.5)
+    """The embedding, float32 (batch, embedding) in -1..1, of one camera's pictures (batch, height, width, 3).
+
+    Convolutions run in the precision of their parameters: see `in_half`.
+    """
+    dtype = params["conv_0"]["w"].dtype
+    x = _fold((image.astype(jnp.float32) / 255.0 - 0.5).astype(dtype))
     depth = sum(name.startswith("conv") for name in params)
     for i in range(depth):
         x = jax.nn.relu(_conv(params[f"conv_{i}"], x, stride=1 if i == depth - 1 else 2))
-    features = jnp.concatenate([x.reshape(x.shape[0], -1), _expected_position(x)], axis=-1)
-    return jnp.tanh(layer_norm(params["norm"], dense(params["embed"], features)))
+    place = _expected_position(x.astype(jnp.float32)).astype(dtype)
+    embedded = dense(params["embed"], jnp.concatenate([x.reshape(x.shape[0], -1), place], axis=-1))
+    return jnp.tanh(layer_norm(params["norm"], embedded.astype(jnp.float32)))
 
 
 def _bottleneck_init(key: jax.Array, shape: tuple[int, ...], embedding: int) -> Params:

@@ -60,7 +60,8 @@ def _part_of(config: type, *names: str) -> Any:
 
 LEARNER_KEYS = _part_of(
     LearnerConfig,
-    *("interventions", "capacity", "min_online", "publish_period", "checkpoint_period_s", "tensorboard", "wandb"),
+    *("interventions", "capacity", "min_online", "keep_on", "devices", "publish_period", "checkpoint_period_s"),
+    *("tensorboard", "wandb"),
 )
 """`learner.*`: how the learner runs, whatever it learns."""
 ACTOR_KEYS = _part_of(ActorConfig, "pace", "max_lead_steps", "outbox_cap_gb", "trunk")

@@ -78,6 +78,7 @@ class Sac:
             self._optimisers |= {"human": adam, "multiplier": multiplier}
         if arch.grippers:
             self._optimisers["gripper"] = adam
+        self._halved = arch.convolves and config.precision == "bfloat16"
         self._scanned_block = jax.jit(self._block, donate_argnums=0)
         self._single = {
             with_actor: jax.jit(partial(self._gradient_step, with_actor=with_actor), donate_argnums=0)
@@ -117,7 +118,7 @@ class Sac:
         self, trained: dict[str, Params], normaliser: Params, batch: Batch, target: jax.Array
     ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
         """Mean squared error of every critic to the target, with the features and the values."""
-        features = encoder.apply(trained["encoder"], normaliser, batch["observation"], self.arch)
+        features = self._features(trained["encoder"], normaliser, batch["observation"])
         values = critic.apply(trained["critics"], features, gripper.moves(batch["action"], self.arch))
         return jnp.mean((values - target) ** 2), (features, values)
 
@@ -125,7 +126,7 @@ class Sac:
         """r + discount * mask * min over a random subset of the target critics; unclipped, shape (batch,)."""
         config = self.config
         key_action, key_subset = jax.random.split(key)
-        features = encoder.apply(state.encoder, state.normaliser, batch["next_observation"], self.arch)
+        features = self._features(state.encoder, state.normaliser, batch["next_observation"])
         action, log_probability = policy.sample(policy.distribution(state.policy, features), key_action)
         members = state.target_critics
         if config.subset < self._members:
@@ -243,7 +244,7 @@ class Sac:
         target = grasp.td_target(
             state.gripper,
             state.target_gripper,
-            encoder.apply(state.encoder, state.normaliser, batch["next_observation"], self.arch),
+            self._features(state.encoder, state.normaliser, batch["next_observation"]),
             batch,
             self.arch,
             discount=config.discount,
@@ -272,6 +273,9 @@ class Sac:
         mixed = optax.incremental_update(state.policy, state.average_policy, self.config.policy_polyak)
         state = state._replace(average_policy=mixed)
         return state, metrics | {"actor/loss": loss, "actor/temperature": jnp.exp(state.log_temperature)}
+
+    def _features(self, params: Params, normaliser: Params, observation: dict[str, jax.Array]) -> jax.Array:
+        return encoder.apply(encoder.in_half(params, half=self._halved), normaliser, observation, self.arch)
 
     def _apply(self, state: State, gradients: dict[str, Params]) -> State:
         """Step only the optimisers that were given gradients: an idle Adam would still move by its momentum."""
