@@ -1,4 +1,4 @@
-"""`python -m actor act|eval|record|teleop <config.json>`: what the verbs of the front door start."""
+"""`python -m actor act|eval|record|show|teleop <config.json>`: what the verbs of the front door start."""
 
 import logging
 import os
@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
-from actor.config import ActorConfig, DemosConfig, EvalConfig, TeleopConfig
+from actor.config import ActorConfig, DemosConfig, EvalConfig, ShowConfig, TeleopConfig
 from actor.priority import raise_process
 from wire.errors import UserError, run_main
 from wire.parent import end_with_parent
@@ -48,7 +48,11 @@ def main() -> int:
         from actor.teleop import teleop
 
         return teleop(_read(path, TeleopConfig))
-    raise UserError(f"python -m actor takes act, eval, record or teleop, got {verb}")
+    if verb == "show":
+        from actor.show import show
+
+        return show(_read(path, ShowConfig))
+    raise UserError(f"python -m actor takes act, eval, record, show or teleop, got {verb}")
 
 
 def prepare_jax() -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from actor.attention import Attention, BackgroundPolicy, Policy
+from actor.attention import Attention, BackgroundPolicy, Overheard, Policy
 from actor.config import ActorConfig
-from actor.human import Channel
+from actor.human import Channel, ScriptedCorrector
 from actor.human.make import whoever
 from actor.loop import CellEnv, Pace, run_episode
 from actor.pacing import CellPace, LearnerPace
@@ -94,7 +94,9 @@ def _run_episodes(
         return status.state in _OVER or status.full or wished.is_set()
 
     _wait_for_weights(policy, uplink, config.learner)
+    hear = human.hear if isinstance(human, ScriptedCorrector) else None
     with _beside_the_loop(env, policy, human, heart) as (mind, human):
+        mind = mind if hear is None else Overheard(mind, hear)
         for episode in itertools.count(uplink.next_episode):
             wait_for_room(lambda: uplink.status, env.hold, _OVER)
             if uplink.status.state in _OVER or wished.is_set():

@@ -6,6 +6,7 @@ In simulation time stands still while we think, and nothing of this is needed.
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -36,6 +37,24 @@ class Policy(Protocol):
     def act(self, observation: Observation) -> tuple[Action | None, int]:
         """The action for one observation, and the version of the weights that chose it; None where it has none."""
         ...
+
+
+class Overheard:
+    """A policy whose wishes somebody hears before they are carried out."""
+
+    def __init__(self, policy: Policy, hear: Callable[[Action | None], None]) -> None:
+        self._policy = policy
+        self._hear = hear
+
+    def reset(self) -> None:
+        """As the policy's."""
+        self._policy.reset()
+
+    def act(self, observation: Observation) -> tuple[Action | None, int]:
+        """As the policy's."""
+        wanted, version = self._policy.act(observation)
+        self._hear(wanted)
+        return wanted, version
 
 
 class Attention:

@@ -8,6 +8,8 @@ from envs.config import EnvConfig, one_of
 HANDS = ("spacemouse", "spacemice", "gamepad", "keyboard", "joy", "twist", "leader")
 """Persons with an instrument in their hand."""
 HUMANS = ("none", "script", *HANDS)
+SKILLS = ("expert", "noisy", "late", "lazy", "wrong", "value", "random")
+"""Scripted people, for experiments; see envs.skills."""
 FRAMES = ("base", "tool")
 GRIPPERS = ("toggle", "hold")
 PACES = ("learner", "clock")
@@ -57,6 +59,7 @@ class HandConfig:
     discard_button: int | None = None
     pause_button: int | None = None
     end_button: int | None = None
+    undo_button: int | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError naming the key, what was got and what is wanted."""
@@ -104,7 +107,7 @@ class HandConfig:
 
     def buttons(self) -> dict[str, int]:
         """What a button is for -> its number, of those that are for something."""
-        names = ("gripper", "success", "failure", "discard", "pause", "end", "clutch")
+        names = ("gripper", "success", "failure", "discard", "pause", "end", "clutch", "undo")
         numbers = {name: getattr(self, f"{name}_button") for name in names}
         return {name: number for name, number in numbers.items() if number is not None}
 
@@ -135,6 +138,7 @@ HAND = {
         discard_button=3,
         pause_button=4,
         end_button=5,
+        undo_button=6,
     ),
 }
 """The defaults of each kind."""
@@ -159,6 +163,8 @@ class ActorConfig:
     """The most that waits there, in 10^9 bytes: at 90 % the robot pauses after the episode, at 100 % at once."""
     human: str = "none"
     """Who may take over: nobody, the task's scripted corrector (script), or a person with an instrument."""
+    skill: str = "expert"
+    """Of human=script: how well it helps, and when."""
     hand: HandConfig = field(default_factory=HandConfig)
     """Of a person: what the instrument's axes and buttons mean."""
     pace: str = "learner"
@@ -174,6 +180,7 @@ class ActorConfig:
         """Raise ValueError naming the key, what was got and what is wanted."""
         one_of("human", self.human, HUMANS)
         one_of("pace", self.pace, PACES)
+        one_of("human.skill", self.skill, SKILLS)
         if self.human in HANDS and not self.in_real_time:
             cure = "actor.pace=clock" if self.env.env == "gym" else "env.realtime=true"
             raise ValueError(f"human={self.human} needs time to pass as it does for people: set {cure}")
@@ -216,20 +223,39 @@ class EvalConfig:
                 raise ValueError(f"{key} must be >= 1, got {getattr(self, key)}")
 
 
+KEEPS = ("success", "all")
+
+
 @dataclass(frozen=True, kw_only=True)
 class DemosConfig:
-    """Record demonstrations by a task's scripted expert."""
+    """Record demonstrations: by a task's scripted expert, or by a person with an instrument."""
 
     out: str
     env: EnvConfig
+    human: str = "script"
+    """Who shows it: the task's scripted expert (script), or a person with an instrument."""
+    hand: HandConfig = field(default_factory=HandConfig)
+    """Of a person: what the instrument's axes and buttons mean."""
     episodes: int = 20
-    """Successful episodes to keep; failed ones are not written."""
+    """Successful episodes that the file shall hold in the end."""
+    keep: str = "success"
+    """success: others are not written; all: they are, and do not count."""
+    resume: bool = False
+    """Add to a file that is there."""
     noise: float = 0.3
     """Standard deviation of the noise on the expert's motion, in action units."""
     seed: int = 0
 
     def __post_init__(self) -> None:
         """Raise ValueError naming the key, what was got and what is wanted."""
+        one_of("human", self.human, HUMANS)
+        one_of("keep", self.keep, KEEPS)
+        if self.human == "none":
+            raise ValueError(
+                f"demonstrations need somebody who shows the task: --script, or human={'|'.join(HANDS)}; got human=none"
+            )
+        if self.human in HANDS and self.hand.kind != self.human:
+            raise ValueError(f"human={self.human} got the settings of human={self.hand.kind}")
         if self.episodes < 1:
             raise ValueError(f"episodes must be >= 1, got {self.episodes}")
         if self.noise < 0:
@@ -250,3 +276,19 @@ class TeleopConfig:
         """Raise ValueError naming the key, what was got and what is wanted."""
         if not (self.dry or self.env.in_real_time):
             raise ValueError("teleop needs time to pass as it does for people: set env.realtime=true, or dry=true")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShowConfig:
+    """Draw recorded episodes."""
+
+    path: str
+    """File of steps: demonstrations, or a run's archive."""
+    out: str
+    """The picture to write, a PNG."""
+    video: str | None = None
+    """File to write a video of them to, e.g. demos.mp4."""
+    episodes: int = 20
+    """At most so many, the last ones."""
+    episode: int | None = None
+    """This one alone, counted from 0 in the order in which they ended."""

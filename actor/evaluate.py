@@ -19,6 +19,7 @@ from actor.priority import first_in_line
 from actor.watchdog import Heart, watched
 from envs.guard import Guard
 from envs.make import make_env
+from envs.pictures import write_video
 from networks.architecture import ArchitectureError
 from networks.config import RUN_TRUNK
 from wire.errors import UserError
@@ -118,22 +119,6 @@ def headline(facts: dict) -> str:
     if not facts["successes"]:
         return text
     return f"{text}, {facts['mean_steps']:.1f} steps a success = {facts['cycle_s']:.2f} s"
-
-
-def write_video(path: Path, frames: list[np.ndarray], rate_hz: float) -> None:
-    """Write pictures (height, width, 3) as H.264."""
-    import av
-
-    if not frames:
-        raise UserError("this environment shows no pictures for people, so there is no video; drop video=")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=round(rate_hz))
-        stream.height, stream.width = frames[0].shape[:2]
-        stream.pix_fmt = "yuv420p"
-        for picture in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode())
 
 
 def _load(run: Path, env: CellEnv) -> PolicySlot:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from actor.human import Channel, Event
+from actor.human import LABELS, Channel, Event
 from actor.watchdog import Heart
 from envs.gym_env import GymEnv
 from envs.workcell import WorkcellEnv
@@ -57,7 +57,7 @@ class Listener:
                     self._end()
                 elif event is Event.PAUSE:
                     pausing = not pausing
-                else:
+                elif event in LABELS:
                     label = event
             if not pausing or label is not None or self._stopped() or self._env.halted():
                 break

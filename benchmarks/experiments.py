@@ -68,7 +68,9 @@ def _intervention_rows() -> dict[str, str]:
     for task, steps in BUDGETS.items():
         common = f"task={task} obs=state steps={steps}"
         rows |= {f"{task}-{name}": f"{common} {words}" for name, words in ALONE.items()}
-        for (scheme, words), skill in itertools.product(SCHEMES.items(), SKILLS):
+        # The peg is in the hand from the start: there is no gripper to decide on.
+        schemes = {name: words for name, words in SCHEMES.items() if (task, name) != ("peg_insert", "discrete")}
+        for (scheme, words), skill in itertools.product(schemes.items(), SKILLS):
             human = "human=script" if skill == "expert" else f"human=script human.skill={skill}"
             rows[f"{task}-{scheme}-{skill}"] = f"{common} {human} {words}".strip()
     return rows
@@ -102,12 +104,16 @@ def main() -> None:
     # What a thread is pinned to, the processes that it starts inherit.
     with ThreadPoolExecutor(options.jobs, initializer=lambda: _pin(free) if options.jobs > 1 else None) as pool:
         runs = {
-            name: [pool.submit(_result, name, seed, options.runs / f"{name}-{seed}") for seed in options.seeds]
+            name: [
+                pool.submit(_result, name, seed, options.runs / f"{name}-{seed}", options.words)
+                for seed in options.seeds
+            ]
             for name in options.rows
         }
         for name, futures in runs.items():
             results = _finished(futures, failures)
-            rows.append({"name": name, "command": f"handrail sim {ROWS[name]} seed=<seed>", "seeds": results})
+            command = " ".join(["handrail sim", ROWS[name], *options.words, "seed=<seed>"])
+            rows.append({"name": name, "command": command, "seeds": results})
             if results:
                 print(_line(name, results), flush=True)
     if options.json is not None:
@@ -126,6 +132,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--runs", type=Path, default=Path("runs/experiments"))
+    parser.add_argument("--words", nargs="*", default=[], help="more key=value words for every row, e.g. agent.utd=4")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, each on a core of its own")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path, help="draw success and human share over steps, a panel per row")
@@ -147,10 +154,10 @@ def _finished(futures: list[Future[dict]], failures: list[str]) -> list[dict]:
     return results
 
 
-def _result(name: str, seed: int, run: Path) -> dict:
+def _result(name: str, seed: int, run: Path, more: list[str]) -> dict:
     if not (run / "eval.json").exists():
         run.parent.mkdir(parents=True, exist_ok=True)
-        words = [*ROWS[name].split(), f"seed={seed}", f"run={run}"]
+        words = [*ROWS[name].split(), *more, f"seed={seed}", f"run={run}"]
         log_path = run.with_suffix(".log")
         with log_path.open("w") as log:
             command = [sys.executable, "-m", "handrail.cli", "sim", *words]

@@ -53,6 +53,8 @@ class State(msgspec.Struct, tag=True, frozen=True):
     target_m: tuple[float, float, float]
     speed_m_s: float
     """Of the tool, over the last 10 ms."""
+    peak_force_n: float
+    """Largest since the last command (see envs.tabletop.TabletopCell)."""
     halted: str
     """Why commands are refused; empty: they are not."""
     commanded_ns: int

@@ -1,13 +1,16 @@
 """Which environment is wanted. Imports nothing heavy: the command line reads this before anything else runs."""
 
 import difflib
+import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from wire.specs import EnvSpec, SpecMismatch
 
 ENVS = ("sim", "ros", "gym")
-TASKS = ("pick_cube", "reach")
+TASKS = ("pick_cube", "reach", "peg_insert")
+CLEARANCES_MM = (2.0, 1.0, 0.5)
+"""Of peg_insert: what is to spare between peg and socket, both sides together; the first is the default."""
 OBSERVATIONS = ("state", "pixels", "proprio")
 SCENES = ("plain", "varied")
 
@@ -20,12 +23,14 @@ class EnvConfig:
     """sim: a simulated workcell; ros: a workcell over ROS 2 topics; gym: any registered Gymnasium environment, named by
     `id`."""
     task: str = "pick_cube"
-    """Of a workcell: pick_cube or reach."""
+    """Of a workcell: pick_cube, reach or peg_insert."""
     obs: str = "state"
     """Of a workcell: pixels (two cameras, no object poses), state (object poses instead, so no GL library is
     needed), or proprio (neither: a control that must fail)."""
     scene: str = "plain"
     """Of the simulated cell: plain, or varied (shades, light, camera shift and distractors anew in every episode)."""
+    clearance_mm: float | None = None
+    """Of task=peg_insert in simulation: 2, 1 or 0.5 mm between peg and socket, both sides together; None: 2."""
     image_size: int = 64
     """Width and height of the images that the policy sees, pixels."""
     realtime: bool = False
@@ -45,6 +50,7 @@ class EnvConfig:
         one_of("task", self.task, TASKS)
         one_of("obs", self.obs, OBSERVATIONS)
         one_of("scene", self.scene, SCENES)
+        self._check_clearance()
         if not 16 <= self.image_size <= 512:
             raise ValueError(f"image_size must be 16 to 512 pixels, got {self.image_size}")
         for rule in self.remap:
@@ -60,6 +66,22 @@ class EnvConfig:
             raise ValueError(f"scene={self.scene} is the simulated robot's to know; with env=ros drop scene")
         if self.env != "gym" and self.id is not None:
             raise ValueError(f"id={self.id} goes with env=gym only, got env={self.env}; set env=gym or drop id")
+
+    def _check_clearance(self) -> None:
+        if self.clearance_mm is None:
+            return
+        said = f"clearance_mm={self.clearance_mm:g}"
+        if self.task != "peg_insert" or self.env == "gym":
+            got = f"env={self.env} task={self.task}"
+            raise ValueError(f"{said} goes with task=peg_insert only, got {got}; set it, or drop clearance_mm")
+        if self.env == "ros":
+            raise ValueError(f"{said} is the simulated robot's to know; with env=ros drop clearance_mm")
+        if self.clearance_mm not in CLEARANCES_MM:
+            wanted = ", ".join(f"{clearance:g}" for clearance in CLEARANCES_MM)
+            got = self.clearance_mm
+            near = min(CLEARANCES_MM, key=lambda each: abs(math.log(each / got))) if 0 < got < math.inf else None
+            hint = "" if near is None else f"; did you mean {near:g}?"
+            raise ValueError(f"clearance_mm must be one of {wanted}, got {got:g}{hint}")
 
     @property
     def in_real_time(self) -> bool:

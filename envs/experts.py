@@ -69,6 +69,7 @@ class StuckCorrector:
         spell: int = 10,
         least_progress: float = 0.002,
         fades_by_episode: int = 60,
+        danger: Callable[[], bool] = lambda: False,
     ) -> None:
         """Watch `potential` (higher is nearer to success) and drive with `expert`.
 
@@ -79,10 +80,12 @@ class StuckCorrector:
             patience: Control periods without progress before it takes over.
             spell: Control periods it then drives.
             least_progress: Rise above the best potential so far that counts, metres.
+            danger: Whether it should take over at once.
             fades_by_episode: In episode k it helps with probability 1 - k / fades_by_episode, each time it sees cause.
         """
         self._expert = expert
         self._potential = potential
+        self._danger = danger
         self._seed = int(rng.integers(2**63))
         self._patience, self._spell = patience, spell
         self._least_progress, self._fades_by_episode = least_progress, fades_by_episode
@@ -116,4 +119,4 @@ class StuckCorrector:
             self._best, self._waited = potential, 0
         else:
             self._waited += 1
-        return self._waited >= self._patience
+        return self._waited >= self._patience or self._danger()

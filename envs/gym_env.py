@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium
@@ -109,6 +110,14 @@ class GymEnv(gymnasium.Env[Observation, Action]):
             UnusableEnvError: Where it has none.
         """
         return self._own("corrector")(rng)
+
+    def estimator(self) -> Callable[[Action], float]:
+        """The wrapped environment's own estimate of the steps to success after an action of ours, in [-1, 1].
+
+        Raises:
+            UnusableEnvError: Where it has none.
+        """
+        return self._own("steps_to_go")
 
     def tool_rotation(self) -> np.ndarray | None:
         """How the tool is turned, shape (3, 3), or of two arms (2, 3, 3); None where the environment does not say."""

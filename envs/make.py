@@ -4,7 +4,7 @@ from typing import Any
 
 from envs.config import EnvConfig
 from envs.gym_env import GymEnv
-from envs.tasks import TASKS
+from envs.tasks import build
 from envs.workcell import WorkcellEnv
 from wire.errors import UserError
 
@@ -23,7 +23,7 @@ def make_env(config: EnvConfig) -> WorkcellEnv[Any] | GymEnv:
     """
     if config.env == "gym":
         return GymEnv(str(config.id))
-    task = TASKS[config.task]()
+    task = build(config.task, config.clearance_mm)
     if config.env == "ros":
         return WorkcellEnv(_ros_cell(config, task), task)
     # MuJoCo is imported by those who simulate, not by everybody who reads this file.
@@ -34,7 +34,7 @@ def make_env(config: EnvConfig) -> WorkcellEnv[Any] | GymEnv:
         return WorkcellEnv(SimCell(task, **seen), task)
     from envs.sim.realtime import RealtimeCell
 
-    return WorkcellEnv(RealtimeCell(task, task_name=config.task, **seen), task)
+    return WorkcellEnv(RealtimeCell(task, clearance_mm=config.clearance_mm, **seen), task)
 
 
 def _ros_cell(config: EnvConfig, task: Any) -> Any:

@@ -8,13 +8,13 @@ from envs.config import EnvConfig
 
 
 def register() -> None:
-    """Register handrail/PickCube-v0 and handrail/Reach-v0; Gymnasium calls this as a plugin."""
-    for name, task in (("PickCube", "pick_cube"), ("Reach", "reach")):
+    """Register handrail/PickCube-v0, handrail/Reach-v0 and handrail/PegInsert-v0; Gymnasium calls this as a plugin."""
+    for name, task in (("PickCube", "pick_cube"), ("Reach", "reach"), ("PegInsert", "peg_insert")):
         gymnasium.register(id=f"handrail/{name}-v0", entry_point="envs.register:guarded_task", kwargs={"task": task})
 
 
 def guarded_task(*, render_mode: str | None = None, **fields: Any) -> gymnasium.Env[Any, Any]:
-    """A simulated task behind the guard; `fields` are those of EnvConfig: task, obs, scene, image_size."""
+    """A simulated task behind the guard; `fields` are those of EnvConfig: task, obs, scene, image_size and so on."""
     from envs.make import make_env
     from envs.workcell import GuardedEnv
 

@@ -3,6 +3,7 @@
 The tool points down and is moved by small translations in the base frame; the gripper is commanded beside it.
 """
 
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -30,10 +31,65 @@ LIMITS = GuardLimits(
     # Full speed may be reversed within one control period: the next action means what it says.
     max_acceleration_m_s2=5.0,
 )
-ACTION = ArraySpec(shape=(4,), dtype="float32", unit="0.025 m, 0.025 m, 0.025 m, 0.04 m", low=-1.0, high=1.0)
 TOOL_ROTATION = ((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0))
 """How the tool is turned, always: its axes as columns in the base frame. z points down, x away from the base."""
-ACTION_NAMES: tuple[str, ...] = ("x", "y", "z", "gripper")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Handling:
+    """How a task wants the arm driven; the defaults are made for picking things up."""
+
+    metres_per_unit: float = METRES_PER_UNIT
+    """Motion of the tool in one control period per unit of the action."""
+    held: str | None = None
+    """The thing that is in the hand from the start; the hand stays shut then, and the action has no gripper."""
+    stiffness: float = 600.0
+    """Of position and orientation, 1/s^2, in the space of tool accelerations; damping is critical."""
+    max_pull_m_s2: float | None = None
+    """Largest acceleration that the controller asks of the tool. Where something is in the way the arm presses with
+    this times the inertia that it has there, some 10 kg downwards, and no more. None: as hard as its motors can."""
+    leash_m: float | None = None
+    """Farthest that the target gets ahead of a tool that is kept from following. None: any."""
+    substeps_per_torque: int = 5
+    """Of 2 ms. At every substep torques cost three times as much as at every fifth, and track no better in the air."""
+    pad_friction: float = 0.5
+    """Friction of geoms mixes by maximum: at 0.5 most cubes turn flush in the grip, at 1.0 their edges stick."""
+    lowest_m: float | None = None
+    """Lowest target of the tool, where the task's things forbid what the arm alone could do."""
+
+    @property
+    def action(self) -> ArraySpec:
+        """Of an action: a translation, and the gripper where the hand is not shut for good."""
+        units = [f"{self.metres_per_unit:g} m"] * 3 + ["0.04 m"] * (self.held is None)
+        return ArraySpec(shape=(len(units),), dtype="float32", unit=", ".join(units), low=-1.0, high=1.0)
+
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        """Of the action's dimensions."""
+        return ("x", "y", "z", "gripper")[: self.action.shape[0]]
+
+    def narrow(self, limits: GuardLimits) -> GuardLimits:
+        """A cell's limits for this task's actions."""
+        dims, low_m = self.action.shape[0], limits.workspace_low_m
+        if self.lowest_m is not None and low_m is not None:
+            low_m = (low_m[0], low_m[1], max(low_m[2], self.lowest_m))
+        return replace(
+            limits,
+            low=limits.low[:dims],
+            high=limits.high[:dims],
+            hold=limits.hold[:dims],
+            metres_per_unit=self.metres_per_unit,
+            workspace_low_m=low_m,
+        )
+
+    def draw_in(self, target_m: np.ndarray, tool_m: np.ndarray) -> np.ndarray:
+        """A target no farther from the tool than the leash: it would only have to be taken back again, step by step."""
+        return target_m if self.leash_m is None else tool_m + shorten(target_m - tool_m, self.leash_m)
+
+
+def shorten(vector: np.ndarray, longest: float) -> np.ndarray:
+    """The vector, or one of the same direction and the length `longest`."""
+    return vector * min(1.0, longest / max(float(np.linalg.norm(vector)), 1e-12))
 
 
 def proprio_spec(joints: int) -> ArraySpec:
@@ -86,12 +142,28 @@ class TabletopCell(Workcell, Protocol):
         """How many of the two fingers touch a thing."""
         ...
 
+    def penetration_m(self, name: str) -> float:
+        """How deep a thing and what it touches have sunk into each other: 0 outside a simulation."""
+        ...
+
+    def peak_force_n(self) -> float:
+        """Largest force of the tool, and of what it holds, on its surroundings in the last control period, newtons."""
+        ...
+
 
 class Table(Protocol):
     """Where a simulated cell's things are put."""
 
-    def add_box(self, name: str, *, half_m: float, mass_kg: float, rgba: tuple[float, ...]) -> None:
-        """Add a free cube that the hand can grasp."""
+    def add_box(
+        self, name: str, *, half_m: tuple[float, float, float], mass_kg: float, friction: float, rgba: tuple[float, ...]
+    ) -> None:
+        """Add a free box that the hand can grasp; `half_m` are halves of its edges."""
+        ...
+
+    def add_well(
+        self, name: str, *, opening_m: float, height_m: float, wall_m: float, friction: float, rgba: tuple[float, ...]
+    ) -> None:
+        """Add a square well of four walls that nothing moves; its origin is the middle of its opening, at the rim."""
         ...
 
     def add_marker(self, name: str, *, radius_m: float, rgba: tuple[float, ...]) -> None:
@@ -102,10 +174,12 @@ class Table(Protocol):
 class TabletopTask(Protocol):
     """What such a cell needs from its task."""
 
+    name: str
     things: tuple[str, ...]
     """Names of what it puts on the table."""
     object: ArraySpec
     """Of the privileged observation `object`."""
+    handling: Handling
 
     def furnish(self, table: Table) -> None:
         """Add the task's things to the world, where that is a simulated one."""
@@ -116,12 +190,20 @@ class TabletopTask(Protocol):
         ...
 
 
+def motion_m(action: Action, metres_per_unit: float = METRES_PER_UNIT) -> np.ndarray:
+    """How far an action carries the tool, shape (3,), if the guard permits no more than one unit at once."""
+    return metres_per_unit * shorten(np.asarray(action[:3], np.float64), 1.0)
+
+
 def upright(xy: np.ndarray, z: float, yaw: float) -> np.ndarray:
     """Pose, shape (7,), of a thing that stands on the table, turned by `yaw` radians about the vertical."""
     return np.array([*xy, z, np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)])
 
 
-def towards(offset_m: np.ndarray, gripper: float) -> Action:
-    """The action that moves by `offset_m`, shape (3,), metres, or as far that way as one control period permits."""
-    units = offset_m / METRES_PER_UNIT
-    return np.array([*(units / max(1.0, float(np.linalg.norm(units)))), gripper], np.float32)
+def towards(offset_m: np.ndarray, gripper: float | None, metres_per_unit: float = METRES_PER_UNIT) -> Action:
+    """The action that moves by `offset_m`, shape (3,), metres, or as far that way as one control period permits.
+
+    A `gripper` of None is that of a task whose hand stays shut.
+    """
+    units = shorten(offset_m / metres_per_unit, 1.0)
+    return np.array([*units, *([] if gripper is None else [gripper])], np.float32)

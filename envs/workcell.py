@@ -1,5 +1,6 @@
 """One robot cell, simulated or real, and the Gymnasium environment over it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -112,6 +113,10 @@ class Task(Protocol[Cell]):
         """A scripted person who takes over when the policy is stuck."""
         ...
 
+    def steps_to_go(self, cell: Cell, action: Action) -> float:
+        """Control periods to success if `action` is carried out now: an estimate; infinity where it ends in failure."""
+        ...
+
 
 class WorkcellEnv(gymnasium.Env[Observation, Action], Generic[Cell]):
     """A task on a workcell as a Gymnasium environment.
@@ -199,6 +204,10 @@ class WorkcellEnv(gymnasium.Env[Observation, Action], Generic[Cell]):
     def corrector(self, rng: np.random.Generator) -> Corrector:
         """A scripted person who takes over when the policy is stuck."""
         return self.task.corrector(self.cell, rng)
+
+    def estimator(self) -> Callable[[Action], float]:
+        """What estimates how many control periods the task still takes after an action, in the state as it is then."""
+        return lambda action: self.task.steps_to_go(self.cell, action)
 
     def render(self) -> np.ndarray:  # pyright: ignore[reportIncompatibleMethodOverride]
         """A picture for people, uint8 of shape (height, width, 3)."""

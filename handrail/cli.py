@@ -3,8 +3,10 @@
 import sys
 
 from handrail import verbs
+from handrail.archive import run_archive
 from handrail.compose import GROUPS, compose_verb, keys_of
 from handrail.conf.schema import VERBS
+from handrail.demos import run_demos, run_report
 from handrail.keys import run_keys
 from handrail.local import stop_on_sigterm
 from wire.errors import UserError, run_main
@@ -16,7 +18,11 @@ _USAGE = """usage: handrail <verb> [key=value ...]
   actor          drive the robot: handrail actor learner=tcp://127.0.0.1:5555
   eval           judge a trained policy: handrail eval run=runs/<run> episodes=100
   teleop         drive the simulated arm by hand, to check an instrument's axes: handrail teleop human=spacemouse
+  archive        all runs so far: list, judge, merge, import and export them: handrail archive --help
   demos record   record demonstrations: handrail demos record --script out=demos.sqlite
+  demos show     a picture of recorded episodes, or a video: handrail demos show demos.sqlite
+  demos check    judge them: handrail demos check demos.sqlite
+  report         when the human helped in a run, and what that did: handrail report runs/<run>
   trunk train    train a frozen trunk on renders, for agent.encoder=trunk: handrail trunk train task=pick_cube
   keys           who may speak on a link that leaves the machine: handrail keys new|allow|revoke|show
   doctor         what of this machine can be used
@@ -47,7 +53,13 @@ _EXAMPLES = {
         "handrail teleop human=spacemice human.left=L7 human.right=R8 dry=true    # two of them, for two arms",
         "handrail teleop                              # with the keys of this terminal, also over ssh",
     ),
-    "demos": ("handrail demos record --script task=pick_cube obs=pixels episodes=20 out=demos.sqlite",),
+    "demos": (
+        "handrail demos record --script task=pick_cube obs=pixels episodes=20 out=demos.sqlite",
+        "handrail demos record human=spacemouse task=pick_cube obs=pixels out=demos.sqlite",
+        "handrail demos record human=keyboard task=reach out=demos.sqlite resume=true    # add to the file",
+        "handrail demos show demos.sqlite    # look at them",
+        "handrail demos check demos.sqlite   # judge them",
+    ),
     "trunk": (
         "handrail trunk train task=pick_cube env.image_size=64 out=trunk.safetensors",
         "handrail trunk convert weights=resnet18.safetensors env.image_size=128 out=resnet18-128.safetensors",
@@ -71,16 +83,18 @@ def run(words: list[str]) -> int:
         sys.stdout.write(_USAGE)
         return 0
     verb, rest = words[0], words[1:]
-    if verb == "doctor":
-        return _doctor(rest)
-    if verb == "keys":
-        return run_keys(rest)
+    if verb in _OWN:
+        return _OWN[verb](rest)
+    if verb == "demos":
+        looked = run_demos(rest)
+        if looked is not None:
+            return looked
     if verb not in VERBS:
         raise UserError(f"handrail has no verb {verb}{_near(verb)}\n\n{_USAGE.rstrip()}")
     if "--help" in rest or "-h" in rest:
         sys.stdout.write(_help(verb))
         return 0
-    rest = _subverb(verb, rest) if verb in _SUBVERBS else rest
+    rest = _without_subverb(verb, rest) if verb in _SUBVERBS else rest
     rest, show = _take_show(rest)
     config = compose_verb(verb, verbs.with_defaults(verb, rest))
     if show:
@@ -100,7 +114,8 @@ def _doctor(words: list[str]) -> int:
     return run_doctor("--json" in words)
 
 
-def _subverb(verb: str, words: list[str]) -> list[str]:
+def _without_subverb(verb: str, words: list[str]) -> list[str]:
+    """The words after it; --script is short for human=script."""
     got, wanted = words[0] if words else "nothing", _SUBVERBS[verb]
     if got not in wanted:
         raise UserError(f"handrail {verb} takes the sub-verb {' or '.join(wanted)}, got {got}")
@@ -137,8 +152,12 @@ def verb_keys(verb: str) -> set[str]:
 def _near(verb: str) -> str:
     import difflib
 
-    close = difflib.get_close_matches(verb, [*VERBS, "doctor", "keys"], n=1)
+    close = difflib.get_close_matches(verb, [*VERBS, *_OWN], n=1)
     return f"; did you mean {close[0]}?" if close else ""
+
+
+_OWN = {"archive": run_archive, "doctor": _doctor, "keys": run_keys, "report": run_report}
+"""Verbs that read their own words."""
 
 
 if __name__ == "__main__":

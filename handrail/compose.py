@@ -23,6 +23,8 @@ _CHOSEN = {
 """Keys that only say which option of a group was chosen."""
 _ONLY = {"gym": ("env.id",), "ros": ("env.robot", "env.namespace", "env.remap")}
 """Keys that one kind of environment alone has."""
+_HUMAN = {"sim": "script", "actor": "none"}
+"""Who may take over where nothing is said, of the verbs with a policy that can be corrected."""
 
 
 def compose_verb(verb: str, overrides: Sequence[str]) -> DictConfig:
@@ -70,11 +72,22 @@ def _check_word(verb: str, word: str, words: Sequence[str]) -> None:
         if key in keys and f"env={kind}" not in words:
             raise UserError(f"{key} goes with env={kind}; add env={kind}, or drop {word}")
     hands = [f"human={hand}" for hand in HANDS]
-    if key.startswith("human.") and verb != "teleop" and not set(hands) & set(words):
+    if key == "human.skill":
+        _check_skill(verb, word, words)
+    elif key.startswith("human.") and verb != "teleop" and not set(hands) & set(words):
         raise UserError(f"{key} goes with {', '.join(hands)}; add one of them, or drop {word}")
     options = GROUPS.get(key)
     if options is not None and value not in options:
         raise UserError(f"{key} must be one of {', '.join(options)}, got {value}{_near(value, options)}")
+
+
+def _check_skill(verb: str, word: str, words: Sequence[str]) -> None:
+    if verb not in _HUMAN:
+        raise UserError(f"human.skill is of those who correct a policy: handrail {' or '.join(_HUMAN)}; drop {word}")
+    said = [each for each in words if each.startswith("human=")]
+    if (said or [f"human={_HUMAN[verb]}"])[-1] == "human=script":
+        return
+    raise UserError(f"human.skill goes with human=script; {'say that instead' if said else 'add it'}, or drop {word}")
 
 
 def _explain(verb: str, error: Exception) -> str:

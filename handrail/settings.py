@@ -69,6 +69,7 @@ def actor_settings(config: DictConfig, *, learner: str, outbox: Path) -> ActorCo
             learner=checked_address("learner", learner),
             outbox=str(outbox),
             human=config.human.kind,
+            skill=config.human.get("skill", "expert"),
             hand=hand_config(config),
             seed=config.seed,
             **_plain(config.actor),
@@ -105,9 +106,25 @@ def final_evaluation(config: DictConfig, env: EnvConfig, run: Path) -> EvalConfi
     return _checked(lambda: EvalConfig(run=str(run), env=env, episodes=config.eval_episodes))
 
 
-def demos_settings(env: EnvConfig, *, out: Path, episodes: int, noise: float, seed: int) -> DemosConfig:
-    """What the recorder is told."""
-    return _checked(lambda: DemosConfig(out=str(out), env=env, episodes=episodes, noise=noise, seed=seed))
+def demos_settings(config: DictConfig) -> DemosConfig:
+    """What the recorder is told by `demos record`."""
+    keys = ("out", "episodes", "keep", "resume", "noise", "seed")
+    return _checked(
+        lambda: DemosConfig(
+            env=env_config(config),
+            human=config.human.kind,
+            hand=hand_config(config),
+            **{key: config[key] for key in keys},
+        )
+    )
+
+
+def script_settings(config: DictConfig, env: EnvConfig, out: Path) -> DemosConfig:
+    """What the recorder is told by a run with demos=script:<n>; one that was stopped is gone on with."""
+    episodes = scripted_episodes(config.demos) or 0
+    return _checked(
+        lambda: DemosConfig(out=str(out), env=env, episodes=episodes, seed=config.seed, resume=out.exists())
+    )
 
 
 def plain(settings: Any) -> dict[str, Any]:

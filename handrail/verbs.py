@@ -60,7 +60,7 @@ def sim(config: DictConfig, words: list[str]) -> int:
     evaluation = settings.final_evaluation(config, actor.env, run)
     _check_run(run, resume=config.resume)
     _remember(run, "sim", config, words)
-    if demos is not None and not demos.exists():
+    if demos is not None and not _is_recorded(config, demos):
         code = _record_script(config, actor.env, demos)
         if code != 0:
             return code
@@ -83,7 +83,7 @@ def learner(config: DictConfig, words: list[str]) -> int:
     told = settings.with_learner_keys(told, config.link)
     _check_run(run, resume=config.resume)
     _remember(run, "learner", config, words)
-    if demos is not None and not demos.exists():
+    if demos is not None and not _is_recorded(config, demos):
         code = _record_script(config, settings.env_config(config), demos)
         if code != 0:
             return code
@@ -107,13 +107,8 @@ def evaluate(config: DictConfig, words: list[str]) -> int:
 
 def record(config: DictConfig, words: list[str]) -> int:
     """Record demonstrations."""
-    if config.human.kind != "script":
-        raise UserError("demonstrations are recorded by the task's scripted expert: handrail demos record --script ...")
-    out = Path(config.out)
-    told = settings.demos_settings(
-        settings.env_config(config), out=out, episodes=config.episodes, noise=config.noise, seed=config.seed
-    )
-    return _run_told("record", told)
+    told = settings.demos_settings(config)
+    return _run_told("record", told, keys=told.human in HANDS)
 
 
 def trunk(config: DictConfig, words: list[str]) -> int:
@@ -179,9 +174,16 @@ def _demonstrations(config: DictConfig, run: Path) -> Path | None:
 
 
 def _record_script(config: DictConfig, env: EnvConfig, out: Path) -> int:
-    episodes = settings.scripted_episodes(config.demos) or 0
-    told = settings.demos_settings(env, out=out, episodes=episodes, noise=0.3, seed=config.seed)
-    return _run_told("record", told)
+    return _run_told("record", settings.script_settings(config, env, out))
+
+
+def _is_recorded(config: DictConfig, demos: Path | None) -> bool:
+    """Whether there is nothing to record, because nothing is wanted of a script or all of it is there."""
+    wanted = settings.scripted_episodes(config.demos)
+    if demos is None or wanted is None or not demos.exists():
+        return demos is None or demos.exists()
+    with StepStore.read(demos) as store:
+        return len(store.episodes()) >= wanted
 
 
 def _run_told(what: str, told: Any, *, keys: bool = False) -> int:

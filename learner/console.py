@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,9 @@ class Snapshot:
     gradient_steps_per_s: float
     link: str
     eta_s: float | None
+    human_minutes: float = 0.0
+    advice: str = ""
+    """What the evidence says about intervening now; empty where nobody can."""
     warning: str = ""
 
 
@@ -73,6 +77,7 @@ def _rows(now: Snapshot) -> list[tuple[str, str]]:
     return [
         ("success, last 20 episodes, without help", f"{now.success_rate:.0%}"),
         ("steps driven by the human, last 20 episodes", f"{now.intervention_rate:.0%}"),
+        ("human minutes", f"{now.human_minutes:.1f}"),
         ("steps in which the robot was held", f"{now.held_steps}, never trained on"),
         ("episode length", f"{now.episode_length:.1f} steps"),
         ("episodes", f"{now.episodes}"),
@@ -91,6 +96,9 @@ def _panel(now: Snapshot) -> Panel:
     )
     for name, value in _rows(now):
         grid.add_row(name, value)
+    if now.advice:
+        # Folded, or one long sentence would widen the panel beyond the screen.
+        grid.add_row("helping now", Text(now.advice, style="cyan"))
     if now.warning:
         grid.add_row("[yellow]warning", f"[yellow]{now.warning}")
     return Panel(grid, title=now.title, expand=False)
@@ -105,6 +113,8 @@ def _line(now: Snapshot) -> str:
     )
     if now.held_steps:
         text += f"  held {now.held_steps}"
+    if now.human_minutes:
+        text += f"  human minutes {now.human_minutes:.1f}"
     return f"{text}  warning: {now.warning}" if now.warning else text
 
 

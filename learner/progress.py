@@ -10,6 +10,18 @@ WINDOW = 20
 
 
 @dataclass(frozen=True)
+class Spell:
+    """One intervention: a stretch of steps, without a gap, that a person drove."""
+
+    at_step: int
+    """Environment steps of the run before its first."""
+    t: int
+    """Control period of its episode in which it began."""
+    length: int
+    """Steps."""
+
+
+@dataclass(frozen=True)
 class EpisodeResult:
     """One finished episode."""
 
@@ -25,11 +37,23 @@ class EpisodeResult:
     """Human steps of the run at its end."""
     toggles: int | None
     """How often a gripper was told to go to its other side; None where there is no gripper."""
+    spells: tuple[Spell, ...] = ()
+    """The interventions in it, in order."""
+
+    @property
+    def helped(self) -> bool:
+        """Somebody drove for a while."""
+        return self.human_steps > 0
+
+    @property
+    def finished_by_human(self) -> bool:
+        """A person drove it into its success."""
+        return self.success and bool(self.spells) and self.spells[-1].t + self.spells[-1].length == self.length
 
     @property
     def alone(self) -> bool:
         """The policy succeeded without help; success that a person brought about is not the policy's."""
-        return self.success and self.human_steps == 0
+        return self.success and not self.helped
 
 
 @dataclass
@@ -38,9 +62,20 @@ class _Open:
     episode_return: float = 0.0
     human_steps: int = 0
     held_steps: int = 0
+    spells: list[Spell] = field(default_factory=list)
+    driven: bool = False
+    """By a person, in its newest step."""
     toggles: int = 0
     grips: tuple[bool, ...] | None = None
     """Whether each gripper was last told to open."""
+
+    def drive(self, at_step: int) -> None:
+        """One more step by a person, the run's number `at_step`, before it is counted."""
+        if self.driven:
+            last = self.spells.pop()
+            self.spells.append(Spell(last.at_step, last.t, last.length + 1))
+        else:
+            self.spells.append(Spell(at_step, self.length, 1))
 
 
 @dataclass
@@ -65,6 +100,9 @@ class Progress:
         if step.t == 0:
             self._open.pop(stream, None)  # An actor that died left an episode without an end.
         episode = self._open.setdefault(stream, _Open())
+        if helped:
+            episode.drive(self.env_steps - 1)
+        episode.driven = helped
         episode.length += 1
         episode.episode_return += step.reward
         episode.human_steps += helped
@@ -87,6 +125,7 @@ class Progress:
             held_steps=episode.held_steps,
             human_so_far=self.human_steps,
             toggles=episode.toggles if self.grippers else None,
+            spells=tuple(episode.spells),
         )
         self.episodes.append(result)
         self._recent.append(result)
@@ -102,6 +141,10 @@ class Progress:
         """Share of human steps in the last 20 episodes."""
         steps = sum(episode.length for episode in self._recent)
         return sum(episode.human_steps for episode in self._recent) / steps if steps else 0.0
+
+    def human_minutes(self, rate_hz: float) -> float:
+        """Minutes for which a person drove, at `rate_hz` control periods a second."""
+        return self.human_steps / rate_hz / 60.0
 
     @property
     def episode_length(self) -> float:

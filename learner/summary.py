@@ -29,6 +29,7 @@ def summarise(progress: Progress, spec: EnvSpec, *, agent: str, seed: int) -> di
         "seed": seed,
         "env_steps": progress.env_steps,
         "human_steps": progress.human_steps,
+        "human_minutes": round(progress.human_minutes(spec.rate_hz), 3),
         "held_steps": progress.held_steps,
         "episodes": len(progress.episodes),
         "steps_to_80": progress.steps_to(0.80),

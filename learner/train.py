@@ -12,6 +12,7 @@ import numpy as np
 from learner.agents import make_agent
 from learner.agents.base import Metrics
 from learner.checkpoint import Checkpointer
+from learner.coach import advise
 from learner.config import BcConfig, LearnerConfig
 from learner.console import LearnerConsole, Snapshot
 from learner.features import feature_cache
@@ -24,6 +25,7 @@ from learner.plots import plot_run
 from learner.progress import EpisodeResult, Progress
 from learner.publisher import POLICY_FILE, encode_policy
 from learner.replay import Replay
+from learner.report import write_report
 from learner.run import Run
 from learner.summary import summarise, write_summary
 from wire import failpoints
@@ -74,7 +76,7 @@ class Trainer:
         self._pace = (self._started_s, 0)
         self._settled_before = 0
         self._gradient_rate = 0.0
-        self._warning = self._disk_warning = ""
+        self._advice = self._warning = self._disk_warning = ""
 
     def recall(self, demos: StepStore | None, archived: StepStore | None) -> None:
         """Fill the replay from demonstrations and from this run's own archive, and restore the newest checkpoint."""
@@ -136,6 +138,7 @@ class Trainer:
         self._writer.close()
         title = f"{self.spec.task}, {self.config.agent.name}, seed {self.config.seed}"
         plot_run(self.progress, self.run.path / "success.png", title)
+        write_report(self.run.path, self.progress, self.spec, title)
 
     def _save_if_possible(self) -> None:
         """What is learned is in memory, what it is learned from in the archive: a full disk is no reason to stop."""
@@ -187,11 +190,14 @@ class Trainer:
             "episode/length": float(result.length),
             "episode/return": result.episode_return,
             "human/intervention_rate": self.progress.intervention_rate,
+            "human/minutes": self.progress.human_minutes(self.spec.rate_hz),
             "guard/holds": float(result.held_steps),
         }
         if result.toggles is not None:
             numbers["gripper/toggles_per_episode"] = float(result.toggles)
         self._writer.write(self.progress.env_steps, numbers)
+        # Where nobody has ever helped there is perhaps nobody to advise.
+        self._advice = str(advise(self.progress.episodes)) if self.progress.human_steps else ""
 
     def _update(self) -> None:
         if not self._fitted:
@@ -268,6 +274,8 @@ class Trainer:
             gradient_steps_per_s=self._gradient_rate,
             link=_link_text(self.inbox),
             eta_s=(self.config.steps - settled) / rate if rate > 0 else None,
+            human_minutes=self.progress.human_minutes(self.spec.rate_hz),
+            advice=self._advice,
             warning=self._disk_warning or self._warning,
         )
 

@@ -1,13 +1,14 @@
 """The tables of `steps.sqlite`, their checksums, and what of a damaged file goes into a new one."""
 
+import contextlib
 import zlib
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
-from wire import salvage
+from wire import pages, salvage
 from wire.codec import DecodeError, decode_spec, decode_step
-from wire.database import DamagedError, Kind, Writer
+from wire.database import PAGE_BYTES, DamagedError, Kind, Writer
 from wire.pages import Values
 from wire.specs import EnvSpec
 from wire.types import Source, Step
@@ -37,6 +38,9 @@ KIND = Kind(
     """,
 )
 INSERT_STEP = f"INSERT INTO steps VALUES ({', '.join('?' * 12)}) ON CONFLICT (stream, seq) DO NOTHING"
+INSERT_LABEL = "INSERT INTO labels (stream, seq, kind, value, version) VALUES (?, ?, ?, ?, ?)"
+BEGAN = "began"
+"""The key under which `meta` says when the file was made."""
 OWNER = "owner of "
 """Before the stream's id it is the key under which `meta` names who alone may continue the stream."""
 _INSERT_WHOLE_STEP = f"INSERT OR IGNORE INTO steps VALUES ({', '.join('?' * 12)})"
@@ -72,6 +76,22 @@ def step_columns(row: int, stream: str, seq: int, step: Step, body: bytes) -> Va
     return (*place, *outcome, body, step_crc(row, stream, seq, body))
 
 
+def salvaged_spec(path: Path) -> EnvSpec | None:
+    """The specification in a damaged file, None where it is not intact."""
+    texts, sums = [], set()
+    for _, values in pages.read_rows(path, PAGE_BYTES):
+        match values:
+            case ("spec", str(text)):
+                texts.append(text)
+            case ("spec_crc", str(crc)):
+                sums.add(crc)
+    for text in texts:
+        if text_crc(text) in sums:
+            with contextlib.suppress(DecodeError):
+                return decode_spec(text)
+    return None
+
+
 def rebuild(path: Path, spec: EnvSpec, *, because: DamagedError) -> Path:
     """Put a new file, which holds what is intact, in the place of a damaged one; returns where that is kept.
 
@@ -83,13 +103,15 @@ def rebuild(path: Path, spec: EnvSpec, *, because: DamagedError) -> Path:
 
 def _refill(writer: Writer, rows: Iterable[tuple[int, Values]], *, spec: EnvSpec) -> int:
     """Copy every intact step and frame under its own row number, and sum the episodes up anew."""
-    db, facts = writer.db, {}
+    db, facts, labels = writer.db, {}, {}
     for row, values in rows:
         match values:
             case (str(key), str(value)):
                 facts.setdefault(key, value)
+            case (None, str(), int(), str(), float() | int(), str()):
+                labels.setdefault(row, values[1:])
             case (None, str(stream), int(seq), _, _, _, _, _, _, _, bytes(body), int(crc)):
-                step = _intact(row, stream, seq, body, crc, spec)
+                step = intact(row, stream, seq, body, crc, spec)
                 if step is not None:
                     db.execute(_INSERT_WHOLE_STEP, step_columns(row, stream, seq, step, body))
             case (int(step), int(final), str(name), bytes(pixels), int(crc)) if crc == frame_crc(
@@ -99,8 +121,9 @@ def _refill(writer: Writer, rows: Iterable[tuple[int, Values]], *, spec: EnvSpec
     theirs = facts.get("spec", "")
     if text_crc(theirs) == facts.get("spec_crc") and decode_spec(theirs) != spec:
         return 0
-    owners = [(key, name) for key, name in facts.items() if key.startswith(OWNER)]
-    db.executemany("INSERT INTO meta VALUES (?, ?)", owners)
+    kept = [(key, value) for key, value in facts.items() if key not in ("spec", "spec_crc")]
+    db.executemany("INSERT INTO meta VALUES (?, ?)", kept)
+    db.executemany(INSERT_LABEL, (labels[row] for row in sorted(labels)))
     db.execute("DELETE FROM frames WHERE step NOT IN (SELECT id FROM steps)")
     ends = "SELECT stream, seq, t, episode FROM steps WHERE terminated OR truncated ORDER BY id"
     for stream, seq, t, episode in db.execute(ends).fetchall():
@@ -108,7 +131,7 @@ def _refill(writer: Writer, rows: Iterable[tuple[int, Values]], *, spec: EnvSpec
     return db.execute("SELECT count(*) FROM steps").fetchone()[0]
 
 
-def _intact(row: int, stream: str, seq: int, body: bytes, crc: int, spec: EnvSpec) -> Step | None:
+def intact(row: int, stream: str, seq: int, body: bytes, crc: int, spec: EnvSpec) -> Step | None:
     """The step in a row, without its frames, if its checksums and its vectors are right."""
     if crc != step_crc(row, stream, seq, body):
         return None

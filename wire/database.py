@@ -17,6 +17,7 @@ PAGE_BYTES = 16 << 10
 """Camera images are rows of tens of kilobytes. One of 128x128 pixels takes 1.04 of its size here, 1.33 with 32 KiB."""
 BUSY_S = 5.0
 _MOUNTS = Path("/proc/self/mounts")
+_LOCKS = Path("/proc/locks")
 _NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "glusterfs", "beegfs"}
 _NETWORK_FILE_SYSTEMS |= {"fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.rclone", "fuse.s3fs", "fuse.gcsfuse"}
 
@@ -183,7 +184,10 @@ def _check_kind(db: sqlite3.Connection, path: Path, kind: Kind, *, may_be_empty:
     if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == application_id == 0:
         if may_be_empty:
             return True
-        raise EmptyError(f"{path} is empty: a {kind.name} is only beginning there; try again in a moment")
+        raise EmptyError(
+            f"{path} is empty: a {kind.name} is only beginning there, or all of it was lost; try again in a moment, "
+            "or restore it from a copy"
+        )
     if application_id != kind.application_id:
         raise StoreError(
             f"{path} is not a {kind.name}: it has application id {application_id:#x}, wanted {kind.application_id:#x}; "
@@ -247,6 +251,28 @@ class Lock:
         with contextlib.suppress(OSError):
             self._path.unlink()
         os.close(self._fd)
+
+
+def is_being_written(path: Path) -> bool:
+    """Whether a process holds the lock of a file, without touching the lock: its owner must never find it taken."""
+    lock = path.with_name(f"{path.name}.lock")
+    try:
+        inode, owner = lock.stat().st_ino, lock.read_text(errors="replace").strip()
+    except OSError:
+        return False
+    if _LOCKS.exists():
+        return any(f":{inode} " in line and " FLOCK " in line for line in _LOCKS.read_text().splitlines())
+    return owner.isdecimal() and _is_alive(int(owner))
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _refuse_network_file_system(path: Path) -> None:

@@ -1,8 +1,10 @@
 """The self-describing `steps.sqlite` of a run or a file of demonstrations: spec, episodes, steps, frames, labels."""
 
 import contextlib
+import math
 import sqlite3
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple, Self
@@ -11,30 +13,30 @@ import msgspec
 import numpy as np
 
 from wire import archive_file, failpoints, salvage
-from wire.archive_file import INSERT_EPISODE, INSERT_STEP, KIND, OWNER, frame_crc, step_columns, step_crc, text_crc
-from wire.codec import DecodeError, decode_spec, decode_step, encode_spec, encode_step
+from wire.archive_file import (
+    BEGAN,
+    INSERT_EPISODE,
+    INSERT_LABEL,
+    INSERT_STEP,
+    KIND,
+    OWNER,
+    frame_crc,
+    step_columns,
+    text_crc,
+)
+from wire.archive_rows import Row, RowReader
+from wire.codec import DecodeError, decode_spec, encode_spec, encode_step
 from wire.database import DamagedError, StoreError, Writer, explained, open_reader
 from wire.errors import plain
 from wire.specs import EnvSpec, SpecMismatch
-from wire.types import Observation, Step
+from wire.types import Observation, Source, Step
 
-__all__ = ["EpisodeSummary", "Row", "StepStore", "StoreError"]
+__all__ = ["EpisodeSummary", "Label", "Row", "StepStore", "StoreError"]
 
-_CHUNK = 32
-_DAMAGE_LINES = 100
 # No step is smaller on disk, so a flipped bit in a row's number cannot send the reader beyond what the file may hold.
 _MOST = "(SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size) / 100"
 _LAST_ROW = f"SELECT coalesce(max(id), 0) FROM steps WHERE id <= {_MOST}"
 _LAST_FRAME = f"SELECT coalesce(max(step), 0) FROM frames WHERE step <= {_MOST}"
-
-
-class Row(NamedTuple):
-    """One archived step; `row` counts from 1 in the order of insertion, without gaps."""
-
-    row: int
-    stream: str
-    seq: int
-    step: Step
 
 
 class EpisodeSummary(NamedTuple):
@@ -52,15 +54,38 @@ class EpisodeSummary(NamedTuple):
     last_seq: int
 
 
+class Label(NamedTuple):
+    """What somebody or something said of a step after it was taken: a reward, a success, a progress."""
+
+    stream: str
+    seq: int
+    kind: str
+    """What is said, e.g. reward or success."""
+    value: float
+    version: str
+    """Who says it, and in which version: a person, or a reward model's digest."""
+
+    def problem(self) -> str | None:
+        """What is wrong with it, or None."""
+        for name, text in (("stream", self.stream), ("kind", self.kind), ("version", self.version)):
+            if not text or not text.isprintable():
+                return f"a label's {name} must be printable text, got {plain(text)!r}"
+        return None if math.isfinite(self.value) else f"a label's value must be a finite number, got {self.value}"
+
+    @staticmethod
+    def fits(row: tuple) -> bool:
+        """Whether a row of the table has the types of a label."""
+        match row:
+            case (str(), int(), str(), float(), str()):
+                return True
+        return False
+
+
 class StepStore:
     """Steps on disk, each once. Open it with `open` to append or with `read` to look; one thread at a time uses it."""
 
     def __init__(self, path: Path, db: sqlite3.Connection, writer: Writer | None) -> None:
         self.path = path
-        self.damaged = 0
-        """How many rows `rows` has skipped because they were damaged."""
-        self.damage: list[str] = []
-        """One line for each of them, the first hundred."""
         self.repaired = ""
         """What became of the file where `open` found it damaged."""
         self._db = db
@@ -68,7 +93,6 @@ class StepStore:
         # The row inserted last, while nothing can have been undone since: a query for every step would be a waste.
         self._newest: int | None = None
         self._claims: dict[str, str] = {}
-        self._missing = 0
         with explained(path, "read"):
             stored = dict(
                 db.execute("SELECT coalesce(CAST(key AS TEXT), ''), coalesce(CAST(value AS TEXT), '') FROM meta")
@@ -80,6 +104,9 @@ class StepStore:
             self.spec: EnvSpec = decode_spec(text)
         except DecodeError as error:
             raise DamagedError(f"{path} is damaged: {error}; restore it from a copy") from None
+        self.began = stored.pop(BEGAN, "")
+        """When the file was made, as ISO 8601 in UTC; "" where an older version made it."""
+        self._reader = RowReader(path, db, self.spec)
         self.info: Mapping[str, str] = MappingProxyType(
             {key: value for key, value in stored.items() if not key.startswith(OWNER)}
         )
@@ -117,7 +144,7 @@ class StepStore:
             salvage.require_intact(writer)
             with explained(path, "write"):
                 writer.begin()
-                own = {"spec": text, "spec_crc": text_crc(text)}
+                own = {"spec": text, "spec_crc": text_crc(text), BEGAN: datetime.now(UTC).isoformat(timespec="seconds")}
                 writer.db.executemany("INSERT OR IGNORE INTO meta VALUES (?, ?)", own.items())
                 facts = [(key, value) for key, value in info.items() if key not in own]
                 writer.db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", facts)
@@ -240,16 +267,92 @@ class StepStore:
                 f"cannot read the episodes of {self.path}: {plain(error)}; restore it from a copy"
             ) from None
 
-    def rows(self, after: int = 0, until: int | None = None) -> Iterator[Row]:
-        """The steps after row `after`, up to row `until` or the newest; damaged ones are skipped, counted and named."""
+    def first_helper(self, episode: EpisodeSummary) -> Source | None:
+        """Who first drove in an episode's stead of the policy; None where nobody did."""
+        query = "SELECT source FROM steps WHERE stream = ? AND seq BETWEEN ? AND ? AND source != 0 LIMIT 1"
+        found = self._all(query, episode.stream, episode.first_seq, episode.last_seq)
+        return next((Source(source) for (source,) in found if source in set(Source)), None)
+
+    def rows(self, after: int = 0, until: int | None = None, *, frames: bool = True) -> Iterator[Row]:
+        """The steps after row `after`, up to row `until` or the newest; damaged ones are skipped, counted and named.
+
+        Args:
+            after: The last row that is not wanted.
+            until: The last one that is; None: the newest.
+            frames: Whether observations hold their images, which are most of what there is to read.
+        """
         newest = self.last_row() if until is None else min(until, self.last_row())
-        # Read in chunks: one long read would keep the writer of a live file from ever shortening its log.
-        first = after + 1
-        while first <= newest:
-            last = min(first + _CHUNK - 1, newest)
-            rows = self._read(first, last)
-            yield from rows
-            first = last + 1 if rows else self._next(last, newest)
+        return self._reader.rows(after + 1, newest, frames=frames)
+
+    @property
+    def damaged(self) -> int:
+        """How many rows `rows` has skipped because they were damaged."""
+        return self._reader.damaged
+
+    @property
+    def damage(self) -> list[str]:
+        """One line for each of them, the first hundred."""
+        return self._reader.damage
+
+    def find(self, stream: str, seq: int) -> Row | None:
+        """The step `seq` of a stream, None where it is not there or damaged."""
+        number = self.find_row(stream, seq)
+        return None if number is None else next(self.rows(number - 1, number), None)
+
+    def find_row(self, stream: str, seq: int) -> int | None:
+        """The number of the row of step `seq` of a stream, None where it is not there."""
+        found = self._all("SELECT id FROM steps WHERE stream = ? AND seq = ?", stream, seq)
+        return found[0][0] if found else None
+
+    def label(self, label: Label) -> None:
+        """Append a label, durable after `commit`. Labels are never changed: a newer one of the same kind overrules.
+
+        Raises:
+            ValueError: Its value is no finite number, or a text of it is empty or unprintable.
+            StoreError: The disk did not take it; everything since the last commit is undone.
+        """
+        problem = label.problem()
+        if problem is not None:
+            raise ValueError(problem)
+        writer = self._writing()
+        with explained(self.path, "write"):
+            try:
+                writer.begin()
+                writer.db.execute(INSERT_LABEL, label)
+            except sqlite3.Error:
+                self.rollback()
+                raise
+
+    def labels(self, kind: str | None = None) -> list[Label]:
+        """The labels, of one kind or all, in the order in which they were given; what is no label is left out."""
+        query = "SELECT stream, seq, kind, value, version FROM labels WHERE ? IS NULL OR kind = ? ORDER BY id"
+        rows = self._all(query, kind, kind)
+        return [label for row in rows if Label.fits(row) and (label := Label(*row)).problem() is None]
+
+    def rows_between(self, stream: str, first_seq: int, last_seq: int) -> tuple[int, int]:
+        """The first and the last row of a stretch of a stream; (1, 0) where there is none."""
+        query = "SELECT coalesce(min(id), 1), coalesce(max(id), 0) FROM steps WHERE stream = ? AND seq BETWEEN ? AND ?"
+        ((first, last),) = self._all(query, stream, first_seq, last_seq)
+        return first, last
+
+    def forget_after(self, row: int) -> None:
+        """Forget every step after row `row`, and the episodes that end there, durable after `commit`.
+
+        For a recorder that takes back what it has just written. What actors have sent is never forgotten.
+        """
+        writer = self._writing()
+        with explained(self.path, "write"):
+            try:
+                writer.begin()
+                last = "SELECT stream, seq FROM steps WHERE id > ?"
+                writer.db.execute(f"DELETE FROM episodes WHERE (stream, last_seq) IN ({last})", (row,))
+                writer.db.execute(f"DELETE FROM labels WHERE (stream, seq) IN ({last})", (row,))
+                writer.db.execute("DELETE FROM frames WHERE step > ?", (row,))
+                writer.db.execute("DELETE FROM steps WHERE id > ?", (row,))
+            except sqlite3.Error:
+                self.rollback()
+                raise
+        self._newest = None
 
     def close(self) -> None:
         """Close the file; what was not committed is forgotten."""
@@ -276,82 +379,6 @@ class StepStore:
     def _all(self, query: str, *values: object) -> list[tuple]:
         with explained(self.path, "read"):
             return self._db.execute(query, values).fetchall()
-
-    def _next(self, row: int, newest: int) -> int:
-        """The number of the first row after `row`, past those that are missing; `row` + 1 where it cannot be read."""
-        try:
-            query = "SELECT coalesce(min(id), ?) FROM steps WHERE id > ?"
-            following: int = self._db.execute(query, (newest + 1, row)).fetchone()[0]
-        except (sqlite3.DatabaseError, UnicodeDecodeError):
-            return row + 1
-        # A damaged index may give a number that is not above `row` at all: never go back.
-        following = max(following, row + 1)
-        self._missing += min(following, newest + 1) - row - 1
-        return following
-
-    def _read(self, first: int, last: int) -> list[Row]:
-        """The intact rows from `first` to `last`; a damaged page costs the rows on it, found by halving."""
-        between = "BETWEEN ? AND ?"
-        try:
-            steps = self._db.execute(
-                f"SELECT id, stream, seq, CAST(body AS BLOB), crc FROM steps WHERE id {between}", (first, last)
-            )
-            found = {row: rest for row, *rest in steps}
-            frames: dict[int, list[tuple]] = {row: [] for row in found}
-            images = self._db.execute(
-                f"SELECT step, final, name, CAST(pixels AS BLOB), crc FROM frames WHERE step {between}", (first, last)
-            )
-            for row, *image in images:
-                frames.setdefault(row, []).append(tuple(image))
-        except sqlite3.OperationalError as error:
-            raise StoreError(f"cannot read {self.path}: {error}; check the disk") from error
-        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-            if first < last:
-                middle = (first + last) // 2
-                return self._read(first, middle) + self._read(middle + 1, last)
-            self._note(first, str(error))
-            return []
-        rows = []
-        for row in range(first, last + 1):
-            try:
-                stream, seq, body, crc = found[row]
-                rows.append(Row(row, stream, seq, self._join(row, stream, seq, body, crc, frames[row])))
-                self._note_missing(row)
-            except KeyError:
-                self._missing += 1
-            except (ValueError, TypeError, IndexError) as error:
-                self._note(row, str(error))
-        return rows
-
-    def _join(self, row: int, stream: str, seq: int, body: bytes, crc: int, frames: list[tuple]) -> Step:
-        """The step with its frames back in place; raises DecodeError where anything of it is damaged or missing."""
-        if crc != step_crc(row, stream, seq, body):
-            raise DecodeError(f"step {seq} of stream {stream[:8]} fails its checksum")
-        step = decode_step(body)
-        parts: tuple[Observation, Observation] = (dict(step.observation), dict(step.final_observation or {}))
-        for final, name, pixels, stored_crc in frames:
-            if stored_crc != frame_crc(row, final, name, pixels) or name not in self.spec.observation:
-                raise DecodeError(f"frame {plain(name)} of step {seq} of stream {stream[:8]} fails its checksum")
-            parts[final][name] = np.frombuffer(pixels, np.uint8).reshape(self.spec.observation[name].shape)
-        step = msgspec.structs.replace(
-            step, observation=parts[0], final_observation=None if step.final_observation is None else parts[1]
-        )
-        problem = self.spec.step_problem(step)
-        if problem is not None:
-            raise DecodeError(f"step {seq} of stream {stream[:8]} is not whole: {problem}")
-        return step
-
-    def _note_missing(self, row: int) -> None:
-        """Count the rows that are missing before this intact one: a damaged one's number says nothing."""
-        missing, self._missing = self._missing, 0
-        self.damaged += missing
-        for lost in range(row - missing, row)[: max(0, _DAMAGE_LINES - len(self.damage))]:
-            self.damage.append(f"row {lost} of {self.path}: it is missing")
-
-    def _note(self, row: int, problem: str) -> None:
-        self.damaged += 1
-        if len(self.damage) < _DAMAGE_LINES:
-            self.damage.append(f"row {row} of {self.path}: {problem}")
 
 
 def _split(observation: Observation, spec: EnvSpec) -> tuple[Observation, Observation]:

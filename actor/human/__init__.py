@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from envs.experts import Corrector
+from envs.skills import Supervisor
 from wire.types import Action, Source
 
 
@@ -27,6 +28,8 @@ class Event(enum.Enum):
     """This episode teaches nothing: it ends here and is never trained on."""
     PAUSE = "pause"
     """Hold the robot; said again, go on."""
+    UNDO = "undo"
+    """Where demonstrations are recorded: take back the last one."""
     END = "end"
     """Stop acting, in order."""
 
@@ -101,6 +104,11 @@ class ScriptedCorrector(Silent):
 
     def __init__(self, corrector: Corrector) -> None:
         self._corrector = corrector
+
+    def hear(self, wanted: Action | None) -> None:
+        """Tell a corrector that asks for it what the policy wants in the coming control period."""
+        if isinstance(self._corrector, Supervisor):
+            self._corrector.hear(wanted)
 
     def begin_episode(self, episode: int) -> None:
         """Tell the corrector, whose help fades with the number of the episode."""

@@ -3,6 +3,7 @@
     w s   forward, back     i k   turn about left      space   gripper      p   pause, go on
     a d   left, right       j l   turn about up        y       success      q   end
     r f   up, down          u o   turn about forward   n       failure      x   discard the episode
+                                                       z       undo: take back the last demonstration
 
 Arrow keys are w, a, s and d.
 
@@ -45,9 +46,9 @@ _MOVES = {
 }
 """Key -> axis of actor.human.instrument.AXES, and which way."""
 _ARROWS = {"\x1b[A": "w", "\x1b[B": "s", "\x1b[D": "a", "\x1b[C": "d"}
-BUTTONS = {" ": 0, "y": 1, "n": 2, "x": 3, "p": 4, "q": 5}
-"""Key -> button: gripper, success, failure, discard, pause, end."""
-NAMES = ("gripper", "success", "failure", "discard", "pause", "end")
+BUTTONS = {" ": 0, "y": 1, "n": 2, "x": 3, "p": 4, "q": 5, "z": 6}
+"""Key -> button: gripper, success, failure, discard, pause, end, undo."""
+NAMES = ("gripper", "success", "failure", "discard", "pause", "end", "undo")
 
 
 AXIS_KEYS = tuple(

@@ -18,7 +18,9 @@ from actor.human.keyboard import NAMES, Keyboard
 from actor.human.live import LiveChannel
 from actor.human.mapping import Mapping, Rotation
 from actor.human.pair import Pair, halves, tool_rotation_of
+from envs.experts import Corrector
 from envs.gym_env import GymEnv
+from envs.skills import HABITS, Supervisor
 from envs.workcell import WorkcellEnv
 from wire.errors import UserError
 from wire.specs import EnvSpec
@@ -39,13 +41,31 @@ def whoever(config: ActorConfig, env: WorkcellEnv | GymEnv) -> Iterator[Channel]
     if config.human == "none":
         yield Nobody()
     elif config.human == "script":
-        yield ScriptedCorrector(env.corrector(np.random.default_rng([config.seed, 1])))
+        yield ScriptedCorrector(scripted(config.skill, env, config.seed))
     else:
         with contextlib.ExitStack() as leaving:
             device = leaving.enter_context(open_hand(config.hand, Robot.of(env)))
             hand = LiveChannel(device)
             log.info("a person may take over with the %s", device.name)
             yield leaving.enter_context(with_keys(hand, config.hand))
+
+
+def scripted(skill: str, env: WorkcellEnv | GymEnv, seed: int) -> Corrector:
+    """A scripted person of some skill (see actor.config.SKILLS).
+
+    Raises:
+        UserError: Where the environment lacks the scripts that the skill is made of; names them.
+    """
+    rng = np.random.default_rng([seed, 1])
+    if skill in ("value", "random"):
+        # Asked now for what will be asked of it in the loop: a person who cannot judge is refused at the start.
+        estimate = env.estimator() if skill == "value" else None
+        return Supervisor(env.expert(rng), rng, estimate)
+    corrector = env.corrector(rng)
+    if skill == "expert":
+        return corrector
+    moving = np.array([not name.endswith("gripper") for name in env.wire_spec.action_names])
+    return HABITS[skill](corrector, rng, moving)
 
 
 @contextlib.contextmanager

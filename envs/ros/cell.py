@@ -28,7 +28,7 @@ from envs.ros.recovery import activate_controllers, recover
 from envs.ros.senses import Moment, Senses
 from envs.ros.services import ServiceError, Services
 from envs.ros.sim_episode import EPISODE, encode_episode
-from envs.tabletop import ACTION, ACTION_NAMES, LIMITS, METRES_PER_UNIT, PERIOD_S, RATE_HZ, TabletopTask, proprio_spec
+from envs.tabletop import LIMITS, PERIOD_S, RATE_HZ, TabletopTask, proprio_spec
 from envs.workcell import NotReadyError
 from wire.errors import UserError
 from wire.specs import ArraySpec
@@ -59,8 +59,6 @@ class RosCell:
 
     kind = "ros"
     rate_hz = RATE_HZ
-    action = ACTION
-    action_names = ACTION_NAMES
     action_frame = "base"
 
     def __init__(
@@ -88,7 +86,9 @@ class RosCell:
             ServiceError: Where there is no guard.
         """
         self.robot, self._config, self._task, self._obs = robot.name, robot, task, obs
-        self.limits = _limits(robot)
+        self._handling = task.handling
+        self.action, self.action_names = task.handling.action, task.handling.action_names
+        self.limits = task.handling.narrow(_limits(robot))
         self._undo = contextlib.ExitStack()
         self._context = Context()
         settle_middleware()
@@ -108,9 +108,9 @@ class RosCell:
         frame = ArraySpec(shape=(image_size, image_size, 3), dtype="uint8", unit="sRGB")
         seen = {"state": {"object": task.object}, "pixels": dict.fromkeys(robot.cameras, frame), "proprio": {}}
         self.observation: dict[str, ArraySpec] = {**seen[obs], "proprio": proprio_spec(len(robot.joints))}
-        self._gripper, self._standing, self._begun = 1.0, True, 0
+        self._gripper, self._standing, self._begun = self._first_grip, True, 0
         self._placed: dict[str, np.ndarray] = {}
-        self._width_before_m = 0.0
+        self._width_before_m, self._home_m = 0.0, np.zeros(3)
         try:
             activate_controllers(self._services, robot)
             self.senses.wait(WAIT_S)
@@ -153,9 +153,14 @@ class RosCell:
         self.senses.wait(WAIT_S, since_ns=since_ns, stamp_ns=stamp_ns if self._config.reset == "simulated" else 0)
         if self._config.reset == "home":
             self._drive_home()
-        self._gripper, self._standing = 1.0, True
+        self._gripper, self._standing = self._first_grip, True
         self._target_m, self._rotation = self._moment.position_m, self._moment.rotation
+        self._home_m = self._moment.position_m
         self._width_before_m = self._moment.width_m
+        if self._handling.held is not None and self._moment.width_m < _SLACK_M:
+            raise NotReadyError(
+                f"the hand is empty: open it by its own driver, put the {self._handling.held} into it, and shut it"
+            )
 
     def observe(self) -> Observation:
         """The senses as they were last looked at, as fresh arrays that the caller may keep."""
@@ -171,9 +176,10 @@ class RosCell:
         return self._target_m.copy()
 
     def command(self, action: Action) -> None:
-        """Request the target of the coming control period from a guarded action, shape (4,), in [-1, 1]."""
-        self._target_m = self._target_m + METRES_PER_UNIT * np.asarray(action[:3], np.float64)
-        self._gripper = float(action[3])
+        """Request the target of the coming control period from a guarded action, as `action` describes it."""
+        target_m = self._handling.draw_in(self._target_m, self._moment.position_m)
+        self._target_m = target_m + self._handling.metres_per_unit * np.asarray(action[:3], np.float64)
+        self._gripper = float(action[3]) if self._handling.held is None else -1.0
         self._width_before_m = self._moment.width_m
         self._standing = self._standing and not np.any(action[:3])
         self._request()
@@ -218,7 +224,11 @@ class RosCell:
     def body_position(self, name: str) -> np.ndarray:
         """Position of a thing, shape (3,), metres, base frame: by its topic, or where the task last put it."""
         seen = self.senses.object_pose(name)
-        return self._place(name)[:3].copy() if seen is None else seen[0]
+        if seen is not None:
+            return seen[0]
+        # What is in the hand goes where the hand goes.
+        way_m = self._moment.position_m - self._home_m if name == self._handling.held else np.zeros(3)
+        return self._place(name)[:3] + way_m
 
     def body_rotation(self, name: str) -> np.ndarray:
         """Rotation matrix of a thing, shape (3, 3), its axes as columns in the base frame."""
@@ -237,6 +247,14 @@ class RosCell:
         near = float(np.linalg.norm(self.body_position(name) - moment.position_m)) < _GRASP_M
         return 2 if shutting and blocked and near else 0
 
+    def penetration_m(self, name: str) -> float:
+        """0: real things do not sink into each other."""
+        return 0.0
+
+    def peak_force_n(self) -> float:
+        """The force now, newtons; 0 where nothing measures it. Between two looks the guard judges it."""
+        return self.senses.vitals().force_n or 0.0
+
     def picture(self) -> np.ndarray:
         """A picture for people, uint8 of shape (height, width, 3): the first camera's, as the policy sees it."""
         images = list(self._moment.images.values())
@@ -245,6 +263,11 @@ class RosCell:
     def close(self) -> None:
         """Leave the graph; safe to call twice. The guard holds the robot from now on."""
         self._undo.close()
+
+    @property
+    def _first_grip(self) -> float:
+        """What the gripper is told at the start of an episode."""
+        return 1.0 if self._handling.held is None else -1.0
 
     @property
     def _moment(self) -> Moment:
@@ -283,9 +306,9 @@ class RosCell:
         self._grips.publish(messages.numbers([self._gripper]))
 
     def _drive_home(self) -> None:
-        """Open, rise to the height of home, then go there, slowly, through the guard."""
+        """Open, but where the task needs what is in the hand; rise to the height of home, then go there, slowly."""
         home_m, self._rotation = np.array(self._config.home[:3]), Rotation.from_quat(self._config.home[3:])
-        self._target_m, self._gripper = self._moment.position_m, 1.0
+        self._target_m, self._gripper = self._moment.position_m, self._first_grip
         deadline_s = time.monotonic() + _HOME_S
         for goal_m in (np.array([*self._target_m[:2], max(self._target_m[2], home_m[2])]), home_m):
             while not self._arrived(goal_m):

@@ -89,8 +89,8 @@ class SimRobot(SimCell):
         """Let ten milliseconds pass."""
         if not self._braked:
             self.integrate(0.0, PERIOD_S)
-            self._controller.arrive()
             mujoco.mj_forward(self.model, self.data)
+            self._controller.arrive(self.data)
 
     def tool_orientation(self) -> Rotation:
         """Orientation of the tool."""

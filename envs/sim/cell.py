@@ -14,10 +14,7 @@ from envs.sim.controller import OperationalSpaceController
 from envs.sim.panda import ARM_JOINTS, FINGER_BODIES, FINGER_OPEN_M, JOINT_ZEROS_RAD, TOOL_SITE
 from envs.sim.rendering import Pictures
 from envs.tabletop import (
-    ACTION,
-    ACTION_NAMES,
     LIMITS,
-    METRES_PER_UNIT,
     PERIOD_S,
     RATE_HZ,
     TOOL_ROTATION,
@@ -30,11 +27,12 @@ from wire.types import Action, Observation
 
 ARM_DOFS = len(ARM_JOINTS)
 """The arm comes first in qpos, qvel and ctrl; then the two fingers; then the task's things."""
-SUBSTEPS_PER_TORQUE = 5
-"""Torques are recomputed every 10 ms; at every 2 ms substep they cost three times as much and track no better."""
 HOME_RAD = (0.0, -0.1008, 0.0, -2.4482, 0.0003, 0.7774, 0.0003)
 """Joint positions at the start of an episode: the tool points down from HOME_M, above the middle of the work area."""
 HOME_M = (0.47, 0.0, 0.20)
+SUBSTEPS_PER_TICK = 5
+SETTLING_PERIODS = 2
+"""How long the hand takes hold of what is in it from the start, before the episode begins."""
 PEOPLE_SIZE = (480, 360)
 """Width and height of the picture for people, pixels."""
 
@@ -53,10 +51,8 @@ class SimCell:
     kind = "sim"
     robot = "panda"
     rate_hz = RATE_HZ
-    action = ACTION
-    action_names = ACTION_NAMES
     action_frame = "base"
-    limits = FORCELESS
+    arm_limits = FORCELESS
     stopper: str | None = None
 
     def __init__(
@@ -74,12 +70,16 @@ class SimCell:
             GraphicsUnavailableError: Where obs is pixels and no GL library works here.
             RuntimeError: Where the robot's model files are not installed.
         """
-        self._task = task
+        self._task, self._handling = task, task.handling
+        self.action, self.action_names = task.handling.action, task.handling.action_names
+        self.limits = task.handling.narrow(self.arm_limits)
         self._varied = scene_name == "varied"
         self.model = self._compile()
         self.data = mujoco.MjData(self.model)
         joints = tuple(f"{scene.ARM}{name}" for name in ARM_JOINTS)
-        self._controller = OperationalSpaceController(self.model, f"{scene.ARM}{TOOL_SITE}", joints, np.array(HOME_RAD))
+        self._controller = OperationalSpaceController(
+            self.model, f"{scene.ARM}{TOOL_SITE}", joints, np.array(HOME_RAD), task.handling
+        )
         self._tool = self.model.site(f"{scene.ARM}{TOOL_SITE}").id
         self._is_arm = np.array([self.model.body(i).name.startswith(scene.ARM) for i in range(self.model.nbody)])
         self._finger_bodies = [self.model.body(f"{scene.ARM}{name}").id for name in FINGER_BODIES]
@@ -92,7 +92,7 @@ class SimCell:
         self.restart({}, {}, np.random.default_rng(0))
 
     def _compile(self, *, detailed: bool = False) -> mujoco.MjModel:
-        world = scene.world_spec(varied=self._varied, detailed=detailed)
+        world = scene.world_spec(varied=self._varied, detailed=detailed, pad_friction=self._handling.pad_friction)
         self._task.furnish(scene.SimTable(world))
         return world.compile()
 
@@ -101,13 +101,14 @@ class SimCell:
 
         Args:
             places: Name of a body -> its pose: position and unit quaternion (w first), shape (7,), metres, base frame.
-            hues: Name of a geom -> hue in [0, 1): it gets another shade of it in every episode of the varied scene.
+            hues: Name of a thing -> hue in [0, 1): it gets another shade of it in every episode of the varied scene.
             rng: Decides what varies between episodes in the varied scene; the plain scene draws nothing.
         """
         mujoco.mj_resetData(self.model, self.data)
         self.data.qpos[:9] = [*HOME_RAD, FINGER_OPEN_M, FINGER_OPEN_M]
-        self.data.ctrl[ARM_DOFS:] = FINGER_OPEN_M
-        self._gripper = 1.0
+        self._gripper = 1.0 if self._handling.held is None else -1.0
+        self._command_fingers()
+        self._peak_force_n = 0.0
         for name, pose in places.items():
             self._place(name, pose)
         self._hues = hues
@@ -115,6 +116,8 @@ class SimCell:
             self.change_look(rng, [pose[:2] for pose in places.values()])
         mujoco.mj_forward(self.model, self.data)
         self._controller.reset(self.data)
+        if self._handling.held in places:
+            self._take_hold(self._handling.held)
         self._standing = True
 
     def change_look(self, rng: np.random.Generator, taken_m: list[np.ndarray]) -> None:
@@ -129,6 +132,16 @@ class SimCell:
         place = self.data.mocap_pos[body.mocapid[0]] if body.mocapid[0] >= 0 else self.data.joint(name).qpos
         place[:2] = xy
 
+    def _take_hold(self, name: str) -> None:
+        """Shut the hand on the thing between its pads, and let both come to rest."""
+        half_m = float(self.model.geom(name).size[1])
+        self.data.qpos[ARM_DOFS : ARM_DOFS + 2] = half_m
+        for _ in range(SETTLING_PERIODS):
+            self._simulate_period()
+        self.data.qvel[:] = 0.0
+        mujoco.mj_forward(self.model, self.data)
+        self._controller.stop(self.data)
+
     def observe(self) -> Observation:
         """The latest senses, as fresh arrays that the caller may keep."""
         data = self.data
@@ -141,30 +154,46 @@ class SimCell:
         return {name: self._pictures.take(data, camera) for name, camera in scene.CAMERAS.items()} | senses
 
     def command(self, action: Action) -> None:
-        """Set the target of the coming control period from a guarded action, shape (4,), in [-1, 1]."""
-        self._controller.move(METRES_PER_UNIT * np.asarray(action[:3], np.float64))
-        self._gripper = float(action[3])
-        self.data.ctrl[ARM_DOFS:] = FINGER_OPEN_M * (1.0 + self._gripper) / 2.0
+        """Set the target of the coming control period from a guarded action in [-1, 1], as `action` describes it."""
+        self._controller.move(self._handling.metres_per_unit * np.asarray(action[:3], np.float64))
+        if self._handling.held is None:
+            self._gripper = float(action[3])
+            self._command_fingers()
         self._standing = self._standing and not np.any(action[:3])
+
+    def _command_fingers(self) -> None:
+        self.data.ctrl[ARM_DOFS:] = FINGER_OPEN_M * (1.0 + self._gripper) / 2.0
 
     def advance(self) -> None:
         """Let one control period pass."""
-        updates = self.updates_per_period()
-        for update in range(updates):
+        self._simulate_period()
+
+    def _simulate_period(self) -> None:
+        ticks = self.ticks_per_period()
+        self._peak_force_n = 0.0
+        for tick in range(ticks):
             # Where the target is now, not at the end of the 10 ms: half the lag, and no overshoot into the table.
-            self.integrate(update / updates)
-        self._controller.arrive()
+            self.integrate(tick / ticks)
         # Positions of bodies and contacts lag by one substep until this.
         mujoco.mj_forward(self.model, self.data)
+        self._controller.arrive(self.data)
 
-    def updates_per_period(self) -> int:
-        """How often torques are computed in a control period."""
-        return round(PERIOD_S / (self.model.opt.timestep * SUBSTEPS_PER_TORQUE))
+    def ticks_per_period(self) -> int:
+        """How many times 10 ms a control period takes."""
+        return round(PERIOD_S / (self.model.opt.timestep * SUBSTEPS_PER_TICK))
 
     def integrate(self, fraction: float, period_s: float = PERIOD_S) -> None:
-        """Let 10 ms pass at a `fraction` of the way to the target, which is covered in `period_s`."""
-        self.data.ctrl[:ARM_DOFS] = self._controller.torques(self.data, fraction, period_s)
-        mujoco.mj_step(self.model, self.data, SUBSTEPS_PER_TORQUE)
+        """Let 10 ms pass from a `fraction` of the way to the target on, which is covered in `period_s`."""
+        felt_n = []
+        for done in range(0, SUBSTEPS_PER_TICK, self._handling.substeps_per_torque):
+            ahead = done * self.model.opt.timestep / period_s
+            self.data.ctrl[:ARM_DOFS] = self._controller.torques(self.data, fraction + ahead, period_s)
+            substeps = min(self._handling.substeps_per_torque, SUBSTEPS_PER_TICK - done)
+            mujoco.mj_step(self.model, self.data, substeps)
+            if self._handling.held is not None:
+                felt_n.append(self.force_n())
+        if felt_n:
+            self._peak_force_n = max(self._peak_force_n, float(np.mean(felt_n)))
 
     def hold(self) -> None:
         """Stay where the robot is from now on, until the next command; the gripper keeps its last command."""
@@ -229,6 +258,15 @@ class SimCell:
         bodies = self.model.geom_bodyid[self.data.contact.geom]
         touching = bodies[(bodies == self.model.body(name).id).any(axis=1)]
         return sum(bool((touching == finger).any()) for finger in self._finger_bodies)
+
+    def penetration_m(self, name: str) -> float:
+        """How deep a thing and what it touches have sunk into each other, metres."""
+        touching = (self.model.geom_bodyid[self.data.contact.geom] == self.model.body(name).id).any(axis=1)
+        return float(max(0.0, -self.data.contact.dist[touching].min(initial=0.0)))
+
+    def peak_force_n(self) -> float:
+        """Largest mean of `force_n` over 10 ms in the last control period; of tasks with something in the hand only."""
+        return self._peak_force_n
 
     def picture(self, width: int = PEOPLE_SIZE[0], height: int = PEOPLE_SIZE[1]) -> np.ndarray:
         """A picture for people, uint8 of shape (height, width, 3): visual meshes, shadows, a camera that sees it all.

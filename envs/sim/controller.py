@@ -6,8 +6,8 @@
 import mujoco
 import numpy as np
 
-STIFFNESS = 600.0
-"""Of position and orientation, 1/s^2, in the space of tool accelerations; damping is critical."""
+from envs.tabletop import Handling, shorten
+
 POSTURE_STIFFNESS = 10.0
 """Pull towards the home posture in the null space, 1/s^2: it decides where the elbow is, never where the tool is."""
 
@@ -19,9 +19,12 @@ class OperationalSpaceController:
     its velocity is fed forward; without that the tool lags by 16 mm at full speed.
     """
 
-    def __init__(self, model: mujoco.MjModel, site: str, joints: tuple[str, ...], posture: np.ndarray) -> None:
+    def __init__(
+        self, model: mujoco.MjModel, site: str, joints: tuple[str, ...], posture: np.ndarray, handling: Handling
+    ) -> None:
         """Control `joints` so that `site` follows the target; `posture` holds their preferred angles, radians."""
         self._model = model
+        self._handling = handling
         self._site = model.site(site).id
         self._qpos = np.array([model.joint(name).qposadr[0] for name in joints])
         self._dofs = np.array([model.joint(name).dofadr[0] for name in joints])
@@ -54,8 +57,9 @@ class OperationalSpaceController:
         """Turn the tool to an orientation, unit quaternion, w first, base frame."""
         self._orientation[:] = quaternion
 
-    def arrive(self) -> None:
-        """End the period: the target stands still until the next move."""
+    def arrive(self, data: mujoco.MjData) -> None:
+        """End the period: the target stands still until the next move, no farther off than the leash."""
+        self.target = self._handling.draw_in(self.target, data.site_xpos[self._site])
         self._start = self.target
 
     def torques(self, data: mujoco.MjData, fraction: float, period_s: float) -> np.ndarray:
@@ -82,4 +86,8 @@ class OperationalSpaceController:
         mujoco.mju_subQuat(self._orientation_error, self._orientation, present)
         # subQuat answers in the tool's frame.
         error[3:] = data.site_xmat[self._site].reshape(3, 3) @ self._orientation_error
-        return STIFFNESS * error + 2.0 * np.sqrt(STIFFNESS) * (velocity - self._jacobian @ data.qvel)
+        stiffness, max_pull_m_s2 = self._handling.stiffness, self._handling.max_pull_m_s2
+        wanted = stiffness * error + 2.0 * np.sqrt(stiffness) * (velocity - self._jacobian @ data.qvel)
+        if max_pull_m_s2 is not None:
+            wanted[:3] = shorten(wanted[:3], max_pull_m_s2)
+        return wanted

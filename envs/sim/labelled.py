@@ -67,10 +67,10 @@ def _moments(env: WorkcellEnv[Any], rng: np.random.Generator) -> Iterator[None]:
     env.reset(seed=int(rng.integers(2**31)))
     expert = env.expert(rng, _NOISE)
     expert.begin_episode()
-    guard, strays, drift = Guard(env.limits), rng.uniform() < _STRAY, np.zeros(4)
+    guard, strays, drift = Guard(env.limits), rng.uniform() < _STRAY, np.zeros(env.cell.action.shape)
     yield
     for _ in range(_STEPS):
-        drift = 0.8 * drift + rng.normal(0.0, 0.6, 4)
+        drift = 0.8 * drift + rng.normal(0.0, 0.6, drift.shape)
         wanted = np.clip(drift, -1.0, 1.0).astype(np.float32) if strays else expert.propose()
         verdict = guard.apply(wanted, env.target_position(), env.vitals())
         *_, terminated, truncated, _ = env.step(verdict.action)
@@ -84,7 +84,7 @@ def _in_another_look(cell: SimCell, task: Any, rng: np.random.Generator) -> tupl
     data = cell.data
     before = data.qpos.copy(), data.mocap_pos.copy()
     if rng.uniform() < _MOVED:
-        for name in task.things:
+        for name in set(task.things) - {task.handling.held}:
             cell.shift(name, np.array(CENTRE_M) + rng.uniform((-0.12, -0.17), (0.12, 0.17)))
     mujoco.mj_kinematics(cell.model, data)
     cell.change_look(rng, [cell.body_position(name)[:2] for name in task.things] + [cell.tool_position()[:2]])

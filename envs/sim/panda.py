@@ -33,12 +33,13 @@ CONTACT: dict[str, Any] = {"solref": [0.004, 1.0], "solimp": [0.95, 0.99, 0.001,
 _HAND_QUAT = (math.cos(math.pi / 8), 0.0, 0.0, -math.sin(math.pi / 8))
 
 
-def panda_spec(*, detailed: bool = False) -> mujoco.MjSpec:
+def panda_spec(*, detailed: bool = False, pad_friction: float = 0.5) -> mujoco.MjSpec:
     """The arm as a spec to attach to a world: torque actuators on the arm, position actuators on the fingers.
 
     Args:
         detailed: Keep the 136,000 faces of the visual meshes (and show them instead of the collision meshes): for
             pictures that people look at.
+        pad_friction: Of the finger pads (see envs.tabletop.Handling).
 
     Raises:
         RuntimeError: Where the gymnasium-robotics wheel, or its Franka model, is not installed.
@@ -50,7 +51,7 @@ def panda_spec(*, detailed: bool = False) -> mujoco.MjSpec:
     )
     _choose_geoms(spec, detailed)
     _actuate(spec)
-    _add_pads(spec, detailed)
+    _add_pads(spec, detailed, pad_friction)
     spec.body("panda0_link7").add_site(name=TOOL_SITE, pos=[0, 0, 0.2454], quat=_HAND_QUAT)
     return spec
 
@@ -121,15 +122,14 @@ def _actuate(spec: mujoco.MjSpec) -> None:
     coupling.data[:5] = [0.0, 1.0, 0.0, 0.0, 0.0]
 
 
-def _add_pads(spec: mujoco.MjSpec, detailed: bool) -> None:
+def _add_pads(spec: mujoco.MjSpec, detailed: bool, friction: float) -> None:
     # contype 1, conaffinity 0: the fingers touch objects and the table but not each other.
     shape: dict[str, Any] = dict(
         type=mujoco.mjtGeom.mjGEOM_BOX, contype=1, conaffinity=0, margin=0.0, mass=0.0, condim=4, group=0, **CONTACT
     )
     for name, side in zip(FINGER_BODIES, (1.0, -1.0), strict=True):
         body = spec.body(name)
-        # Friction of geoms mixes by maximum: at 0.5 most cubes turn flush in the grip, at 1.0 their edges stick.
         pad = body.add_geom(pos=[0, side * 0.005, 0.0785], size=[0.010, 0.005, 0.016], **shape)
-        pad.friction, pad.rgba = [0.5, 0.02, 1e-4], [0.2, 0.2, 0.22, 1.0]
+        pad.friction, pad.rgba = [friction, 0.02, 1e-4], [0.2, 0.2, 0.22, 1.0]
         back = body.add_geom(pos=[0, side * 0.0145, 0.048], size=[0.010, 0.0065, 0.030], **shape)
         back.rgba, back.group = [0.82, 0.84, 0.86, 1.0], HIDDEN_GROUP if detailed else 0

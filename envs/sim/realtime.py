@@ -36,13 +36,13 @@ class CellGoneError(UserError, RuntimeError):
 class RealtimeCell(SimCell):
     """A commander of a cell in real time; starts the cell's process where it is given no address."""
 
-    limits = LIMITS
+    arm_limits = LIMITS
 
     def __init__(
         self,
         task: TabletopTask,
         *,
-        task_name: str,
+        clearance_mm: float | None = None,
         obs: str = "state",
         scene_name: str = "plain",
         image_size: int = 64,
@@ -52,7 +52,7 @@ class RealtimeCell(SimCell):
 
         Args:
             task: Whose things stand on the table.
-            task_name: Its name, for the cell's process.
+            clearance_mm: As the task was built with.
             obs: As for SimCell.
             scene_name: As for SimCell.
             image_size: As for SimCell.
@@ -64,7 +64,7 @@ class RealtimeCell(SimCell):
         self._undo = contextlib.ExitStack()
         self._number = 0
         try:
-            self._path = path or self._undo.enter_context(served_cell(task_name, scene_name))
+            self._path = path or self._undo.enter_context(served_cell(task.name, scene_name, clearance_mm=clearance_mm))
             self.stopper = f"unix:{self._path}"
             self._wire = connect(self._path)
             self._undo.callback(self._wire.close)
@@ -107,6 +107,10 @@ class RealtimeCell(SimCell):
         seen = dict.fromkeys((name for name in self.observation if name != "proprio"), self._shown.stamp_ns)
         stamps_ns = {JOINTS: self._newest.stamp_ns, **seen}
         return Vitals({name: (now_ns - stamp_ns) / 1e9 for name, stamp_ns in stamps_ns.items()}, self.force_n())
+
+    def peak_force_n(self) -> float:
+        """As SimCell's, since the last command."""
+        return self._shown.peak_force_n
 
     def halted(self) -> str:
         """Why the cell refuses commands until the next reset."""
@@ -163,11 +167,14 @@ class RealtimeCell(SimCell):
 
 
 @contextlib.contextmanager
-def served_cell(task_name: str, scene_name: str = "plain", *, coasts: bool = False) -> Iterator[str]:
+def served_cell(
+    task_name: str, scene_name: str = "plain", *, clearance_mm: float | None = None, coasts: bool = False
+) -> Iterator[str]:
     """A cell's process with its socket, whose path it yields; ended with the block."""
     with tempfile.TemporaryDirectory(prefix="handrail-") as folder:
         path = str(Path(folder) / "cell")
-        words = [path, task_name, scene_name, "coasts" if coasts else "stops"]
+        clearance = "" if clearance_mm is None else f"{clearance_mm:g}"
+        words = [path, task_name, scene_name, "coasts" if coasts else "stops", clearance]
         # A group of its own: what kills its commander's must not stop the robot's controller.
         process = subprocess.Popen([sys.executable, "-m", "envs.sim.served", *words], process_group=0)
         try:

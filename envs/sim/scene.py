@@ -25,39 +25,60 @@ _FRONT_EYE_M, _FRONT_LOOKS_AT_M = (1.02, 0.0, 0.50), (0.47, 0.0, 0.075)
 _KEY_DIRECTION = (-0.35, 0.25, -0.9)
 
 
-def world_spec(*, varied: bool, detailed: bool = False) -> mujoco.MjSpec:
+def world_spec(*, varied: bool, detailed: bool = False, pad_friction: float = 0.5) -> mujoco.MjSpec:
     """The arm at a table under two lights and two cameras; a task adds its own things.
 
     Args:
         varied: Add the two distractor boxes of the varied scene.
         detailed: Visual meshes, soft shadows and antialiasing, for pictures that people look at.
+        pad_friction: Of the finger pads (see envs.tabletop.Handling).
     """
     spec = mujoco.MjSpec()
     _set_options(spec, detailed)
     _furnish(spec, detailed)
-    arm = panda_spec(detailed=detailed)
+    arm = panda_spec(detailed=detailed, pad_friction=pad_friction)
     _add_camera(hand_frame(arm), "wrist", eye=(0.095, 0.0, 0.115), looks_at=(0.0, 0.0, 0.26), fovy=78.0)
     spec.attach(arm, frame=spec.worldbody.add_frame(), prefix=ARM)
     if varied:
+        half_m = (DISTRACTOR_HALF_M, DISTRACTOR_HALF_M, DISTRACTOR_HALF_M)
         for name in DISTRACTORS:
-            SimTable(spec).add_box(name, half_m=DISTRACTOR_HALF_M, mass_kg=0.05, rgba=(0.2, 0.4, 0.8, 1.0))
+            SimTable(spec).add_box(name, half_m=half_m, mass_kg=0.05, friction=0.5, rgba=(0.2, 0.4, 0.8, 1.0))
     return spec
 
 
 class SimTable:
-    """Where a task puts its things; body, joint and geom bear the name of the thing."""
+    """Where a task puts its things; body, joint and geom bear the name of the thing, walls a number too."""
 
     def __init__(self, spec: mujoco.MjSpec) -> None:
         self._spec = spec
 
-    def add_box(self, name: str, *, half_m: float, mass_kg: float, rgba: tuple[float, ...]) -> None:
-        """Add a free cube that the hand can grasp."""
-        body = self._spec.worldbody.add_body(name=name, pos=[CENTRE_M[0], CENTRE_M[1], half_m])
+    def add_box(
+        self, name: str, *, half_m: tuple[float, float, float], mass_kg: float, friction: float, rgba: tuple[float, ...]
+    ) -> None:
+        """Add a free box that the hand can grasp; `half_m` are halves of its edges."""
+        body = self._spec.worldbody.add_body(name=name, pos=[CENTRE_M[0], CENTRE_M[1], half_m[2]])
         body.add_freejoint(name=name)
-        geom = body.add_geom(
-            name=name, type=mujoco.mjtGeom.mjGEOM_BOX, size=[half_m] * 3, mass=mass_kg, condim=4, **CONTACT
-        )
-        geom.friction, geom.rgba = [0.5, 0.02, 1e-4], rgba
+        geom = body.add_geom(name=name, type=mujoco.mjtGeom.mjGEOM_BOX, size=half_m, mass=mass_kg, condim=4, **CONTACT)
+        geom.friction, geom.rgba = [friction, 0.02, 1e-4], rgba
+
+    def add_well(
+        self, name: str, *, opening_m: float, height_m: float, wall_m: float, friction: float, rgba: tuple[float, ...]
+    ) -> None:
+        """Add a square well of four walls that nothing moves; its origin is the middle of its opening, at the rim."""
+        body = self._spec.worldbody.add_body(name=name, mocap=True, pos=[CENTRE_M[0], CENTRE_M[1], height_m])
+        out, half, long = (opening_m + wall_m) / 2.0, wall_m / 2.0, opening_m / 2.0 + wall_m
+        # Two walls run the whole length, two stand between them.
+        walls = ((out, 0.0, half, long), (-out, 0.0, half, long), (0.0, out, long - wall_m, half))
+        for index, (x, y, half_x, half_y) in enumerate((*walls, (0.0, -out, long - wall_m, half))):
+            geom = body.add_geom(
+                name=f"{name}_{index}",
+                type=mujoco.mjtGeom.mjGEOM_BOX,
+                pos=[x, y, -height_m / 2.0],
+                size=[half_x, half_y, height_m / 2.0],
+                condim=4,
+                **CONTACT,
+            )
+            geom.friction, geom.rgba = [friction, 0.02, 1e-4], rgba
 
     def add_marker(self, name: str, *, radius_m: float, rgba: tuple[float, ...]) -> None:
         """Add a ball that is seen but not felt."""
@@ -74,12 +95,12 @@ def vary(model: mujoco.MjModel, hues: dict[str, float], rng: np.random.Generator
 
     Args:
         model: Of a varied world.
-        hues: Name of a geom -> its hue in [0, 1), which it keeps; only the shade varies.
+        hues: Name of a thing -> its hue in [0, 1), which it keeps; only the shade varies.
         rng: Decides everything.
     """
     for name, hue in hues.items():
         shade = (hue + rng.uniform(-0.02, 0.02)) % 1.0, rng.uniform(0.75, 1.0), rng.uniform(0.5, 0.95)
-        model.geom(name).rgba[:3] = colorsys.hsv_to_rgb(*shade)
+        model.geom_rgba[model.geom_bodyid == model.body(name).id, :3] = colorsys.hsv_to_rgb(*shade)
     model.geom("table").rgba[:3] = colorsys.hsv_to_rgb(rng.uniform(), rng.uniform(0.05, 0.4), rng.uniform(0.3, 0.75))
     for name in DISTRACTORS:
         # Yellow to blue: none of the reds and pinks of the tasks' own things.

@@ -1,7 +1,7 @@
 """The simulated cell as a robot of its own: it runs in real time in its own process, whatever becomes of its commander.
 
-`python -m envs.sim.served <socket> <task> <scene> <coasts>`. Like the Cartesian controllers of real arms it follows its
-last target until another comes; whoever wants the arm to stop must say so.
+`python -m envs.sim.served <socket> <task> <scene> <coasts> <clearance>`. Like the Cartesian controllers of real arms it
+follows its last target until another comes; whoever wants the arm to stop must say so.
 """
 
 # MuJoCo's compiled module comes without type stubs.
@@ -20,8 +20,8 @@ import numpy as np
 
 from envs.cell_socket import Command, Hold, Request, Restart, State, Watch, Wire, decode_request, listen
 from envs.sim.cell import SimCell
-from envs.tabletop import METRES_PER_UNIT
-from envs.tasks import TASKS
+from envs.tabletop import TabletopTask
+from envs.tasks import build
 
 TICK_NS = 10_000_000
 _LATE_NS = 5 * TICK_NS
@@ -32,12 +32,12 @@ _UNUSED_S = 60.0
 class ServedCell(SimCell):
     """The cell's physics, ten milliseconds at a time."""
 
-    def __init__(self, task: str, scene_name: str, *, coasts: bool) -> None:
+    def __init__(self, task: TabletopTask, scene_name: str, *, coasts: bool) -> None:
         """Build the cell; one that `coasts` goes on as last told beyond its target: the worst a controller can do."""
-        super().__init__(TASKS[task](), obs="proprio", scene_name=scene_name)
+        super().__init__(task, obs="proprio", scene_name=scene_name)
         self._coasts = coasts
         self._motion_m = np.zeros(3)
-        self._updates = self._updates_left = self.updates_per_period()
+        self._ticks = self._ticks_left = self.ticks_per_period()
         self._at_m = self.tool_position()
         self._speed_m_s = 0.0
 
@@ -57,8 +57,9 @@ class ServedCell(SimCell):
     def command(self, action: np.ndarray) -> None:
         """Set the target of the coming control period, which begins now."""
         super().command(action)
-        self._motion_m = METRES_PER_UNIT * action[:3]
-        self._updates_left = self._updates
+        self._motion_m = self._handling.metres_per_unit * action[:3]
+        self._ticks_left = self._ticks
+        self._peak_force_n = 0.0
 
     def hold(self) -> None:
         """Stay where the robot is from now on, until the next command."""
@@ -67,13 +68,13 @@ class ServedCell(SimCell):
 
     def tick(self) -> None:
         """Let ten milliseconds pass."""
-        if self._updates_left > 0:
-            self.integrate(1.0 - self._updates_left / self._updates)
-            self._updates_left -= 1
+        if self._ticks_left > 0:
+            self.integrate(1.0 - self._ticks_left / self._ticks)
+            self._ticks_left -= 1
         else:
-            self._controller.arrive()
+            self._controller.arrive(self.data)
             if self._coasts and np.any(self._motion_m):
-                self._controller.move(self._inside(self._motion_m / self._updates))
+                self._controller.move(self._inside(self._motion_m / self._ticks))
             self.integrate(0.0, TICK_NS / 1e9)
         mujoco.mj_forward(self.model, self.data)
         self._speed_m_s = float(np.linalg.norm(self.tool_position() - self._at_m)) / (TICK_NS / 1e9)
@@ -90,6 +91,7 @@ class ServedCell(SimCell):
             mocap_pos=self.data.mocap_pos.tobytes(),
             target_m=(x, y, z),
             speed_m_s=self._speed_m_s,
+            peak_force_n=self._peak_force_n,
             halted=halted,
             commanded_ns=commanded_ns,
             held_ns=held_ns,
@@ -204,7 +206,8 @@ class Server:
 
 def main() -> None:
     """Serve a cell until SIGTERM."""
-    path, task, scene_name, coasts = sys.argv[1:]
+    path, task_name, scene_name, coasts, clearance = sys.argv[1:]
+    task = build(task_name, float(clearance) if clearance else None)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # A robot's controller is a computer of its own; where we may, this one is not kept waiting by ours.

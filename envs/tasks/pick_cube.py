@@ -3,7 +3,7 @@
 import numpy as np
 
 from envs.experts import Corrector, Expert, NoisyExpert, StuckCorrector
-from envs.tabletop import CENTRE_M, METRES_PER_UNIT, Table, TabletopCell, towards, upright
+from envs.tabletop import CENTRE_M, METRES_PER_UNIT, Handling, Table, TabletopCell, motion_m, towards, upright
 from envs.workcell import Outcome
 from wire.specs import ArraySpec
 from wire.types import Action
@@ -22,11 +22,12 @@ class PickCube:
     return_bounds: tuple[float, float] | None = (0.0, 1.0)
     max_episode_steps = 50
     things: tuple[str, ...] = ("cube",)
+    handling = Handling()
     object = ArraySpec(shape=(8,), dtype="float32", unit="cube m [3], cube - tool m [3], cos and sin of 4 yaw")
 
     def furnish(self, table: Table) -> None:
         """Add the cube."""
-        table.add_box("cube", half_m=HALF_M, mass_kg=0.1, rgba=_RED)
+        table.add_box("cube", half_m=(HALF_M, HALF_M, HALF_M), mass_kg=0.1, friction=0.5, rgba=_RED)
 
     def object_state(self, cell: TabletopCell) -> np.ndarray:
         """Where the cube is, where it lies from the tool, and its yaw, shape (8,), metres, base frame.
@@ -58,6 +59,23 @@ class PickCube:
     def corrector(self, cell: TabletopCell, rng: np.random.Generator) -> Corrector:
         """Somebody who helps a policy that comes no nearer to the cube, or does not lift it."""
         return StuckCorrector(PickCubeExpert(cell), lambda: progress_m(cell), rng)
+
+    def steps_to_go(self, cell: TabletopCell, action: Action) -> float:
+        """The action's period, and those of the straight way to the cube, of closing or opening, and of the lift.
+
+        Fingers take three periods from open to shut, and a hand that opens lets the cube fall.
+        """
+        move, closing = motion_m(action), float(action[3]) < 0.0
+        cube = cell.body_position("cube")
+        lift, shut = LIFT_M / METRES_PER_UNIT, 3.0
+        if cell.fingers_touching("cube") == 2 and closing:
+            return 1.0 + max(0.0, LIFT_M - lift_m(cell) - move[2]) / METRES_PER_UNIT
+        way_m = float(np.linalg.norm(cube - cell.tool_position() - move))
+        if way_m < PickCubeExpert.ALIGNED_M:
+            return 1.0 + lift + shut - closing
+        # Fingers that shut beside the cube have to open again; those that are shut have to anyway.
+        opening = 2.0 if closing else shut * (1.0 - cell.finger_width() / 0.08)
+        return 1.0 + max(way_m / METRES_PER_UNIT, opening) + shut * closing + shut + lift
 
 
 class PickCubeExpert:

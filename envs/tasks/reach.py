@@ -3,7 +3,7 @@
 import numpy as np
 
 from envs.experts import Corrector, Expert, NoisyExpert, StuckCorrector
-from envs.tabletop import Table, TabletopCell, towards, upright
+from envs.tabletop import METRES_PER_UNIT, Handling, Table, TabletopCell, motion_m, towards, upright
 from envs.workcell import Outcome
 from wire.specs import ArraySpec
 from wire.types import Action
@@ -20,6 +20,7 @@ class Reach:
     return_bounds: tuple[float, float] | None = (0.0, 1.0)
     max_episode_steps = 30
     things: tuple[str, ...] = ("marker",)
+    handling = Handling()
     object = ArraySpec(shape=(6,), dtype="float32", unit="marker m [3], marker - tool m [3]")
 
     def furnish(self, table: Table) -> None:
@@ -49,6 +50,11 @@ class Reach:
     def corrector(self, cell: TabletopCell, rng: np.random.Generator) -> Corrector:
         """Somebody who helps a policy that comes no nearer."""
         return StuckCorrector(ReachExpert(cell), lambda: -distance_m(cell), rng)
+
+    def steps_to_go(self, cell: TabletopCell, action: Action) -> float:
+        """The action's period, and those of the straight way from where it leads to."""
+        left_m = float(np.linalg.norm(cell.body_position("marker") - cell.tool_position() - motion_m(action)))
+        return 1.0 + max(0.0, left_m - TOLERANCE_M) / METRES_PER_UNIT
 
 
 class ReachExpert:

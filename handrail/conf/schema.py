@@ -17,6 +17,7 @@ class SimEnv:
     kind: str = "sim"
     image_size: int = 64
     realtime: bool = False
+    clearance_mm: float | None = None
 
 
 @dataclass
@@ -50,6 +51,7 @@ class ScriptedHand:
     """`human=script`: the task's scripted corrector."""
 
     kind: str = "script"
+    skill: str = "expert"
 
 
 def _part_of(config: type, *names: str) -> Any:
@@ -162,6 +164,8 @@ class DemosVerb(EnvKeys):
     defaults: list[Any] = field(default_factory=lambda: ["_self_", {"env": "sim"}, {"human": "none"}])
     out: str = "demos.sqlite"
     episodes: int = 20
+    keep: str = "success"
+    resume: bool = False
     noise: float = 0.3
     human: Any = MISSING
 

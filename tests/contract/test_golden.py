@@ -1,16 +1,19 @@
 """Wire v1 is read for ever: the bytes in tests/golden were written once and are neither read nor written otherwise."""
 
+import contextlib
+import sqlite3
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
-from experience import STREAM, make_spec
+from experience import STREAM, assert_same_step, make_spec, make_step
 
 from wire import link
 from wire.actor_link import ActorLink
 from wire.codec import DecodeError, decode_spec, encode_spec
 from wire.learner_link import LearnerLink
+from wire.store import StepStore
 from wire.weights import Weights, decode_weights, encode_weights
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -90,6 +93,39 @@ def test_weights_are_read_as_in_v1_and_written_as_in_v1():
         assert (found.tensors[name].dtype, found.tensors[name].shape) == (tensor.dtype, tensor.shape)
         np.testing.assert_array_equal(found.tensors[name], tensor)
     assert encode_weights(WEIGHTS) == data
+
+
+ARCHIVE_SPEC = make_spec(size=2, state=2)
+
+
+def test_an_archive_of_v1_is_read_and_continued(tmp_path: Path):
+    """Its file was written before `began` was kept: what is not there is empty, and appending goes on."""
+    path = tmp_path / "steps.sqlite"
+    path.write_bytes((GOLDEN / "archive_v1.bin").read_bytes())
+    with StepStore.read(path) as store:
+        assert (store.spec, store.began, store.info) == (ARCHIVE_SPEC, "", {"agent": "rlpd", "seed": "0"})
+        rows = list(store.rows())
+        assert [(row.stream, row.seq) for row in rows] == [(STREAM, n + 1) for n in range(12)]
+        for n, row in enumerate(rows):
+            assert_same_step(row.step, make_step(ARCHIVE_SPEC, n))
+        assert [episode.length for episode in store.episodes()] == [5, 5]
+        assert store.claim(STREAM, "") == "robot-1"
+    with StepStore.open(path, ARCHIVE_SPEC) as store:
+        assert store.insert(STREAM, 13, make_step(ARCHIVE_SPEC, 12))
+        store.commit()
+        assert store.last_row() == 13
+
+
+def test_an_archive_is_of_format_1_with_the_tables_of_v1(tmp_path: Path):
+    StepStore.open(tmp_path / "new.sqlite", ARCHIVE_SPEC).close()
+    (tmp_path / "old.sqlite").write_bytes((GOLDEN / "archive_v1.bin").read_bytes())
+    found = []
+    for name in ("new", "old"):
+        with contextlib.closing(sqlite3.connect(tmp_path / f"{name}.sqlite")) as db:
+            schema = db.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
+            found.append((db.execute("PRAGMA user_version").fetchone(), schema))
+    assert found[0] == found[1]
+    assert found[0][0] == (1,)
 
 
 def refusal(hello: link.Hello) -> str:

@@ -52,7 +52,7 @@ def act(path: str, *, alone: bool) -> None:
     task = TASKS["reach"]()
     # Nothing of it is ever reached.
     task.evaluate = lambda cell: Outcome(0.0)
-    env = WorkcellEnv(RealtimeCell(task, task_name="reach", path=path), task)
+    env = WorkcellEnv(RealtimeCell(task, path=path), task)
     with watched(env.stopper) if not alone else contextlib.nullcontext(UNWATCHED) as heart:
         human = Attention(Nobody(), heart)
         env.pause = human.pause

@@ -72,7 +72,10 @@ def test_a_run_goes_to_its_end_and_leaves_what_the_contract_names(start: Start, 
     assert {"python", "handrail", "jax", "mujoco"} <= summary["versions"].keys()
     judged = read(run / "eval.json")
     assert {"episodes", "successes", "rate", "ci95", "mean_steps", "mean_return"} <= judged.keys()
-    assert (run / "success.png").read_bytes().startswith(b"\x89PNG")
+    for picture in ("success.png", "report.png"):
+        assert (run / picture).read_bytes().startswith(b"\x89PNG")
+    assert summary["human_minutes"] == round(summary["human_steps"] / 10 / 60, 3)
+    assert (run / "report.md").read_text().startswith("# reach, rlpd, seed 5\n")
     assert (run / "policy.weights").exists()
     require_whole(run, run / "outbox.json")
 

@@ -15,6 +15,7 @@ CONFIGS = [
     for obs in ("state", "pixels")
     for scene in ("plain", "varied")
 ]
+CONFIGS += [EnvConfig(task="peg_insert", obs="state"), EnvConfig(task="peg_insert", obs="pixels", scene="varied")]
 
 
 @pytest.mark.sim

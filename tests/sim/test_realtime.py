@@ -40,7 +40,7 @@ def path() -> Iterator[str]:
 
 def commander(path: str) -> WorkcellEnv[RealtimeCell]:
     task = TASKS["reach"]()
-    env = WorkcellEnv(RealtimeCell(task, task_name="reach", path=path), task)
+    env = WorkcellEnv(RealtimeCell(task, path=path), task)
     env.reset(seed=1)
     return env
 

@@ -127,3 +127,16 @@ def test_the_way_of_a_step_is_timed_end_to_end_beside_what_the_machine_allows(tm
     assert rows["limit: write and fdatasync"]["mb_per_s"]["median"] > 0
     assert all("absent" in row for name, row in rows.items() if name.startswith(("agentlace", "lerobot")))
     assert "steps/s: handrail / limit: ZeroMQ" in document["ratios"]
+
+
+def test_listing_an_archive_is_timed_and_reads_a_fraction_of_it(tmp_path):
+    options = ("--runs", "4", "--steps", "400", "--repeat", "1")
+    document = run("archive.py", *options, out=tmp_path / "archive.json")
+    check_document(document, "archive")
+    rows = {row["archive"]: row for row in document["rows"]}
+    assert all((row["runs"], row["steps"]) == (4, 1600) for row in rows.values())
+    assert (
+        rows["catalogue"]["read_mb"]["median"]
+        < rows["no catalogue"]["read_mb"]["median"]
+        < rows["catalogue"]["stored_mb"]
+    )

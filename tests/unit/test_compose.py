@@ -17,7 +17,7 @@ WRONG = {
     "sim stepz=5": "handrail sim has no key stepz; did you mean steps?" + HELP,
     "sim agent.bacth_size=3": "handrail sim has no key agent.bacth_size; did you mean agent.batch_size?" + HELP,
     "sim quux=1": "handrail sim has no key quux" + HELP,
-    "sim task=raech": "task must be one of pick_cube, reach, got raech; did you mean reach?",
+    "sim task=raech": "task must be one of pick_cube, reach, peg_insert, got raech; did you mean reach?",
     "sim agent=rlpf": "agent must be one of rlpd, sac, bc, hg_dagger, got rlpf; did you mean rlpd?",
     "sim scene=plan": "scene must be one of plain, varied, got plan; did you mean plain?",
     "sim obs=pixel": f"obs must be one of {', '.join(OBSERVATIONS)}, got pixel; did you mean pixels?",
@@ -44,6 +44,17 @@ WRONG = {
     "human.clutch_button?; see handrail actor --help",
     "actor env=gym env.id=Pendulum-v1 human=spacemouse": "human=spacemouse needs time to pass as it does for people: "
     "set actor.pace=clock",
+    "sim human.skill=lasy": "human.skill must be one of expert, noisy, late, lazy, wrong, value, random, got lasy; did "
+    "you mean lazy?",
+    "actor human.skill=lazy": "human.skill goes with human=script; add it, or drop human.skill=lazy",
+    "demos record human=script human.skill=lazy": "human.skill is of those who correct a policy: handrail sim or "
+    "actor; drop human.skill=lazy",
+    "sim human=none human.skill=lazy": "human.skill goes with human=script; say that instead, or drop human.skill=lazy",
+    "sim env.clearance_mm=1": "clearance_mm=1 goes with task=peg_insert only, got env=sim task=pick_cube; set it, or "
+    "drop clearance_mm",
+    "sim task=peg_insert env.clearance_mm=4": "clearance_mm must be one of 2, 1, 0.5, got 4; did you mean 2?",
+    "sim task=peg_insert env.clearence_mm=1": "handrail sim has no key env.clearence_mm; did you mean "
+    "env.clearance_mm?" + HELP,
     "teleop human=script": "teleop is for a hand: human=spacemouse|spacemice|gamepad|keyboard|joy|twist|leader, got "
     "human=script",
     "teleop env.realtime=false": "teleop needs time to pass as it does for people: set env.realtime=true, or dry=true",
@@ -121,9 +132,21 @@ WRONG = {
     "keys allow robot-1 hrsec_x": "this is a private key (hrsec_...), wanted is a public one (hrpub_...)",
     "keys revoke": "write handrail keys revoke <name>, got nothing",
     "keys show me": "handrail keys show takes nothing more, got me",
-    "demos": "handrail demos takes the sub-verb record, got nothing",
-    "demos recrod": "handrail demos takes the sub-verb record, got recrod",
-    "demos record": "demonstrations are recorded by the task's scripted expert: handrail demos record --script ...",
+    "demos": "handrail demos takes record, show, check, got nothing; see handrail demos --help",
+    "demos recrod": "handrail demos takes record, show, check, got recrod; did you mean record?",
+    "demos record": "demonstrations need somebody who shows the task: --script, or "
+    "human=spacemouse|spacemice|gamepad|keyboard|joy|twist|leader; got human=none",
+    "demos record --script keep=sucess": "keep must be one of success, all, got sucess; did you mean success?",
+    "demos show": "path must be given: handrail demos show <path>; see handrail demos show --help",
+    "demos show gone.sqlite": "there is no file gone.sqlite; name a file of demonstrations or the folder of a run",
+    "demos show .": ". holds no steps.sqlite; name a file of demonstrations or the folder of a run",
+    "demos show a episodes=many": "handrail demos show: episodes must be a whole number >= 1, got many",
+    "demos show a vidoe=x.mp4": "handrail demos show has no key vidoe; did you mean video?; see "
+    "handrail demos show --help",
+    "demos check a b": "handrail demos check takes one path, got a and b",
+    "demos check a --jsno": "handrail demos check has no --jsno; did you mean --json?; see handrail demos check --help",
+    "demos check a json=": "json= needs a value; see handrail demos check --help",
+    "report": "run must be given: handrail report <run>; see handrail report --help",
     "demos record --script episodes=0": "episodes must be >= 1, got 0",
     "demos record --script noise=-1": "noise must be >= 0, got -1.0",
     "doctor --jsno": "handrail doctor takes --json only, got --jsno",
@@ -224,6 +247,8 @@ def test_help_gives_examples_and_every_key_and_its_examples_work(verb: str, caps
     assert max(map(len, text.splitlines())) <= 120
     for example in cli._EXAMPLES[verb]:
         name, *words = example.replace("<run>", "a-run").partition("  #")[0].split()[1:]
+        if name == "demos" and words[0] != "record":
+            continue
         if name == "demos":
             words = ["human=script", *words[2:]]
         if name == "trunk":
@@ -277,3 +302,16 @@ def test_new_runs_are_numbered_and_never_share_a_folder(tmp_path: Path):
     assert first != second
     assert first.name.endswith("-reach-1")
     assert second.name.endswith("-reach-2")
+
+
+def test_a_script_that_was_stopped_has_more_to_record_and_a_finished_one_has_not(tmp_path: Path):
+    from experience import EPISODE_LENGTH
+
+    demos = tmp_path / "demos.sqlite"
+    config = compose_verb("sim", ["demos=script:2"])
+    assert not verbs._is_recorded(config, demos)
+    archive(demos, steps=2 * EPISODE_LENGTH - 1)
+    assert not verbs._is_recorded(config, demos)
+    archive(tmp_path / "whole.sqlite", steps=2 * EPISODE_LENGTH)
+    assert verbs._is_recorded(config, tmp_path / "whole.sqlite")
+    assert verbs._is_recorded(compose_verb("sim", ["demos=none"]), None)

@@ -19,12 +19,17 @@ def test_the_command_line_reads_the_config_without_loading_a_simulator():
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"task": "pick_cub"}, "task must be one of pick_cube, reach, got pick_cub; did you mean pick_cube"),
+        ({"task": "pick_cub"}, "must be one of pick_cube, reach, peg_insert, got pick_cub; did you mean pick_cube"),
         ({"scene": "varid"}, "scene must be one of plain, varied, got varid; did you mean varied"),
         ({"obs": "pixel"}, "obs must be one of state, pixels, proprio, got pixel; did you mean pixels"),
         ({"env": "zzz"}, "env must be one of sim, ros, gym, got zzz$"),
         ({"env": "gym"}, "needs id="),
         ({"id": "Pendulum-v1"}, "goes with env=gym only"),
+        ({"task": "peg_insert", "clearance_mm": 5.0}, "clearance_mm must be one of 2, 1, 0.5, got 5; did you mean 2"),
+        ({"task": "peg_insert", "clearance_mm": 0.05}, "got 0.05; did you mean 0.5"),
+        ({"task": "peg_insert", "clearance_mm": 0.0}, "clearance_mm must be one of 2, 1, 0.5, got 0$"),
+        ({"clearance_mm": 1.0}, "clearance_mm=1 goes with task=peg_insert only, got env=sim task=pick_cube"),
+        ({"task": "peg_insert", "env": "ros", "clearance_mm": 1.0}, "is the simulated robot's to know"),
         ({"image_size": 4}, "image_size must be 16 to 512 pixels, got 4"),
     ],
 )

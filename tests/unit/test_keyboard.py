@@ -108,11 +108,11 @@ def test_opposite_keys_cancel_and_others_are_nothing(terminal: tuple[int, int]):
     ours, theirs = terminal
     keyboard = Keyboard(theirs, clock=Clock())
     try:
-        os.write(ours, b"\xff\x00zQ\x1bwsd y n x p q")
+        os.write(ours, b"\xff\x00gQ\x1bwsd y n x z p q")
         said: list[int] = []
-        until(lambda: said.extend(keyboard.pressed()) or len(said) == 11)
+        until(lambda: said.extend(keyboard.pressed()) or len(said) == 13)
         assert [NAMES[number] for number in said if number] == [
-            *("end", "success", "failure", "discard", "pause", "end"),
+            *("end", "success", "failure", "discard", "undo", "pause", "end"),
         ]
         assert keyboard.latest().axes == (0.0, -1.0, 0.0, 0.0, 0.0, 0.0)
     finally:

@@ -64,6 +64,11 @@ def test_the_front_door_imports_nothing_heavy():
     assert heavy_after_importing(modules) == []
 
 
+def test_the_archive_imports_nothing_heavy():
+    files = [path for path in (ROOT / "learner" / "archive").rglob("*.py") if path.name != "__main__.py"]
+    assert heavy_after_importing(sorted(map(module_name, files))) == []
+
+
 def test_a_heavy_import_would_be_found():
     assert heavy_after_importing(["gymnasium"]) == ["gymnasium"]
 

@@ -1,5 +1,6 @@
 """The promises of the archive file."""
 
+import contextlib
 import sqlite3
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from wire import database
 from wire.database import EmptyError
 from wire.specs import SpecMismatch
 from wire.store import StepStore, StoreError
+from wire.types import Source
 
 SPEC = make_spec()
 STEPS = [make_step(SPEC, number) for number in range(12)]
@@ -281,7 +283,7 @@ def test_a_foreign_database_is_refused_and_left_alone(path: Path):
 def test_a_file_in_which_nothing_was_begun_is_empty_to_a_reader_and_free_to_a_writer(path: Path):
     path.parent.mkdir()
     path.touch()
-    with pytest.raises(EmptyError, match=r"is empty: a .* is only beginning there; try again in a moment"):
+    with pytest.raises(EmptyError, match=r"is empty: a .* is only beginning there, .*; try again in a moment"):
         StepStore.read(path)
     fill(path)
     with StepStore.read(path) as store:
@@ -410,3 +412,47 @@ def test_a_file_that_would_run_what_a_stranger_wrote_into_it_is_refused(path: Pa
     for opened in (lambda: StepStore.open(path, SPEC), lambda: StepStore.read(path)):
         with pytest.raises(StoreError, match="tampered with"):
             opened().count()
+
+
+def test_rows_without_frames_are_the_same_but_for_their_images(tmp_path: Path):
+    spec = make_spec()
+    with StepStore.open(tmp_path / "s", spec) as store:
+        for number in range(7):
+            store.insert(STREAM, number + 1, make_step(spec, number))
+        store.commit()
+        bare = list(store.rows(frames=False))
+        assert [row[:3] for row in bare] == [row[:3] for row in store.rows()]
+        assert bare[4].step.observation.keys() == {"state"}
+        assert bare[4].step.final_observation is not None
+        assert (bare[1].step.source, bare[4].step.success) == (Source.HUMAN, True)
+
+
+def test_rows_without_frames_leave_out_what_is_damaged(tmp_path: Path):
+    spec = make_spec()
+    with StepStore.open(tmp_path / "s", spec) as store:
+        for number in range(3):
+            store.insert(STREAM, number + 1, make_step(spec, number))
+        store.commit()
+    with contextlib.closing(sqlite3.connect(tmp_path / "s")) as db, db:
+        db.execute("UPDATE steps SET crc = crc + 1 WHERE id = 2")
+    with StepStore.read(tmp_path / "s") as store:
+        assert [row.row for row in store.rows(frames=False)] == [1, 3]
+        assert store.damaged == 1
+
+
+def test_what_is_taken_back_is_gone_with_its_frames_and_the_numbers_go_on_without_a_gap(tmp_path: Path):
+    spec = make_spec()
+    with StepStore.open(tmp_path / "s", spec) as store:
+        for number in range(10):
+            store.insert(STREAM, number + 1, make_step(spec, number))
+        store.commit()
+        assert store.rows_between(STREAM, 6, 10) == (6, 10)
+        assert store.rows_between("f" * 32, 6, 10) == (1, 0)
+        store.forget_after(5)
+        store.commit()
+        assert (store.last_row(), store.last_seq(STREAM), len(store.episodes())) == (5, 5, 1)
+        for number in range(5, 10):
+            assert store.insert(STREAM, number + 1, make_step(spec, number))
+        store.commit()
+        assert [row.row for row in store.rows()] == list(range(1, 11))
+        assert len(store.episodes()) == 2

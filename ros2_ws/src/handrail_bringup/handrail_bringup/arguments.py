@@ -14,7 +14,7 @@ from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 
-TASKS = ("pick_cube", "reach")
+TASKS = ("pick_cube", "reach", "peg_insert")
 OBSERVATIONS = ("pixels", "state", "proprio")
 SCENES = ("plain", "varied")
 HUMANS = ("none", "script", "spacemouse", "spacemice", "gamepad", "keyboard", "joy", "twist", "leader")

@@ -1,17 +1,18 @@
 """The simulated robot: publishes and obeys what a real arm, its gripper and its drivers do. See envs.ros.sim_robot.
 
-Parameters: robot (whose topics), task (whose things are on the table), scene (plain or varied).
+Parameters: robot (whose topics), task (whose things are on the table), scene (plain or varied), clearance_mm (of
+peg_insert; 0: its default).
 """
 
 import sys
 
 from rclpy.node import Node
 
-from envs.config import SCENES, TASKS, one_of
+from envs.config import EnvConfig
 from envs.ros.config import PERIOD_S, load_robot
 from envs.ros.sim_robot import SimRobot, SimRobotServer
 from envs.ros.ticking import Stop, ros, run
-from envs.tasks import TASKS as BUILT
+from envs.tasks import build
 from wire.errors import UserError, run_main
 
 
@@ -23,12 +24,12 @@ class SimRobotNode(Node):
         robot = load_robot(self.declare_parameter("robot", "sim").value)
         task = self.declare_parameter("task", "pick_cube").value
         scene = self.declare_parameter("scene", "plain").value
+        clearance_mm = self.declare_parameter("clearance_mm", 0.0).value or None
         try:
-            one_of("task", task, TASKS)
-            one_of("scene", scene, SCENES)
+            EnvConfig(task=task, scene=scene, clearance_mm=clearance_mm)
         except ValueError as error:
             raise UserError(str(error)) from error
-        self.server = SimRobotServer(self, robot, SimRobot(BUILT[task](), scene_name=scene))
+        self.server = SimRobotServer(self, robot, SimRobot(build(task, clearance_mm), scene_name=scene))
 
 
 def simulate() -> int:
