@@ -40,6 +40,8 @@ class PolicySlot:
         self._trunk_file = trunk_file
         self._key = jax.random.key(seed)
         self._loaded: _Loaded | None = None
+        self._plan: list[tuple[Action, int]] = []
+        """The rest of a chunk, with the version of the weights that decided on it."""
         self._compiled: dict[str, dict[bool, Any]] = {}
         self._arrived = threading.Event()
         self.refused = 0
@@ -92,15 +94,20 @@ class PolicySlot:
         return self._arrived.wait(timeout_s)
 
     def reset(self) -> None:
-        """Nothing: it plans nothing ahead."""
+        """Drop what is left of a chunk: the next action is decided on anew."""
+        self._plan = []
 
     def act(self, observation: Observation, *, explore: bool = True) -> tuple[Action, int]:
         """The action for one observation, float32 (n,), and the version of the weights that chose it."""
         loaded = self._loaded
         if loaded is None:
             raise RuntimeError("no weights yet; call wait() before the first act()")
-        action, self._key = loaded.functions[explore](loaded.params, loaded.frozen, observation, self._key)
-        return np.asarray(action), loaded.version
+        if not self._plan:
+            decided, self._key = loaded.functions[explore](loaded.params, loaded.frozen, observation, self._key)
+            # A chunk is carried out to its end by the weights that decided on it.
+            actions = np.asarray(decided).reshape(-1, *self._spec.action.shape)
+            self._plan = [(action, loaded.version) for action in actions]
+        return self._plan.pop(0)
 
 
 def _outside(arch: Architecture) -> tuple[Any, ...]:

@@ -179,13 +179,58 @@ class HgDaggerConfig(BcConfig):
     name: str = "hg_dagger"
 
 
-AgentConfig = SacConfig | RlpdConfig | BcConfig | HgDaggerConfig
+@dataclass(frozen=True)
+class QcConfig:
+    """Q-chunking (Li et al. 2025, arXiv 2507.07969): critics of action chunks choose among a flow's proposals."""
 
-AGENTS: dict[str, type[SacConfig] | type[BcConfig]] = {
+    name: str = "qc"
+    chunk: int = 5
+    """Actions that one decision is on; the robot carries them out one after the other."""
+    candidates: int = 32
+    """Proposals among which the critics choose when the robot acts."""
+    target_candidates: int = 4
+    """Proposals whose best is the target; the paper takes as many as for acting, which a CPU cannot afford."""
+    flow_steps: int = 5
+    """Euler steps from noise to a proposal."""
+    utd: int = 2
+    batch_size: int = 128
+    prior_share: float = 0.5
+    critics: int = 2
+    hidden: list[int] = field(default_factory=lambda: [256, 256])
+    embedding: int = 64
+    discount: float = 0.97
+    polyak: float = 0.005
+    policy_polyak: float = 0.01
+    learning_rate: float = 1e-3
+    encoder_learning_rate: float = 5e-4
+    clip_targets: bool = True
+    shift_pixels: int = 4
+    colour_jitter: bool = True
+    encoder: str = "conv"
+    trunk: str | None = None
+    views: int = 1
+
+    def __post_init__(self) -> None:
+        """Raise ValueError naming the key, what was got and what is wanted."""
+        for key in ("chunk", "candidates", "target_candidates", "flow_steps", "utd", "batch_size", "critics"):
+            _require(1 <= getattr(self, key) <= 1024, f"agent.{key} must be in 1..1024, got {getattr(self, key)}")
+        for key in ("prior_share", "discount", "polyak", "policy_polyak"):
+            _require(0 <= getattr(self, key) <= 1, f"agent.{key} must be in 0..1, got {getattr(self, key)}")
+        for key in ("learning_rate", "encoder_learning_rate"):
+            _require(getattr(self, key) > 0, f"agent.{key} must be > 0, got {getattr(self, key)}")
+        _require(self.shift_pixels >= 0, f"agent.shift_pixels must be >= 0, got {self.shift_pixels}")
+        _require(len(self.hidden) > 0, "agent.hidden must name at least one layer, got []")
+        _check_encoder(self.encoder, self.trunk, self.views)
+
+
+AgentConfig = SacConfig | RlpdConfig | BcConfig | HgDaggerConfig | QcConfig
+
+AGENTS: dict[str, type[SacConfig] | type[BcConfig] | type[QcConfig]] = {
     "rlpd": RlpdConfig,
     "sac": SacConfig,
     "bc": BcConfig,
     "hg_dagger": HgDaggerConfig,
+    "qc": QcConfig,
 }
 
 

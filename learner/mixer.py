@@ -13,8 +13,19 @@ class Mixer:
     are all online, unless prior data alone was asked for (a share of 1): then there is no batch before there is some.
     """
 
-    def __init__(self, replay: Replay, *, batch_size: int, prior_share: float, min_online: int, seed: int) -> None:
+    def __init__(
+        self,
+        replay: Replay,
+        *,
+        batch_size: int,
+        prior_share: float,
+        min_online: int,
+        seed: int,
+        chunk: tuple[int, float] | None = None,
+    ) -> None:
+        """A mixer; with `chunk`, a length and a discount, minibatches are of windows."""
         self._replay = replay
+        self._chunk = chunk
         self._batch_size = batch_size
         self._prior_share = prior_share
         self._min_online = min_online
@@ -47,4 +58,7 @@ class Mixer:
                 rows[i, n_prior:] = self._replay.online.sample(rng, self._batch_size - n_prior)
         prior = np.zeros(rows.shape, np.float32)
         prior[:, :n_prior] = 1.0
-        return {**self._replay.gather(rows, rng), "prior": prior}
+        if self._chunk is None:
+            return {**self._replay.gather(rows, rng), "prior": prior}
+        length, discount = self._chunk
+        return {**self._replay.gather_chunks(rows, length=length, discount=discount, rng=rng), "prior": prior}

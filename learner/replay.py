@@ -116,6 +116,8 @@ class Replay:
         }
         self._columns |= self._frame_columns(slots, keep_on)
         self._references = np.zeros(slots, np.int32)
+        self._begun_at = np.full(slots, -1, np.int64)
+        """The transition that begins with the observation of a slot; -1: none."""
         self._free_slots = list(range(slots - 1, -1, -1))
         self._free_rows = list(range(capacity - 1, -1, -1))
         self._here = np.zeros(capacity, np.int64)
@@ -168,23 +170,51 @@ class Replay:
         if step.discarded:
             self._discard(rows)
 
-    def gather(self, rows: np.ndarray, rng: np.random.Generator | None = None) -> dict[str, Any]:
+    def gather(
+        self, rows: np.ndarray, rng: np.random.Generator | None = None, *, last: np.ndarray | None = None
+    ) -> dict[str, Any]:
         """The transitions with these numbers (any shape): observation, next_observation, action, reward, mask.
 
         Of frames that are kept as several views, `rng` draws one for each camera and observation; None: the first.
+        `last`, of the same shape, names other transitions for the next observations and masks.
 
         And `takeover_in`: 1 for the policy's last transition before somebody took over, 2 for the one before it, and so
         on back to where the policy had begun to drive; 0 for all others. Steps that form no transition, because the
         robot was held, do not count. Rewards are those of the archive.
         """
-        here, after = self._here[rows], self._next[rows]
+        last = rows if last is None else last
+        here, after = self._here[rows], self._next[last]
         return {
             "observation": self._seen(here, rng),
             "next_observation": self._seen(after, rng),
             "action": self._action[rows],
             "reward": self._reward[rows],
-            "mask": self._mask[rows],
+            "mask": self._mask[last],
             "takeover_in": self._takeover_in[rows],
+        }
+
+    def gather_chunks(
+        self, rows: np.ndarray, *, length: int, discount: float, rng: np.random.Generator | None = None
+    ) -> dict[str, Any]:
+        """Windows of `length` consecutive transitions that begin with these: see `gather`, and learner.agents.qc.
+
+        Actions lie one after the other, (..., length * n); `reward` is the discounted sum; `bootstrap` is what the
+        value of `next_observation`, after the window's last transition, counts for; `valid` is 1 for whole windows and
+        for those that the task's end cut short, whose missing actions, without effect, are the last one again.
+        """
+        chain, there = [rows], [np.ones(rows.shape, bool)]
+        for _ in range(length - 1):
+            following = self._begun_at[self._next[chain[-1]]]
+            there.append(there[-1] & (following >= 0))
+            chain.append(np.where(there[-1], following, chain[-1]))
+        window, present = np.stack(chain, axis=-1), np.stack(there, axis=-1)
+        out = self.gather(rows, rng, last=chain[-1])
+        discounts = (discount ** np.arange(length)).astype(np.float32)
+        return out | {
+            "action": self._action[window].reshape(*rows.shape, -1),
+            "reward": np.sum(discounts * present * self._reward[window], axis=-1, dtype=np.float32),
+            "bootstrap": (discount ** present.sum(axis=-1) * out["mask"]).astype(np.float32),
+            "valid": (present[..., -1] | (out["mask"] == 0)).astype(np.float32),
         }
 
     def vector_moments(self) -> dict[str, np.ndarray]:
@@ -233,7 +263,7 @@ class Replay:
                 column.put(slot * self._views, features[name])
             else:
                 column.put(slot, observation[name][None])
-        self._references[slot] = 1
+        self._references[slot], self._begun_at[slot] = 1, -1
         return slot
 
     def _release(self, slot: int) -> None:
@@ -246,6 +276,7 @@ class Replay:
             self._evict()
         row, step = self._free_rows.pop(), pending.step
         self._here[row], self._next[row] = pending.slot, next_slot
+        self._begun_at[pending.slot] = row
         self._references[[pending.slot, next_slot]] += 1
         self._action[row], self._reward[row] = step.action, step.reward
         # A time limit is no end of the task: value follows, so it must not mask the bootstrap.
@@ -276,6 +307,7 @@ class Replay:
             self._forget(row)
 
     def _forget(self, row: int) -> None:
+        self._begun_at[self._here[row]] = -1
         for slot in (self._here[row], self._next[row]):
             self._release(int(slot))
         self._free_rows.append(row)

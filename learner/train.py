@@ -13,7 +13,7 @@ from learner.agents import make_agent
 from learner.agents.base import Metrics
 from learner.checkpoint import Checkpointer
 from learner.coach import advise
-from learner.config import BcConfig, LearnerConfig
+from learner.config import BcConfig, LearnerConfig, QcConfig
 from learner.console import LearnerConsole, Snapshot
 from learner.features import feature_cache
 from learner.inbox import Inbox
@@ -63,6 +63,7 @@ class Trainer:
             prior_share=_prior_share(config),
             min_online=config.min_online,
             seed=config.seed,
+            chunk=(config.agent.chunk, config.agent.discount) if isinstance(config.agent, QcConfig) else None,
         )
         self.limiter = RateLimiter()
         self.progress = Progress(spec.gripper_entries())

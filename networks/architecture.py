@@ -33,6 +33,19 @@ class Trunk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Of the features of one picture: (n,), or (height, width, channels)."""
 
 
+class Chunk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Decisions on several actions at once, the best of several proposals; see networks.chunks."""
+
+    length: int
+    """Actions that one decision is on."""
+    candidates: int
+    """Proposals among which the critics choose."""
+    flow_steps: int
+    """Euler steps from noise to a proposal."""
+    critics: int
+    """Members of the ensemble."""
+
+
 class Architecture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Shapes of the observation encoder, of the tanh-Gaussian policy head and, where there is one, the gripper's."""
 
@@ -50,6 +63,8 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Entries of the action that a discrete head decides; all others are the Gaussian's."""
     trunk: Trunk | None = None
     """What the cameras' pictures pass first, where that is not trained."""
+    chunk: Chunk | None = None
+    """Where the policy decides on action chunks."""
 
     def __post_init__(self) -> None:
         """Raise ArchitectureError for sizes that no network can have."""
@@ -67,6 +82,14 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
                     "channels; set the image size to 64 or 128, say"
                 )
         self._check_grippers()
+        self._check_chunk()
+
+    def _check_chunk(self) -> None:
+        if self.chunk is None:
+            return
+        sizes = (self.chunk.length, self.chunk.candidates, self.chunk.flow_steps, self.chunk.critics)
+        if min(sizes) < 1 or max(sizes) > 1024 or self.grippers:
+            raise ArchitectureError(f"no network decides on such chunks: {self}")
 
     def _check_grippers(self) -> None:
         entries = {gripper.entry for gripper in self.grippers}
@@ -79,6 +102,11 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     def move_dim(self) -> int:
         """Length of what the Gaussian decides: the action without discrete grippers."""
         return self.action_dim - len(self.grippers)
+
+    @property
+    def decision_dim(self) -> int:
+        """Length of what critics judge: one action's moves, or those of a whole chunk, one action after the other."""
+        return self.move_dim * (1 if self.chunk is None else self.chunk.length)
 
     @property
     def convolves(self) -> bool:
@@ -117,6 +145,7 @@ def architecture_for(
     embedding: int = 64,
     discrete_grippers: bool = False,
     trunk: Trunk | None = None,
+    chunk: Chunk | None = None,
 ) -> Architecture:
     """The network that fits an environment: an encoder per camera, every vector as it is.
 
@@ -137,6 +166,7 @@ def architecture_for(
         embedding=embedding,
         grippers=_grippers(spec) if discrete_grippers else (),
         trunk=trunk,
+        chunk=chunk,
     )
 
 

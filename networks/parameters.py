@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from networks import encoder, gripper, policy
+from networks import chunks, critic, encoder, gripper, policy
 from networks.architecture import Architecture, ArchitectureError
 from networks.layers import Params
 
@@ -48,6 +48,9 @@ def _template(arch: Architecture) -> Params:
     template = {
         "encoder": encoder.init(key, arch),
         "normaliser": encoder.identity_normaliser(arch),
-        "policy": policy.init(key, arch),
     }
+    if arch.chunk is not None:
+        critics = critic.init(key, arch, members=arch.chunk.critics, normalise=True)
+        return template | {"flow": chunks.init(key, arch), "critics": critics}
+    template["policy"] = policy.init(key, arch)
     return template | ({"gripper": gripper.init(key, arch)} if arch.grippers else {})

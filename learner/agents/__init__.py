@@ -2,9 +2,10 @@
 
 from learner.agents.base import Agent
 from learner.agents.bc import Bc
+from learner.agents.qc import Qc
 from learner.agents.sac import Sac
-from learner.config import AgentConfig, BcConfig, SacConfig
-from networks.architecture import Trunk, architecture_for
+from learner.config import AgentConfig, BcConfig, QcConfig, SacConfig
+from networks.architecture import Chunk, Trunk, architecture_for
 from wire.specs import EnvSpec
 
 
@@ -18,8 +19,17 @@ def make_agent(
         embedding=config.embedding,
         discrete_grippers=isinstance(config, SacConfig) and config.gripper == "discrete",
         trunk=trunk,
+        chunk=_chunk(config) if isinstance(config, QcConfig) else None,
     )
+    if isinstance(config, QcConfig):
+        return Qc(config, arch, spec.return_bounds)
     if isinstance(config, BcConfig):
         return Bc(config, arch)
     # RLPD is SAC with other settings: prior data in every minibatch, LayerNorm, more critics.
     return Sac(config, arch, spec.return_bounds, interventions)
+
+
+def _chunk(config: QcConfig) -> Chunk:
+    return Chunk(
+        length=config.chunk, candidates=config.candidates, flow_steps=config.flow_steps, critics=config.critics
+    )
