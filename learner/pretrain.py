@@ -57,13 +57,13 @@ def fit(pictures: dict[str, np.ndarray], labels: np.ndarray, config: TrunkConfig
     mean, std = labels[held:].mean(0), labels[held:].std(0) + 1e-6
     wanted = (labels - mean) / std
     rng, batch = np.random.default_rng(config.seed), min(config.batch_size, len(labels) - held)
-    steps = config.epochs * ((len(labels) - held) // batch)
-    optimiser = optax.adam(optax.cosine_decay_schedule(config.learning_rate, steps))
+    per_epoch = (len(labels) - held) // batch
+    steps = config.epochs * per_epoch
+    optimiser = optax.adam(optax.cosine_decay_schedule(config.learning_rate, max(1, steps)))
     key = jax.random.key(config.seed)
     trained = _init(key, pictures, labels.shape[1], config)
     state = optimiser.init(trained)
     step = jax.jit(partial(_step, optimiser), donate_argnums=(0, 1))
-    per_epoch = steps // config.epochs
     orders = (held + rng.permutation(len(labels) - held) for _ in range(config.epochs))
     batches = (order[i * batch : (i + 1) * batch] for order in orders for i in range(per_epoch))
     for i, rows in enumerate(batches):

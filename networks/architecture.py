@@ -1,10 +1,13 @@
 """What a policy network is made of: travels with its weights, so that the robot builds what the learner trained."""
 
+import math
+
 import msgspec
 
 from wire.errors import UserError, plain
 from wire.specs import EnvSpec
 
+_MAX_FEATURES = 1 << 20
 MAX_GRIPPERS = 3
 """Of one policy: every further one triples the classes of the head."""
 
@@ -83,6 +86,8 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
                 )
         self._check_grippers()
         self._check_chunk()
+        if self.trunk is not None and math.prod(self.trunk.shape) > _MAX_FEATURES:
+            raise ArchitectureError(f"no trunk has so many features of one picture: {self.trunk.shape}")
 
     def _check_chunk(self) -> None:
         if self.chunk is None:

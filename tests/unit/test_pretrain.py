@@ -30,12 +30,22 @@ def test_a_trunk_learns_where_a_dot_is(tmp_path: Path):
     assert json.loads(json.dumps(facts)) == facts
 
 
+def test_without_epochs_a_trunk_stays_as_it_was_drawn():
+    rng = np.random.default_rng(0)
+    pictures = {"front": rng.integers(0, 256, (100, 16, 16, 3), np.uint8)}
+    config = TrunkConfig(image_size=16, pictures=100, epochs=0, features=4)
+    nets, facts = fit(pictures, rng.normal(size=(100, 2)).astype(np.float32), config)
+    again, _ = fit(pictures, np.ones((100, 2), np.float32), config)
+    assert facts["steps"] == 0
+    np.testing.assert_array_equal(nets["front"]["embed"]["w"], again["front"]["embed"]["w"])
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"pictures": 10}, "pictures must be >= 100, got 10"),
         ({"image_size": 60}, "must be a multiple of 8, at least 16, got 60"),
-        ({"epochs": 0}, "epochs must be >= 1, got 0"),
+        ({"epochs": -1}, "epochs must be >= 0, got -1"),
     ],
 )
 def test_settings_that_make_no_trunk_are_refused(changes: dict, message: str):

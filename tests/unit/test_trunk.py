@@ -155,3 +155,13 @@ def test_a_trunk_survives_the_architectures_json(tmp_path: Path):
     described = trunk.load(small_trunk(tmp_path / "a.safetensors")).describe()
     arch = architecture_for(SPEC, hidden=(4,), trunk=described)
     assert type(arch).from_json(arch.to_json()) == arch
+
+
+def test_the_trunk_that_comes_with_the_package_is_the_default_of_its_task_and_sees_the_cube():
+    found = trunk.load(trunk_file(None, task="pick_cube", image_size=64))
+    assert found.layout.cameras == ("front", "wrist")
+    found.require_fitting({"front": (64, 64, 3), "wrist": (64, 64, 3)})
+    table = np.full((2, 64, 64, 3), 140, np.uint8)
+    table[1, 30:35, 30:35] = (200, 25, 20)
+    seen = found.features(found.params, {"front": table}, ["front"])["front"]
+    assert np.abs(seen[0] - seen[1]).mean() > 0.1
