@@ -69,7 +69,7 @@ $(VENV)/.installed-sim: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
-	@echo "Installing everything for development into $(VENV): 1.4 GB, a minute or two."
+	@echo "Installing everything for development into $(VENV): 2.8 GB, a minute or two."
 	@$(PIP) --editable '.[dev]'
 	@touch $@ $(VENV)/.installed-sim
 

@@ -1,4 +1,4 @@
-"""`python -m actor act|eval|record|show|teleop <config.json>`: what the verbs of the front door start."""
+"""`python -m actor act|eval|judge|collect|record|show|teleop <config.json>`: what the verbs of the front door start."""
 
 import logging
 import os
@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
-from actor.config import ActorConfig, DemosConfig, EvalConfig, ShowConfig, TeleopConfig
+from actor.config import ActorConfig, DemosConfig, EpisodesConfig, EvalConfig, JudgeConfig, ShowConfig, TeleopConfig
 from actor.priority import raise_process
 from wire.errors import UserError, run_main
 from wire.parent import end_with_parent
@@ -21,38 +21,80 @@ def main() -> int:
     verb, path = sys.argv[1], Path(sys.argv[2])
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s (%(name)s:%(lineno)d)", level=logging.INFO)
     logging.getLogger("OpenGL").setLevel(logging.WARNING)
-    if verb == "act":
-        config = _read(path, ActorConfig)
-        if config.in_real_time:
-            raise_process()
-        prepare_jax()
-        from actor.act import act
+    do = _VERBS.get(verb)
+    if do is None:
+        raise UserError(f"python -m actor takes {', '.join(_VERBS)}, got {verb}")
+    return do(path)
 
-        return act(config)
-    if verb == "eval":
-        judged = _read(path, EvalConfig)
-        if judged.env.in_real_time:
-            raise_process()
-        prepare_jax()
-        from actor.evaluate import evaluate
 
-        return evaluate(judged)
-    if verb == "record":
-        shown = _read(path, DemosConfig)
-        if shown.env.in_real_time:
-            raise_process()
-        from actor.record import record
+def _act(path: Path) -> int:
+    config = _read(path, ActorConfig)
+    _prepare(in_real_time=config.in_real_time)
+    from actor.act import act
 
-        return record(shown)
-    if verb == "teleop":
-        from actor.teleop import teleop
+    return act(config)
 
-        return teleop(_read(path, TeleopConfig))
-    if verb == "show":
-        from actor.show import show
 
-        return show(_read(path, ShowConfig))
-    raise UserError(f"python -m actor takes act, eval, record, show or teleop, got {verb}")
+def _eval(path: Path) -> int:
+    config = _read(path, EvalConfig)
+    _prepare(in_real_time=config.env.in_real_time)
+    from actor.evaluate import evaluate
+
+    return evaluate(config)
+
+
+def _judge(path: Path) -> int:
+    config = _read(path, JudgeConfig)
+    _prepare(in_real_time=config.env.in_real_time)
+    from actor.judge import judge
+
+    return judge(config)
+
+
+def _collect(path: Path) -> int:
+    config = _read(path, EpisodesConfig)
+    _prepare(in_real_time=config.env.in_real_time)
+    from actor.collect import collect
+
+    return collect(config)
+
+
+def _record(path: Path) -> int:
+    config = _read(path, DemosConfig)
+    if config.env.in_real_time:
+        raise_process()
+    from actor.record import record
+
+    return record(config)
+
+
+def _teleop(path: Path) -> int:
+    from actor.teleop import teleop
+
+    return teleop(_read(path, TeleopConfig))
+
+
+def _show(path: Path) -> int:
+    from actor.show import show
+
+    return show(_read(path, ShowConfig))
+
+
+_VERBS = {
+    "act": _act,
+    "eval": _eval,
+    "judge": _judge,
+    "collect": _collect,
+    "record": _record,
+    "show": _show,
+    "teleop": _teleop,
+}
+
+
+def _prepare(*, in_real_time: bool) -> None:
+    if in_real_time:
+        raise_process()
+    prepare_jax()
 
 
 def prepare_jax() -> None:

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from actor.attention import Attention, BackgroundPolicy, Overheard, Policy
-from actor.config import ActorConfig
+from actor.config import HANDS, ActorConfig
 from actor.human import Channel, ScriptedCorrector
 from actor.human.make import whoever
+from actor.judging import judged
 from actor.loop import CellEnv, Pace, run_episode
 from actor.pacing import CellPace, LearnerPace
 from actor.policy import PolicySlot
@@ -48,13 +49,16 @@ def act(config: ActorConfig) -> int:
     with contextlib.ExitStack() as leaving:
         env = make_env(config.env)
         leaving.callback(env.close)
+        keys = None if config.keys is None else actor_keys(Path(config.keys), config.key)
+        wait_s = 0.0 if config.in_real_time else config.judge_wait_s
+        leaving.enter_context(judged(env, config.judge, wait_s=wait_s, keys=keys, insecure=config.insecure))
         trunk_file = None if config.trunk is None else Path(config.trunk)
         policy = PolicySlot(env.wire_spec, seed=config.seed, trunk_file=trunk_file)
         uplink = Uplink(
             config.learner,
             Path(config.outbox),
             env.wire_spec,
-            keys=None if config.keys is None else actor_keys(Path(config.keys), config.key),
+            keys=keys,
             insecure=config.insecure,
             on_weights=lambda data, version: policy.offer(data),
             cap_bytes=config.outbox_cap_bytes,
@@ -115,6 +119,7 @@ def _run_episodes(
                 stopped=stopped,
                 end=wished.set,
                 heart=heart,
+                confirm_s=config.confirm_s if config.human in HANDS else 0.0,
             )
             if heart.tripped() or env.halted():
                 log.error("episode %d ended early: %s", episode, env.halted() or "the watchdog held the robot")

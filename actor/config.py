@@ -161,6 +161,12 @@ class ActorConfig:
     """File in which steps wait until the learner has them on its disk."""
     outbox_cap_gb: float = 100.0
     """The most that waits there, in 10^9 bytes: at 90 % the robot pauses after the episode, at 100 % at once."""
+    judge: str | None = None
+    """Address of the reward service that says what a success is; None: the task does."""
+    judge_wait_s: float = 1.0
+    """In simulation, whose time stands still: how long a step waits for its score. A robot never waits."""
+    confirm_s: float = 1.5
+    """With a person at the robot: how long it holds after a success that a reward service claims, for their no."""
     human: str = "none"
     """Who may take over: nobody, the task's scripted corrector (script), or a person with an instrument."""
     skill: str = "expert"
@@ -186,6 +192,12 @@ class ActorConfig:
             raise ValueError(f"human={self.human} needs time to pass as it does for people: set {cure}")
         if self.human in HANDS and self.hand.kind != self.human:
             raise ValueError(f"human={self.human} got the settings of human={self.hand.kind}")
+        if self.judge is not None and self.env.env == "gym":
+            raise ValueError("a reward service judges a workcell's frames: set env=sim or env=ros, or reward=task")
+        if not 0 <= self.confirm_s <= 60:
+            raise ValueError(f"actor.confirm_s must be in 0..60, got {self.confirm_s}")
+        if not 0 < self.judge_wait_s <= 60:
+            raise ValueError(f"actor.judge_wait_s must be in 0..60 (0 excluded), got {self.judge_wait_s}")
         if self.max_lead_steps < 1:
             raise ValueError(f"actor.max_lead_steps must be >= 1, got {self.max_lead_steps}")
         if not 0.1 <= self.outbox_cap_gb <= 1e6:
@@ -227,6 +239,40 @@ KEEPS = ("success", "all")
 
 
 @dataclass(frozen=True, kw_only=True)
+class JudgeConfig:
+    """Judge every policy that an offline learner leaves in its run, while it goes on learning."""
+
+    run: str
+    env: EnvConfig
+    episodes: int = 20
+    seed: int = 2_000_000
+
+    def __post_init__(self) -> None:
+        """Raise ValueError naming the key, what was got and what is wanted."""
+        if self.episodes < 1:
+            raise ValueError(f"learner.evaluate_episodes must be >= 1, got {self.episodes}")
+        if self.env.env == "ros":
+            raise ValueError("policies are judged in simulation, never on a robot by themselves; set evaluate_period=0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpisodesConfig:
+    """Collect episodes with a run's policy, exploring."""
+
+    run: str
+    out: str
+    """File to write."""
+    env: EnvConfig
+    episodes: int = 30
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise ValueError naming the key, what was got and what is wanted."""
+        if self.episodes < 1:
+            raise ValueError(f"episodes must be >= 1, got {self.episodes}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class DemosConfig:
     """Record demonstrations: by a task's scripted expert, or by a person with an instrument."""
 
@@ -244,6 +290,8 @@ class DemosConfig:
     """Add to a file that is there."""
     noise: float = 0.3
     """Standard deviation of the noise on the expert's motion, in action units."""
+    judge: str | None = None
+    """Address, on this machine, of the reward service that says what a success is; None: the task does."""
     seed: int = 0
 
     def __post_init__(self) -> None:

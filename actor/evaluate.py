@@ -48,7 +48,7 @@ def evaluate(config: EvalConfig) -> int:
     env = make_env(config.env)
     console = Console()
     try:
-        policy = _load(Path(config.run), env)
+        policy = load_run(Path(config.run), env)
         frames: list[np.ndarray] = []
         scores = []
         with watched(env.stopper) as heart, first_in_line() if config.env.in_real_time else nullcontext():
@@ -121,10 +121,16 @@ def headline(facts: dict) -> str:
     return f"{text}, {facts['mean_steps']:.1f} steps a success = {facts['cycle_s']:.2f} s"
 
 
-def _load(run: Path, env: CellEnv) -> PolicySlot:
+def load_run(run: Path, env: CellEnv) -> PolicySlot:
+    """The policy that a run ended with, ready to act in `env`; raises UserError where there is none, or it cannot."""
     path = run / _POLICY_FILE
     if not path.exists():
         raise UserError(f"there is no policy in {run} ({_POLICY_FILE} is missing); check run=<folder>")
+    return load_policy(path, run, env)
+
+
+def load_policy(path: Path, run: Path, env: CellEnv) -> PolicySlot:
+    """A policy of a run, ready to act in `env`; raises UserError where it cannot."""
     policy = PolicySlot(env.wire_spec, trunk_file=run / RUN_TRUNK)
     try:
         policy.load(path.read_bytes(), trained_in=_trained_in(run, env.wire_spec))

@@ -63,6 +63,7 @@ def run_episode(
     stopped: Callable[[], bool],
     end: Callable[[], None] = lambda: None,
     heart: Heart = UNWATCHED,
+    confirm_s: float = 0.0,
 ) -> bool:
     """Run one episode and record each of its steps.
 
@@ -78,6 +79,7 @@ def run_episode(
         stopped: Whether to end the episode before its time.
         end: Told that the person wants no more; `stopped` shall say so from then on.
         heart: What the watchdog listens to.
+        confirm_s: How long a person may contradict the success that a reward model claims.
 
     Returns:
         Whether the episode succeeded. However it ends, the robot holds.
@@ -102,6 +104,8 @@ def run_episode(
         human.executed(choice.verdict.action)
         heard = listener.attend()
         step = _step(env, human, guard, heart, choice, result, heard, episode=episode, t=t)
+        if step.success and step.reward_by and confirm_s > 0:
+            step = labelled(step, listener.hear_out(confirm_s), result[0])
         record(step)
         if step.held or step.source is not Source.POLICY:
             policy.reset()
@@ -193,6 +197,7 @@ def _step(
         final_observation=after if ended else None,
         weights_version=choice.version,
         held=choice.verdict.held or broken,
+        reward_by=info.get("reward_by", ""),
         stamps=choice.stamps,
     )
     return labelled(step, heard.label, after)

@@ -24,6 +24,7 @@ from actor.demonstrators import Demonstrator, ScriptedDemonstrator
 from actor.human import Channel, Nobody
 from actor.human.live import LiveChannel
 from actor.human.make import Robot, open_hand, with_keys
+from actor.judging import judged
 from actor.loop import UNWATCHED, CellEnv, Pace, run_episode
 from actor.pacing import CellPace
 from actor.priority import first_in_line
@@ -43,6 +44,7 @@ log = logging.getLogger(__name__)
 
 _STOPPED = 130
 """Exit code where there is less than was asked for, because the person wanted no more: as after Ctrl-C."""
+_SCORE_S = 5.0
 _MAX_TRIES = 20
 """Episodes per wanted success before we say that the expert cannot do it."""
 
@@ -153,6 +155,9 @@ def record(config: DemosConfig) -> int:
     with contextlib.ExitStack() as leaving:
         env = make_env(config.env)
         leaving.callback(env.close)
+        # Before the file, whose spec names the reward.
+        wait_s = 0.0 if config.env.in_real_time else _SCORE_S
+        leaving.enter_context(judged(env, config.judge, wait_s=wait_s))
         recording = leaving.enter_context(Recording.open(config, env.wire_spec))
         board = Board(recording.store.spec, config, recording)
         try:

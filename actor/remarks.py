@@ -71,6 +71,21 @@ class Listener:
             log.info("the pause is over")
         return Heard(label, paused)
 
+    def hear_out(self, patience_s: float) -> Event | None:
+        """The label that the person gives within `patience_s`, the robot held meanwhile; None: they say nothing.
+
+        For the claim of a reward model, which a person at the robot may contradict.
+        """
+        self._env.hold()
+        deadline_s = time.monotonic() + patience_s
+        while time.monotonic() < deadline_s and not self._stopped() and not self._env.halted():
+            self._heart.beat()
+            label = self.attend().label
+            if label is not None:
+                return label
+            time.sleep(_SLICE_S)
+        return None
+
     def look_again(self, before: Observation) -> Observation:
         """The senses after a pause; in a simulation, whose time stood still, those of before."""
         if isinstance(self._env, GymEnv) or self._env.ticker is None:
@@ -96,5 +111,11 @@ def labelled(step: Step, label: Event | None, after: Observation) -> Step:
         return msgspec.structs.replace(step, truncated=cut, final_observation=final, discarded=True)
     done = label is Event.SUCCESS
     return msgspec.structs.replace(
-        step, reward=float(done), terminated=True, truncated=False, success=done, final_observation=final
+        step,
+        reward=float(done),
+        terminated=True,
+        truncated=False,
+        success=done,
+        final_observation=final,
+        reward_by="",
     )

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 import gymnasium
+import msgspec
 import numpy as np
 
 from envs.experts import Corrector, Expert
 from envs.guard import Guard, GuardLimits, Vitals
+from envs.judge import Judge, require_seen
 from envs.ticker import Pause, Ticker, sleep
 from wire.errors import UserError
 from wire.specs import ArraySpec, EnvSpec
@@ -154,6 +156,8 @@ class WorkcellEnv(gymnasium.Env[Observation, Action], Generic[Cell]):
         """Keeps the control periods of a cell in real time; None in a simulation, whose time stands still meanwhile."""
         self.pause: Pause = sleep
         """How to wait for the end of a period in real time: an actor puts its heartbeat and its person in here."""
+        self.judge: Judge | None = None
+        """Who says what a success is; None: the task."""
         self._t: int | None = None
         """Control periods since the reset; None where an episode has yet to start."""
 
@@ -164,6 +168,8 @@ class WorkcellEnv(gymnasium.Env[Observation, Action], Generic[Cell]):
         super().reset(seed=seed)
         self._t = 0
         self.task.reset(self.cell, self.np_random)
+        if self.judge is not None:
+            self.judge.begin_episode()
         if self.ticker is not None:
             self.ticker.begin()
         return self.cell.observe(), {}
@@ -185,12 +191,34 @@ class WorkcellEnv(gymnasium.Env[Observation, Action], Generic[Cell]):
             self.ticker.wait(self.pause)
         self.cell.advance()
         self._t += 1
-        outcome = self.task.evaluate(self.cell)
+        observation, outcome, by = self._look_and_judge()
         terminated = outcome.success or outcome.failure
         truncated = not terminated and self._t >= self.task.max_episode_steps
         if terminated or truncated:
             self._t = None
-        return self.cell.observe(), outcome.reward, terminated, truncated, {"success": outcome.success}
+        info = {"success": outcome.success, "reward_by": by}
+        return observation, outcome.reward, terminated, truncated, info
+
+    def judged_by(self, judge: Judge) -> None:
+        """From now on `judge` says what a success is, and rewards it with 1; reset, time limit and scripts stay.
+
+        Raises:
+            UnseenError: It looks at what these senses do not hold, or not in that shape, and the cell cannot show it.
+        """
+        require_seen(judge, self.wire_spec, shown=getattr(self.cell, "shows", ()))
+        self.judge, self.return_bounds = judge, (0.0, 1.0)
+        self.wire_spec = msgspec.structs.replace(self.wire_spec, reward=judge.reward, return_bounds=self.return_bounds)
+
+    def _look_and_judge(self) -> tuple[Observation, Outcome, str]:
+        if self.judge is None:
+            outcome = self.task.evaluate(self.cell)
+            return self.cell.observe(), outcome, ""
+        observation = self.cell.observe()
+        hidden = {name: shape for name, shape in self.judge.inputs.items() if name not in observation}
+        # Only what `judged_by` has found that it can.
+        shown = getattr(self.cell, "show", None)
+        judgement = self.judge.judge(observation if shown is None or not hidden else observation | shown(hidden))
+        return observation, Outcome(float(judgement.success), judgement.success), judgement.by
 
     def look_again(self) -> Observation:
         """The senses of a cell in real time as they are now, between two steps."""

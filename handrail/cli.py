@@ -1,5 +1,6 @@
 """`handrail <verb> [key=value ...]`: the command line."""
 
+import difflib
 import sys
 
 from handrail import verbs
@@ -15,6 +16,7 @@ _USAGE = """usage: handrail <verb> [key=value ...]
 
   sim            learner, actor and a scripted human here, in simulation, to success
   learner        learn from the steps that actors send: handrail learner bind=tcp://127.0.0.1:5555
+  collect-infer  train offline, judge, collect with the best, in rounds: handrail collect-infer demos=script:20
   actor          drive the robot: handrail actor learner=tcp://127.0.0.1:5555
   eval           judge a trained policy: handrail eval run=runs/<run> episodes=100
   teleop         drive the simulated arm by hand, to check an instrument's axes: handrail teleop human=spacemouse
@@ -22,6 +24,7 @@ _USAGE = """usage: handrail <verb> [key=value ...]
   demos record   record demonstrations: handrail demos record --script out=demos.sqlite
   demos show     a picture of recorded episodes, or a video: handrail demos show demos.sqlite
   demos check    judge them: handrail demos check demos.sqlite
+  rewards        learn what success looks like: handrail rewards collect|label|train|audit|relabel|serve
   report         when the human helped in a run, and what that did: handrail report runs/<run>
   trunk train    train a frozen trunk on renders, for agent.encoder=trunk: handrail trunk train task=pick_cube
   keys           who may speak on a link that leaves the machine: handrail keys new|allow|revoke|show
@@ -35,11 +38,19 @@ _EXAMPLES = {
         "handrail sim",
         "handrail sim task=reach obs=state steps=1000",
         "handrail sim env=gym env.id=Pendulum-v1 demos=none human=none agent=sac",
+        "handrail sim archive=runs                   # with what earlier runs experienced; or archive=[<run>,<run>]",
+        "handrail sim init=runs/<run>                # with what an earlier run learned",
         "handrail sim run=runs/<run> resume=true",
+        "handrail sim reward=classifier:models/lifted    # success as a classifier sees it; see docs/rewards.md",
     ),
     "learner": (
         "handrail learner bind=tcp://127.0.0.1:5555 demos=demos.sqlite steps=20000",
+        "handrail learner mode=offline agent=iql archive=runs steps=20000    # from past runs alone",
         "handrail learner bind=tcp://0.0.0.0:5555    # for robots elsewhere; once: handrail keys --help",
+    ),
+    "collect-infer": (
+        "handrail collect-infer demos=script:20 rounds=3 candidates=2",
+        "handrail collect-infer archive=runs agent=calql episodes=50",
     ),
     "actor": (
         "handrail actor learner=tcp://127.0.0.1:5555 task=pick_cube obs=pixels human=script",
@@ -52,6 +63,24 @@ _EXAMPLES = {
         "handrail teleop human=leader                 # with another arm's pose, over ROS 2 (docs/human.md)",
         "handrail teleop human=spacemice human.left=L7 human.right=R8 dry=true    # two of them, for two arms",
         "handrail teleop                              # with the keys of this terminal, also over ssh",
+    ),
+    "rewards collect": (
+        "handrail rewards collect out=frames.sqlite scene=varied    # a clumsy script succeeds and fails",
+    ),
+    "rewards label": (
+        "handrail rewards label run=runs/<run>                      # open the address that it prints",
+        "handrail rewards label run=runs/<run> model=models/lifted  # what that model doubts first",
+    ),
+    "rewards train": (
+        "handrail rewards train runs=[frames.sqlite] out=models/lifted",
+        "handrail rewards train runs=[frames.sqlite,runs/<run>] out=models/lifted-2",
+        "handrail rewards train runs=[runs/<run>] goals=pictures out=models/lifted",
+    ),
+    "rewards audit": ("handrail rewards audit model=models/lifted runs=[runs/<run>] json=audit.json",),
+    "rewards relabel": ("handrail rewards relabel model=models/lifted-2 runs=[runs/<run>]",),
+    "rewards serve": (
+        "handrail rewards serve model=models/lifted",
+        "handrail rewards serve model=models/lifted run=runs/<run>  # and label late what could not be asked",
     ),
     "demos": (
         "handrail demos record --script task=pick_cube obs=pixels episodes=20 out=demos.sqlite",
@@ -85,10 +114,12 @@ def run(words: list[str]) -> int:
     verb, rest = words[0], words[1:]
     if verb in _OWN:
         return _OWN[verb](rest)
-    if verb == "demos":
-        looked = run_demos(rest)
-        if looked is not None:
-            return looked
+    # Of these two some sub-verbs are like the other verbs: composed.
+    looked = run_demos(rest) if verb == "demos" else _rewards_help(rest) if verb == "rewards" else None
+    if looked is not None:
+        return looked
+    if verb == "rewards":
+        verb, rest = _rewards_verb(rest)
     if verb not in VERBS:
         raise UserError(f"handrail has no verb {verb}{_near(verb)}\n\n{_USAGE.rstrip()}")
     if "--help" in rest or "-h" in rest:
@@ -125,6 +156,25 @@ def _without_subverb(verb: str, words: list[str]) -> list[str]:
     return ["human=script" if word == "--script" else word for word in words[1:]]
 
 
+def _rewards_verb(words: list[str]) -> tuple[str, list[str]]:
+    """`rewards train ...` as the verb `rewards train`."""
+    known = [verb.partition(" ")[2] for verb in VERBS if verb.startswith("rewards ")]
+    if words[0] in known:
+        return f"rewards {words[0]}", words[1:]
+    close = difflib.get_close_matches(words[0], known, n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    raise UserError(f"handrail rewards takes one of {', '.join(known)}, got {words[0]}{hint}")
+
+
+def _rewards_help(words: list[str]) -> int | None:
+    """Print the sub-verbs where none was given; None: one was."""
+    if words and words[0] not in ("--help", "-h"):
+        return None
+    lines = [f"  {VERBS[verb].__doc__}" for verb in VERBS if verb.startswith("rewards ")]
+    sys.stdout.write("\n".join(["What success looks like, learned from frames; see docs/rewards.md.", "", *lines, ""]))
+    return 0
+
+
 def _take_show(words: list[str]) -> tuple[list[str], bool]:
     if "--cfg" not in words:
         return words, False
@@ -137,7 +187,7 @@ def _take_show(words: list[str]) -> tuple[list[str], bool]:
 def _help(verb: str) -> str:
     lines = [f"  {key}={'' if value is None else value}" for key, value in sorted(keys_of(verb).items())]
     has = verb_keys(verb)
-    options = [f"  {key}={'|'.join(names)}" for key, names in GROUPS.items() if key == "env" or key in has]
+    options = [f"  {key}={'|'.join(names)}" for key, names in GROUPS.items() if key in has]
     examples = [f"  {example}" for example in _EXAMPLES[verb]]
     return "\n".join(
         [f"{VERBS[verb].__doc__}", "", "examples:", *examples, "", "choices:", *options, "", "keys:", *lines, ""]
@@ -150,9 +200,7 @@ def verb_keys(verb: str) -> set[str]:
 
 
 def _near(verb: str) -> str:
-    import difflib
-
-    close = difflib.get_close_matches(verb, [*VERBS, *_OWN], n=1)
+    close = difflib.get_close_matches(verb, [*VERBS, *_OWN, "rewards"], n=1)
     return f"; did you mean {close[0]}?" if close else ""
 
 

@@ -51,8 +51,8 @@ class Rooms:
                     return name, max(code, 1) if code < 0 else code
             time.sleep(_POLL_S)
 
-    def finish(self, name: str, timeout_s: float = STOP_S) -> int | None:
-        """Wait for a room that is about to end by itself; its exit code, or None where it did not end in time."""
+    def finish(self, name: str, timeout_s: float | None = STOP_S) -> int | None:
+        """Wait for a room that ends by itself, at most so long; its exit code, or None where it did not end in time."""
         try:
             return self._processes[name].wait(timeout_s)
         except subprocess.TimeoutExpired:

@@ -1,6 +1,7 @@
 """From a verb's configuration to what each room is told, checked by the rooms' own config classes."""
 
 import dataclasses
+import difflib
 import re
 from collections.abc import Callable
 from datetime import date
@@ -9,15 +10,35 @@ from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 
-from actor.config import HANDS, ActorConfig, DemosConfig, EvalConfig, HandConfig, TeleopConfig
+from actor.config import (
+    HANDS,
+    ActorConfig,
+    DemosConfig,
+    EpisodesConfig,
+    EvalConfig,
+    HandConfig,
+    JudgeConfig,
+    TeleopConfig,
+)
 from envs.config import EnvConfig
 from handrail.keys import link_folder, require_actor_keys, require_learner_keys
 from learner.config import LearnerConfig, TrunkConfig, learner_config
 from networks.config import trunk_file
+from rewards.config import AuditConfig, CollectConfig, LabelConfig, RelabelConfig, ServeConfig, TrainConfig
 from wire.errors import UserError
 from wire.store import StepStore
 
 Made = TypeVar("Made")
+
+REWARD_VERBS: dict[str, type] = {
+    "collect": CollectConfig,
+    "label": LabelConfig,
+    "train": TrainConfig,
+    "audit": AuditConfig,
+    "relabel": RelabelConfig,
+    "serve": ServeConfig,
+}
+"""`handrail rewards <verb>` -> the settings of the room."""
 
 
 def env_config(config: DictConfig) -> EnvConfig:
@@ -46,12 +67,17 @@ def teleop_settings(config: DictConfig) -> TeleopConfig:
 
 def learner_settings(config: DictConfig, *, run: Path, bind: str, demos: Path | None) -> LearnerConfig:
     """What the learner is told."""
+    by_task = config.reward == "task"
     values: dict[str, Any] = {
         "run": str(run),
         "bind": checked_address("bind", bind),
         "demos": None if demos is None else str(demos),
+        "archive": archive_paths(config.archive),
+        "init": init_path(config.init),
+        "mode": config.get("mode", "online"),
         "env": dataclasses.asdict(env_config(config)),
         "agent": OmegaConf.to_container(config.agent),
+        "reward": "task" if by_task else "classifier",
         **{key: config[key] for key in ("seed", "steps", "stop_at", "resume")},
         **_plain(config.learner),
     }
@@ -61,13 +87,41 @@ def learner_settings(config: DictConfig, *, run: Path, bind: str, demos: Path | 
     return told
 
 
-def actor_settings(config: DictConfig, *, learner: str, outbox: Path) -> ActorConfig:
-    """What the actor is told."""
+def offline_settings(config: DictConfig, *, run: Path, archive: list[str], seed: int) -> LearnerConfig:
+    """What the learner of a candidate is told."""
+    values: dict[str, Any] = {
+        "run": str(run),
+        "mode": "offline",
+        "archive": archive,
+        "steps": config.steps,
+        "seed": seed,
+        "env": dataclasses.asdict(env_config(config)),
+        "agent": OmegaConf.to_container(config.agent),
+        **_plain(config.learner),
+        "evaluate_period": 0,
+    }
+    return _checked(lambda: learner_config(values))
+
+
+def collect_settings(config: DictConfig, *, policy: Path, out: Path, seed: int) -> EpisodesConfig:
+    """What collects episodes is told."""
+    told = {"run": str(policy), "out": str(out), "episodes": config.episodes, "seed": seed}
+    return _checked(lambda: EpisodesConfig(env=env_config(config), **told))
+
+
+def candidate_evaluation(config: DictConfig, run: Path) -> EvalConfig:
+    """What judges a candidate is told: the same fresh episodes for all."""
+    return _checked(lambda: EvalConfig(run=str(run), env=env_config(config), episodes=config.evaluate_episodes))
+
+
+def actor_settings(config: DictConfig, *, learner: str, outbox: Path, judge: str | None = None) -> ActorConfig:
+    """What the actor is told; `judge` is the address of its reward service, None where the task judges."""
     return _checked(
         lambda: ActorConfig(
             env=env_config(config),
             learner=checked_address("learner", learner),
             outbox=str(outbox),
+            judge=judge,
             human=config.human.kind,
             skill=config.human.get("skill", "expert"),
             hand=hand_config(config),
@@ -86,6 +140,15 @@ def with_learner_keys(told: LearnerConfig, link: DictConfig) -> LearnerConfig:
     return dataclasses.replace(told, keys=str(folder.absolute()))
 
 
+def with_service_keys(told: ServeConfig, link: DictConfig) -> ServeConfig:
+    """The reward service's settings with the keys that its link needs: the learner's; raises UserError."""
+    folder = link_folder(told.bind, link["keys"], insecure=link.insecure)
+    if folder is None:
+        return dataclasses.replace(told, insecure=link.insecure)
+    require_learner_keys(told.bind, folder)
+    return dataclasses.replace(told, keys=str(folder.absolute()))
+
+
 def with_actor_keys(told: ActorConfig, link: DictConfig) -> ActorConfig:
     """The actor's settings with the keys that its link needs; raises UserError, naming the commands to run."""
     folder = link_folder(told.learner, link["keys"], insecure=link.insecure)
@@ -93,6 +156,41 @@ def with_actor_keys(told: ActorConfig, link: DictConfig) -> ActorConfig:
         return dataclasses.replace(told, insecure=link.insecure)
     name = require_actor_keys(told.learner, folder, link.name)
     return dataclasses.replace(told, keys=str(folder.absolute()), key=name)
+
+
+def reward_settings(verb: str, config: DictConfig) -> Any:
+    """What `rewards <verb>` is told: the room's own settings class, from keys of the same names."""
+    kind = REWARD_VERBS[verb]
+    values = {
+        key: value for key, value in _plain(config).items() if key in {each.name for each in dataclasses.fields(kind)}
+    }
+    if "env" in values:
+        values["env"] = env_config(config)
+    return _checked(lambda: kind(**values))
+
+
+def model_of(reward: str) -> Path | None:
+    """The folder of `reward=classifier:<folder>`, checked to hold a model; None for task and for an address."""
+    kind, _, folder = reward.partition(":")
+    if kind in ("tcp", "ipc"):
+        checked_address("reward", reward)
+    elif kind not in ("task", "classifier"):
+        near = difflib.get_close_matches(kind, ("task", "classifier"), n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise UserError(f"reward must be task, classifier:<folder> or tcp://<host>:<port>, got {reward}{hint}")
+    if kind != "classifier":
+        return None
+    if not (Path(folder) / "model.json").is_file():
+        raise UserError(
+            f"reward=classifier:<folder> needs a folder with a model, and there is no model.json in {folder or 'it'}; "
+            f"train one: handrail rewards train runs=[...] out={folder or '<folder>'}"
+        )
+    return Path(folder)
+
+
+def service_settings(model: Path, *, bind: str, run: Path | None) -> ServeConfig:
+    """What a reward service that is started beside its robot is told."""
+    return _checked(lambda: ServeConfig(model=str(model), bind=bind, run=None if run is None else str(run)))
 
 
 def eval_settings(config: DictConfig, env: EnvConfig) -> EvalConfig:
@@ -119,11 +217,13 @@ def demos_settings(config: DictConfig) -> DemosConfig:
     )
 
 
-def script_settings(config: DictConfig, env: EnvConfig, out: Path) -> DemosConfig:
+def script_settings(config: DictConfig, env: EnvConfig, out: Path, judge: str | None = None) -> DemosConfig:
     """What the recorder is told by a run with demos=script:<n>; one that was stopped is gone on with."""
     episodes = scripted_episodes(config.demos) or 0
     return _checked(
-        lambda: DemosConfig(out=str(out), env=env, episodes=episodes, seed=config.seed, resume=out.exists())
+        lambda: DemosConfig(
+            out=str(out), env=env, episodes=episodes, seed=config.seed, resume=out.exists(), judge=judge
+        )
     )
 
 
@@ -153,6 +253,37 @@ def demos_path(demos: str) -> Path | None:
             f"record one: handrail demos record --script out={path}"
         )
     return path
+
+
+def archive_paths(archive: Any) -> list[str]:
+    """The paths of `archive=`, one or a list, checked to be there; none where nothing was asked for."""
+    if archive is None or archive == "none":
+        return []
+    return [_archive_path(str(each)) for each in ([archive] if isinstance(archive, str) else archive)]
+
+
+def _archive_path(archive: str) -> str:
+    path = Path(archive)
+    if not path.exists():
+        names = [each.name for each in path.parent.glob("*")] if path.parent.is_dir() else []
+        near = difflib.get_close_matches(path.name, names, n=1)
+        hint = f"; did you mean {path.parent / near[0]}?" if near else ""
+        raise UserError(f"archive= names a run, a folder of runs or a file of steps, and there is no {path}{hint}")
+    return str(path.absolute())
+
+
+def init_path(init: str | None) -> str | None:
+    """The run of `init=`, checked to be there; None where nothing was asked for."""
+    if init is None or init == "none":
+        return None
+    if not (Path(init) / "checkpoints").is_dir():
+        raise UserError(f"init= names an earlier run, and none in {init} has checkpoints; check init=<folder>")
+    return str(Path(init).absolute())
+
+
+def judge_settings(config: DictConfig, run: Path) -> JudgeConfig:
+    """What judges the policies of offline training is told."""
+    return _checked(lambda: JudgeConfig(run=str(run), env=env_config(config), episodes=config.evaluate_episodes))
 
 
 def require_fitting(demos: Path, env: EnvConfig) -> None:
@@ -208,7 +339,7 @@ def new_run(config: DictConfig) -> Path:
     """The folder that `run=` names, or runs/<date>-<task>-<n>, the first n that is free."""
     if config.run is not None:
         return Path(config.run)
-    if config.resume:
+    if config.get("resume", False):
         raise UserError("resume=true needs run=<folder of the run to go on with>")
     task = config.task if config.env.kind != "gym" else config.env.id.rpartition(":")[2].replace("/", "-")
     taken = 1

@@ -5,6 +5,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,12 @@ from omegaconf import DictConfig
 from actor.config import HANDS
 from envs.config import EnvConfig
 from handrail import settings
+from handrail.collect_infer import collect_infer
 from handrail.local import INTERRUPTED, Rooms, free_port, last_error, rooms, run_room, write_json
+from handrail.serving import SERVICE, begin_serving, serving, wait
+from learner.config import LearnerConfig
 from networks.config import RUN_TRUNK
+from rewards.config import ServeConfig
 from wire.database import EmptyError
 from wire.errors import UserError
 from wire.store import StepStore
@@ -39,6 +44,9 @@ def with_defaults(verb: str, words: list[str]) -> list[str]:
     if keys.get("env") == "gym" and verb == "sim":
         # A foreign environment need not have scripts.
         keys = {"human": "none", "demos": "none"} | keys
+    if "gate" in keys and keys["gate"][:1] not in ('"', "'"):
+        # Its brackets mean something in Hydra's grammar.
+        keys["gate"] = f'"{keys["gate"]}"'
     # What is no key=value is left for the check of the words to name.
     if keys.get("human", "keyboard" if verb == "teleop" else "none") in HANDS and keys.get("env", "sim") == "sim":
         # A person drives in the time of people.
@@ -53,18 +61,25 @@ def sim(config: DictConfig, words: list[str]) -> int:
     demos = _demonstrations(config, run)
     settings.require_something_to_imitate(config)
     learner = settings.learner_settings(config, run=run, bind=address, demos=demos)
-    actor = settings.actor_settings(config, learner=address, outbox=run / "outbox.sqlite")
+    judge, service = _judge(config, run)
+    actor = settings.actor_settings(config, learner=address, outbox=run / "outbox.sqlite", judge=judge)
     if learner.agent.encoder == "trunk":
         # Where the learner leaves it before it sends the first policy.
         actor = dataclasses.replace(actor, trunk=actor.trunk or str(run / RUN_TRUNK))
     evaluation = settings.final_evaluation(config, actor.env, run)
     _check_run(run, resume=config.resume)
     _remember(run, "sim", config, words)
-    if demos is not None and not _is_recorded(config, demos):
-        code = _record_script(config, actor.env, demos)
-        if code != 0:
-            return code
-    code = _learn_and_act(run, settings.plain(learner), settings.plain(actor))
+    with rooms() as started:
+        try:
+            start_service = None if service is None else serving(started, run, service)
+            code = 0 if start_service is None else begin_serving(started, run, start_service)
+            if code == 0 and demos is not None and not _is_recorded(config, demos):
+                # The demonstrations' reward is the model's too: one definition for all that is learned from.
+                code = _record_script(config, actor.env, demos, judge)
+            if code == 0:
+                code = _learn_and_act(started, run, settings.plain(learner), settings.plain(actor), start_service)
+        except KeyboardInterrupt:
+            code = INTERRUPTED
     if code == 0:
         code = run_room(["actor", "eval", str(write_json(run / "eval_config.json", settings.plain(evaluation)))])
     if code == 0:
@@ -87,13 +102,39 @@ def learner(config: DictConfig, words: list[str]) -> int:
         code = _record_script(config, settings.env_config(config), demos)
         if code != 0:
             return code
+    if told.mode == "offline":
+        return _learn_offline(config, run, told)
     return run_room(["learner", str(write_json(run / "learner_config.json", settings.plain(told)))])
 
 
 def actor(config: DictConfig, words: list[str]) -> int:
-    """The actor alone, for a learner elsewhere."""
-    told = settings.actor_settings(config, learner=config.learner, outbox=Path(config.outbox))
-    return _run_told("act", settings.with_actor_keys(told, config.link), keys=told.human in HANDS)
+    """The actor alone, for a learner elsewhere; with its reward service, where it is to have one of its own."""
+    judge, service = _judge(config, None)
+    told = settings.actor_settings(config, learner=config.learner, outbox=Path(config.outbox), judge=judge)
+    told = settings.with_actor_keys(told, config.link)
+    if service is None:
+        return _run_told("act", told, keys=told.human in HANDS)
+    with tempfile.TemporaryDirectory() as folder, rooms() as started:
+        place = Path(folder)
+        start = serving(started, place, service)
+        actor_file = write_json(place / "actor_config.json", settings.plain(told))
+        try:
+            code = begin_serving(started, place, start)
+            if code != 0:
+                return code
+            started.start("actor", ["actor", "act", str(actor_file)], keys=told.human in HANDS)
+            return wait(started, start)[1]
+        except KeyboardInterrupt:
+            return INTERRUPTED
+
+
+def reward(config: DictConfig, words: list[str], *, verb: str) -> int:
+    """What `rewards <verb>` does, in the rewards room."""
+    told = settings.reward_settings(verb, config)
+    if verb == "serve":
+        told = settings.with_service_keys(told, config.link)
+    with tempfile.TemporaryDirectory() as folder:
+        return run_room(["rewards", verb, str(write_json(Path(folder) / "config.json", settings.plain(told)))])
 
 
 def evaluate(config: DictConfig, words: list[str]) -> int:
@@ -129,11 +170,13 @@ def teleop(config: DictConfig, words: list[str]) -> int:
 RUN: dict[str, Callable[[DictConfig, list[str]], int]] = {
     "sim": sim,
     "learner": learner,
+    "collect-infer": collect_infer,
     "actor": actor,
     "eval": evaluate,
     "demos": record,
     "teleop": teleop,
     "trunk": trunk,
+    **{f"rewards {verb}": partial(reward, verb=verb) for verb in settings.REWARD_VERBS},
 }
 
 
@@ -173,8 +216,8 @@ def _demonstrations(config: DictConfig, run: Path) -> Path | None:
     return path
 
 
-def _record_script(config: DictConfig, env: EnvConfig, out: Path) -> int:
-    return _run_told("record", settings.script_settings(config, env, out))
+def _record_script(config: DictConfig, env: EnvConfig, out: Path, judge: str | None = None) -> int:
+    return _run_told("record", settings.script_settings(config, env, out, judge))
 
 
 def _is_recorded(config: DictConfig, demos: Path | None) -> bool:
@@ -200,22 +243,69 @@ def _remember(run: Path, verb: str, config: DictConfig, words: list[str]) -> Non
     write_json(run / CONFIG, {"verb": verb, "words": kept})
 
 
-def _learn_and_act(run: Path, learner_told: dict[str, Any], actor_told: dict[str, Any]) -> int:
-    log = run / "actor.log"
-    learner_file = write_json(run / "learner_config.json", learner_told)
-    actor_file = write_json(run / "actor_config.json", actor_told)
+def _learn_offline(config: DictConfig, run: Path, told: LearnerConfig) -> int:
+    """The learner, and beside it, where policies are to be judged, a simulation that judges them."""
+    log = run / "judge.log"
+    judge = settings.plain(settings.judge_settings(config, run)) if told.evaluate_period else None
+    for stale in (run / "policies" / "last", *([] if config.resume else [run / "evaluations.jsonl"])):
+        stale.unlink(missing_ok=True)
+    learner_file = write_json(run / "learner_config.json", settings.plain(told))
     with rooms() as started:
         try:
             started.start("learner", ["learner", str(learner_file)])
-            keys = actor_told["human"] in HANDS
-            started.start("actor", ["actor", "act", str(actor_file)], log=log, keys=keys)
-            return _watch(started, log)
+            if judge is not None:
+                started.start("judge", ["actor", "judge", str(write_json(run / "judge_config.json", judge))], log=log)
+            code = started.finish("learner", timeout_s=None)
+            if code == 0 and judge is not None and started.finish("judge", timeout_s=None) != 0:
+                sys.stderr.write(f"warning: the policies were not judged: {last_error(log)}\nits log: {log}\n")
         except KeyboardInterrupt:
             return INTERRUPTED
+    code = 1 if code is None or code < 0 else code
+    if code == 0:
+        sys.stdout.write(_verdict(run))
+    return code
 
 
-def _watch(started: Rooms, log: Path) -> int:
-    name, code = started.wait()
+def _verdict(run: Path) -> str:
+    path = run / "evaluations.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    curve = "".join(f"  {line['gradient_steps']:>8}  {line['successes']} of {line['episodes']}\n" for line in lines)
+    judged = f"success after gradient steps:\n{curve}" if lines else ""
+    return f"{judged}losses: {run / 'losses.png'}\njudge it: handrail eval run={run}\n"
+
+
+def _judge(config: DictConfig, run: Path | None) -> tuple[str | None, ServeConfig | None]:
+    """Address of the reward service, None where the task judges; and what it is told, where we are to start it."""
+    model = settings.model_of(config.reward)
+    if model is None:
+        return (None if config.reward == "task" else config.reward), None
+    address = f"tcp://127.0.0.1:{free_port()}"
+    # What has no frames in its archive cannot be labelled late.
+    late = run if config.obs == "pixels" else None
+    return address, settings.service_settings(model, bind=address, run=late)
+
+
+def _learn_and_act(
+    started: Rooms,
+    run: Path,
+    learner_told: dict[str, Any],
+    actor_told: dict[str, Any],
+    start_service: Callable[[], None] | None,
+) -> int:
+    log = run / "actor.log"
+    learner_file = write_json(run / "learner_config.json", learner_told)
+    actor_file = write_json(run / "actor_config.json", actor_told)
+    started.start("learner", ["learner", str(learner_file)])
+    started.start("actor", ["actor", "act", str(actor_file)], log=log, keys=actor_told["human"] in HANDS)
+    return _watch(started, log, start_service)
+
+
+def _watch(started: Rooms, log: Path, start_service: Callable[[], None] | None) -> int:
+    name, code = wait(started, start_service)
+    if name == SERVICE:
+        log = log.with_name("rewards.log")
+        sys.stderr.write(f"error: {last_error(log)}\n")
+        return code
     if name == "actor" and code == 0:
         # The learner told it that the run is over, and is about to end itself.
         code = started.finish("learner", timeout_s=60.0)

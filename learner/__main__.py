@@ -12,9 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from learner.config import LearnerConfig, learner_config
+from rewards.config import REWARD
 from wire.allowed import learner_keys
 from wire.errors import UserError, run_main
+from wire.labels import labels_path
 from wire.parent import end_with_parent
 from wire.specs import EnvSpec
 
@@ -41,6 +45,8 @@ def main() -> int:
 
 def learn(config: LearnerConfig) -> int:
     """Run the learner that a configuration describes, until it is done or interrupted."""
+    if config.mode == "offline":
+        return learn_offline(config)
     # First whatever takes the actors' steps in, which needs no JAX: that takes seconds to import.
     from learner.inbox import Inbox
     from learner.run import open_run
@@ -53,9 +59,9 @@ def learn(config: LearnerConfig) -> int:
         inbox = Inbox(
             config.bind,
             run.archive,
-            None if demos is None else demos.spec,
+            None if demos is None else _judged_as(config, demos),
             run=run.path.name,
-            info={"agent": config.agent.name, "seed": str(config.seed)},
+            info=facts(config),
             keys=None if config.keys is None else learner_keys(Path(config.keys)),
             insecure=config.insecure,
             fits=_fitting(config),
@@ -81,6 +87,50 @@ def learn(config: LearnerConfig) -> int:
         trainer.close()
         console.say(f"Stopped: {ending}.")
     return 0
+
+
+def learn_offline(config: LearnerConfig) -> int:
+    """Learn from past runs alone, until the gradient steps are taken or somebody interrupts."""
+    from learner.run import open_run
+    from wire.store import StepStore
+
+    run = open_run(config)
+    _log_to(run.path / "learner.log")
+    _prepare_jax()
+    from learner.console import LearnerConsole
+    from learner.offline import OfflineTrainer, offline_spec
+
+    spec = offline_spec(config)
+    # An archive without steps: it says what the policy was trained for.
+    StepStore.open(run.archive, spec, facts(config)).close()
+    with LearnerConsole() as console:
+        trainer = OfflineTrainer(config, run, spec, console)
+        ending = trainer.train(_interruption())
+        trainer.save()
+        trainer.close()
+        console.say(f"Stopped: {ending}.")
+    return 0
+
+
+def facts(config: LearnerConfig) -> dict[str, str]:
+    """What a run's archive says of it."""
+    from learner.past_runs import CALIBRATION
+
+    found = {"agent": config.agent.name, "seed": str(config.seed)}
+    return found | ({CALIBRATION: config.camera_calibration} if config.camera_calibration else {})
+
+
+def _judged_as(config: LearnerConfig, demos: Any) -> EnvSpec:
+    """The spec of steps that go with these demonstrations, whose own reward counts only where both are the same."""
+    spec: EnvSpec = demos.spec
+    if config.reward != "classifier" or spec.reward == REWARD:
+        return spec
+    if not labels_path(demos.path).is_file():
+        raise UserError(
+            f"{demos.path} is rewarded by {spec.reward}, this run by a classifier: label it first, "
+            f"handrail rewards relabel model=<folder> runs=[{demos.path}]"
+        )
+    return msgspec.structs.replace(spec, reward=REWARD, return_bounds=(0.0, 1.0))
 
 
 def _fitting(config: LearnerConfig) -> Callable[[EnvSpec], None]:

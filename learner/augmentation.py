@@ -1,7 +1,21 @@
-"""Random shift (Yarats et al. 2021, "DrQ-v2") and colour jitter of camera images, inside the jitted update."""
+"""Random shift (Yarats et al. 2021, "DrQ-v2") and colour jitter of camera images, inside the jitted update.
+
+And what a task declares of its symmetries, before it: batches are mirrored and moved along the table on the host (after
+Pinneri et al. 2023, "Equivariant Data Augmentation for Generalization in Offline Reinforcement Learning",
+arXiv 2309.07578, who learn which moves change nothing; here a person says so).
+"""
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+from envs.symmetry import Mirror, Symmetries, Translation, symmetries_of
+from wire.errors import UserError
+from wire.specs import EnvSpec
+
+SYMMETRIES = ("mirror", "translation")
 
 
 def augment(
@@ -51,3 +65,57 @@ def recolour(key: jax.Array, images: jax.Array) -> jax.Array:
     gain, offset = (jnp.matmul(each, along_row, precision="highest") for each in (gain, offset))
     rows = images.reshape(n, height, width * channels) * gain[:, None] + offset[:, None]
     return jnp.clip(rows, 0.0, 255.0).reshape(images.shape)
+
+
+def chosen_symmetries(spec: EnvSpec, names: list[str]) -> Symmetries:
+    """Those of an environment's symmetries that were asked for; raises UserError where one is not declared."""
+    declared = symmetries_of(spec)
+    for name in names:
+        if getattr(declared, name) is None:
+            there = [each for each in SYMMETRIES if getattr(declared, each) is not None]
+            raise UserError(
+                f"learner.symmetries={name} is not declared for {spec.task} with {', '.join(spec.observation)}; "
+                f"declared: {', '.join(there) or 'none'}"
+            )
+    return Symmetries(**{name: getattr(declared, name) for name in names})
+
+
+def symmetric(rng: np.random.Generator, batch: dict[str, Any], symmetries: Symmetries) -> None:
+    """Mirror half of a batch's transitions and move all of them, in place.
+
+    Args:
+        rng: Source of randomness.
+        batch: Arrays of the caller's own, with any number of leading axes: see learner.agents.base.Batch.
+        symmetries: What to do.
+    """
+    shape = batch["reward"].shape
+    if symmetries.mirror is not None:
+        _mirror(batch, rng.random(shape) < 0.5, symmetries.mirror)
+    if symmetries.translation is not None:
+        largest_m = symmetries.translation.largest_m
+        _move(batch, rng.uniform(-largest_m, largest_m, (*shape, 2)).astype(np.float32), symmetries.translation)
+
+
+def _mirror(batch: dict[str, Any], which: np.ndarray, mirror: Mirror) -> None:
+    batch["action"][which] *= np.array(mirror.action, np.float32)
+    for observation in (batch["observation"], batch["next_observation"]):
+        for name, elements in mirror.vectors.items():
+            signs, offsets = np.array(elements, np.float32).T
+            observation[name][which] = signs * observation[name][which] + offsets
+        for name in mirror.frames:
+            observation[name][which] = observation[name][which][..., ::-1, :]
+
+
+def _move(batch: dict[str, Any], offset_m: np.ndarray, translation: Translation) -> None:
+    both = (batch["observation"], batch["next_observation"])
+    inside = np.ones(offset_m.shape[:-1], bool)
+    for observation in both:
+        for name, places in translation.inside.items():
+            moved = observation[name][..., list(places)] + offset_m
+            inside &= ((moved >= translation.low_m) & (moved <= translation.high_m)).all(axis=-1)
+    # What would leave the workspace stays where it was.
+    offset_m = offset_m * inside[..., None]
+    for observation in both:
+        for name, axes in translation.vectors.items():
+            for axis, elements in enumerate(axes):
+                observation[name][..., list(elements)] += offset_m[..., axis, None]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from learner.limiter import RateLimiter
@@ -173,6 +174,27 @@ class Checkpointer:
     def _tell(self, text: str) -> None:
         log.error("%s", text)
         self._say(f"warning: {text}")
+
+
+def read_newest(run: Path) -> dict[str, np.ndarray]:
+    """Every array of a run's newest whole checkpoint, named by its path: {"policy/head/w": ...}.
+
+    The run is somebody else's: nothing in it is moved or mended.
+
+    Raises:
+        UserError: It has none.
+    """
+    folder = (run / "checkpoints").absolute()
+    steps = sorted((int(each.name) for each in folder.glob("[0-9]*") if each.name.isdigit()), reverse=True)
+    whole = [step for step in steps if is_sealed(folder / str(step)) and problem_of(folder / str(step)) is None]
+    if not whole:
+        raise UserError(f"{run} has no whole checkpoint to begin with; name another run, or let that one end by itself")
+    with contextlib.closing(ocp.CheckpointManager(folder)) as manager:
+        state = manager.restore(whole[0], args=ocp.args.Composite(state=ocp.args.StandardRestore()))["state"]
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    # Without a template everything comes back as nested dictionaries and lists.
+    keys = [[str(getattr(entry, "key", getattr(entry, "idx", ""))) for entry in path] for path, _ in leaves]
+    return {"/".join(key): np.asarray(leaf) for key, (_, leaf) in zip(keys, leaves, strict=True)}
 
 
 def _shapes(state: Any) -> dict[str, list[int]]:

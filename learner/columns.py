@@ -7,6 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from learner.features import FeatureCache
+from wire.specs import EnvSpec
+from wire.types import Observation
+
 _SHARE = 0.6
 """Of the device's memory that a replay may fill: the rest is for batches and what gradients need."""
 
@@ -68,6 +72,57 @@ class DeviceColumn:
         rows, values = rows + rows[-1:] * spare, values + values[-1:] * spare
         self._array = _put(self._array, np.array(rows, np.int32), np.stack(values))
         self._waiting.clear()
+
+
+class Observations:
+    """Every observation once, in a slot of its own: vectors on the host, frames or their features where they fit."""
+
+    def __init__(self, spec: EnvSpec, slots: int, *, cache: FeatureCache | None = None, keep_on: str = "host") -> None:
+        """Room for so many.
+
+        Args:
+            spec: Of the environment.
+            slots: Observations.
+            cache: What turns every frame into features as it comes in; they are kept in the frame's place.
+            keep_on: Where frames, or their features, are kept: host, device, or auto: on the device where they fit.
+        """
+        self._cache = cache
+        self._views = 1 if cache is None else cache.views
+        arrays = spec.observation
+        self._vectors = {
+            name: HostColumn(slots, array.shape, array.dtype)
+            for name, array in sorted(arrays.items())
+            if not array.is_frame
+        }
+        kept = {name: (array.shape, array.dtype) for name, array in arrays.items() if array.is_frame}
+        if cache is not None:
+            kept = dict.fromkeys(kept, (cache.shape, "float16"))
+        rows = slots * self._views
+        size = sum(rows * int(np.prod(shape)) * np.dtype(dtype).itemsize for shape, dtype in kept.values())
+        on_device = keep_on == "device" or (keep_on == "auto" and fits_on_device(size))
+        kind = DeviceColumn if on_device else HostColumn
+        self._frames: dict[str, Column] = {name: kind(rows, shape, dtype) for name, (shape, dtype) in kept.items()}
+
+    def put(self, slot: int, observation: Observation) -> None:
+        """Keep an observation in this slot."""
+        for name, column in self._vectors.items():
+            column.put(slot, observation[name][None])
+        features = {} if self._cache is None else self._cache(observation)
+        for name, column in self._frames.items():
+            column.put(slot * self._views, features.get(name, observation[name][None]))
+
+    def take(self, slots: np.ndarray, rng: np.random.Generator | None = None) -> dict[str, Any]:
+        """The observations in these slots, any shape of them; of each camera any view, without `rng` the first."""
+        out: dict[str, Any] = {name: column.take(slots) for name, column in self._vectors.items()}
+        for name, column in self._frames.items():
+            view = 0 if rng is None or self._views == 1 else rng.integers(self._views, size=slots.shape)
+            out[name] = column.take(slots * self._views + view)
+        return out
+
+    def vectors(self, slots: np.ndarray) -> np.ndarray:
+        """The vectors in these slots, in alphabetical order of their names, float32 (n, d)."""
+        seen = [column.take(slots) for column in self._vectors.values()]
+        return np.concatenate(seen, axis=1) if seen else np.zeros((len(slots), 0), np.float32)
 
 
 def fits_on_device(size: int) -> bool:

@@ -4,262 +4,49 @@ import difflib
 from dataclasses import dataclass, field
 from typing import Any
 
-from envs.config import EnvConfig
+from envs.config import EnvConfig, one_of
+from learner.agent_config import (
+    AGENTS,
+    AgentConfig,
+    BcConfig,
+    CalQlConfig,
+    CqlConfig,
+    HgDaggerConfig,
+    IqlConfig,
+    QcConfig,
+    RlpdConfig,
+    SacConfig,
+    Td3BcConfig,
+)
+from learner.trunk_config import TrunkConfig
 
-GRIPPERS = ("continuous", "discrete")
+__all__ = [
+    "AGENTS",
+    "AgentConfig",
+    "BcConfig",
+    "CalQlConfig",
+    "CqlConfig",
+    "HgDaggerConfig",
+    "IqlConfig",
+    "LearnerConfig",
+    "QcConfig",
+    "RlpdConfig",
+    "SacConfig",
+    "Td3BcConfig",
+    "TrunkConfig",
+    "learner_config",
+]
+
+MODES = ("online", "offline")
+WEIGHTINGS = ("none", "return", "advantage")
+_WARMUP = 300
 INTERVENTIONS = ("plain", "lagrange", "takeover")
-ENCODERS = ("conv", "trunk")
-PRECISIONS = ("float32", "bfloat16")
 PLACES = ("auto", "host", "device")
 
 
 def _require(holds: bool, what: str) -> None:
     if not holds:
         raise ValueError(what)
-
-
-def _check_encoder(encoder: str, trunk: str | None, views: int) -> None:
-    _require(encoder in ENCODERS, f"agent.encoder must be {' or '.join(ENCODERS)}, got {encoder}")
-    _require(trunk is None or encoder == "trunk", f"agent.trunk goes with agent.encoder=trunk, got agent.trunk={trunk}")
-    _require(1 <= views <= 16, f"agent.views must be in 1..16, got {views}")
-    _require(
-        views == 1 or encoder == "trunk",
-        f"agent.views={views} goes with agent.encoder=trunk: without a trunk every draw is a view of its own",
-    )
-
-
-@dataclass(frozen=True)
-class SacConfig:
-    """Soft actor-critic without prior data (Haarnoja et al. 2018)."""
-
-    name: str = "sac"
-    utd: int = 1
-    """Gradient steps per environment step (update-to-data ratio)."""
-    actor_period: int = 1
-    """Critic updates per actor update."""
-    batch_size: int = 128
-    prior_share: float = 0.0
-    """Share of every minibatch that comes from demonstrations and interventions."""
-    critics: int | None = 2
-    """Members of the ensemble; None is ten, or two where there are cameras."""
-    subset: int = 2
-    """Critics, drawn without replacement, whose minimum is the target."""
-    layer_norm: bool = False
-    """Layer normalisation in the critics."""
-    hidden: list[int] = field(default_factory=lambda: [256, 256])
-    embedding: int = 64
-    """Length of a camera's embedding."""
-    discount: float = 0.97
-    polyak: float | None = 0.005
-    """Weight of each update in the target critics; None is 0.005, or 0.01 where convolutions leave few updates."""
-    policy_polyak: float = 0.01
-    """Weight of each update in the average policy, which is the one that acts; 1 is no average."""
-    learning_rate: float = 1e-3
-    encoder_learning_rate: float = 5e-4
-    initial_temperature: float = 0.01
-    target_entropy_per_dim: float = -0.5
-    backup_entropy: bool = False
-    clip_targets: bool = True
-    """Clip targets to the returns that the task's reward makes possible, where it states them."""
-    bc_weight: float = 0.0
-    """Pull of the policy towards prior actions: first all, then those that the critics hold for better; 0 is off."""
-    bc_fade_steps: int = 2000
-    """Environment steps until only the better ones are left."""
-    gripper: str = "continuous"
-    """Who decides on the gripper: the policy as on everything else, or a discrete head: shut, hold or open."""
-    toggle_penalty: float = 0.02
-    """Of a discrete gripper's reward, for every command to its other side."""
-    gripper_margin: float = 0.1
-    """By how much a discrete gripper's value of what was demonstrated shall exceed that of everything else."""
-    takeover_steps: int = 4
-    """Policy steps before a takeover that get lower credit, where interventions=takeover."""
-    takeover_cost: float = 0.05
-    """Taken off the reward of each of them."""
-    human_slack: float = 0.1
-    """How far beyond the human's own spread the policy may go (root mean square), where interventions=lagrange."""
-    multiplier: float = 3.0
-    """Weight of the tie to the human at first, where interventions=lagrange; then every state has its own."""
-    multiplier_learning_rate: float = 3e-4
-    shift_pixels: int = 4
-    """Random shift of images (DrQ), in pixels; 0 is off."""
-    encoder: str = "conv"
-    """What sees: conv, trained from nothing; trunk, frozen, its features computed once per frame."""
-    trunk: str | None = None
-    """The trunk's file, or the name of an installed one; None: the one installed for this task and image size."""
-    views: int = 1
-    """With a trunk: views of every frame that are kept, the first as it is, the others shifted and recoloured."""
-    precision: str = "float32"
-    """Of the convolutions; bfloat16 is for GPUs. Parameters and everything else stay in float32."""
-    colour_jitter: bool = True
-    """Random gain and offset per image and channel."""
-
-    def __post_init__(self) -> None:
-        """Raise ValueError naming the key, what was got and what is wanted."""
-        for key in ("utd", "actor_period", "batch_size", "subset", "embedding", "bc_fade_steps", "takeover_steps"):
-            _require(getattr(self, key) >= 1, f"agent.{key} must be >= 1, got {getattr(self, key)}")
-        for key in (
-            *("learning_rate", "encoder_learning_rate", "initial_temperature"),
-            *("multiplier", "multiplier_learning_rate"),
-        ):
-            _require(getattr(self, key) > 0, f"agent.{key} must be > 0, got {getattr(self, key)}")
-        for key in ("prior_share", "discount", "polyak", "policy_polyak"):
-            _require(
-                getattr(self, key) is None or 0 <= getattr(self, key) <= 1,
-                f"agent.{key} must be in 0..1, got {getattr(self, key)}",
-            )
-        for key in (
-            *("bc_weight", "shift_pixels", "toggle_penalty", "gripper_margin"),
-            *("takeover_cost", "human_slack"),
-        ):
-            _require(getattr(self, key) >= 0, f"agent.{key} must be >= 0, got {getattr(self, key)}")
-        _check_encoder(self.encoder, self.trunk, self.views)
-        _require(
-            self.precision in PRECISIONS, f"agent.precision must be {' or '.join(PRECISIONS)}, got {self.precision}"
-        )
-        _require(len(self.hidden) > 0, "agent.hidden must name at least one layer, got []")
-        _require(
-            self.critics is None or self.critics >= self.subset,
-            f"agent.subset must be <= agent.critics ({self.critics}), got {self.subset}",
-        )
-        _require(self.gripper in GRIPPERS, f"agent.gripper must be {' or '.join(GRIPPERS)}, got {self.gripper}")
-        _require(
-            self.utd % self.actor_period == 0,
-            f"agent.utd must be a multiple of agent.actor_period ({self.actor_period}), got {self.utd}",
-        )
-
-
-@dataclass(frozen=True)
-class RlpdConfig(SacConfig):
-    """RLPD (Ball et al. 2023, arXiv 2302.02948): SAC with prior data in every minibatch, LayerNorm and many critics.
-
-    Two updates a step are enough with the pull to prior actions; the paper's block is utd=20, actor_period=20.
-    """
-
-    name: str = "rlpd"
-    utd: int = 2
-    actor_period: int = 2
-    prior_share: float = 0.5
-    critics: int | None = None
-    polyak: float | None = None
-    layer_norm: bool = True
-    initial_temperature: float = 0.002
-    bc_weight: float = 3.0
-    bc_fade_steps: int = 3000
-
-
-@dataclass(frozen=True)
-class BcConfig:
-    """Behaviour cloning of demonstrations alone: what a person corrects during the run is not learned from."""
-
-    name: str = "bc"
-    utd: int = 2
-    batch_size: int = 128
-    hidden: list[int] = field(default_factory=lambda: [256, 256])
-    embedding: int = 64
-    learning_rate: float = 1e-3
-    shift_pixels: int = 4
-    colour_jitter: bool = True
-    encoder: str = "conv"
-    trunk: str | None = None
-    views: int = 1
-
-    def __post_init__(self) -> None:
-        """Raise ValueError naming the key, what was got and what is wanted."""
-        for key in ("utd", "batch_size", "embedding"):
-            _require(getattr(self, key) >= 1, f"agent.{key} must be >= 1, got {getattr(self, key)}")
-        _require(self.learning_rate > 0, f"agent.learning_rate must be > 0, got {self.learning_rate}")
-        _require(self.shift_pixels >= 0, f"agent.shift_pixels must be >= 0, got {self.shift_pixels}")
-        _check_encoder(self.encoder, self.trunk, self.views)
-
-
-@dataclass(frozen=True)
-class HgDaggerConfig(BcConfig):
-    """HG-DAgger (Kelly et al. 2019, arXiv 1810.02890): behaviour cloning of demonstrations and of every correction."""
-
-    name: str = "hg_dagger"
-
-
-@dataclass(frozen=True)
-class QcConfig:
-    """Q-chunking (Li et al. 2025, arXiv 2507.07969): critics of action chunks choose among a flow's proposals."""
-
-    name: str = "qc"
-    chunk: int = 5
-    """Actions that one decision is on; the robot carries them out one after the other."""
-    candidates: int = 32
-    """Proposals among which the critics choose when the robot acts."""
-    target_candidates: int = 4
-    """Proposals whose best is the target; the paper takes as many as for acting, which a CPU cannot afford."""
-    flow_steps: int = 5
-    """Euler steps from noise to a proposal."""
-    utd: int = 2
-    batch_size: int = 128
-    prior_share: float = 0.5
-    critics: int = 2
-    hidden: list[int] = field(default_factory=lambda: [256, 256])
-    embedding: int = 64
-    discount: float = 0.97
-    polyak: float = 0.005
-    policy_polyak: float = 0.01
-    learning_rate: float = 1e-3
-    encoder_learning_rate: float = 5e-4
-    clip_targets: bool = True
-    shift_pixels: int = 4
-    colour_jitter: bool = True
-    encoder: str = "conv"
-    trunk: str | None = None
-    views: int = 1
-
-    def __post_init__(self) -> None:
-        """Raise ValueError naming the key, what was got and what is wanted."""
-        for key in ("chunk", "candidates", "target_candidates", "flow_steps", "utd", "batch_size", "critics"):
-            _require(1 <= getattr(self, key) <= 1024, f"agent.{key} must be in 1..1024, got {getattr(self, key)}")
-        for key in ("prior_share", "discount", "polyak", "policy_polyak"):
-            _require(0 <= getattr(self, key) <= 1, f"agent.{key} must be in 0..1, got {getattr(self, key)}")
-        for key in ("learning_rate", "encoder_learning_rate"):
-            _require(getattr(self, key) > 0, f"agent.{key} must be > 0, got {getattr(self, key)}")
-        _require(self.shift_pixels >= 0, f"agent.shift_pixels must be >= 0, got {self.shift_pixels}")
-        _require(len(self.hidden) > 0, "agent.hidden must name at least one layer, got []")
-        _check_encoder(self.encoder, self.trunk, self.views)
-
-
-AgentConfig = SacConfig | RlpdConfig | BcConfig | HgDaggerConfig | QcConfig
-
-AGENTS: dict[str, type[SacConfig] | type[BcConfig] | type[QcConfig]] = {
-    "rlpd": RlpdConfig,
-    "sac": SacConfig,
-    "bc": BcConfig,
-    "hg_dagger": HgDaggerConfig,
-    "qc": QcConfig,
-}
-
-
-@dataclass(frozen=True)
-class TrunkConfig:
-    """A trunk of our own, to be trained on renders of a task's varied scene."""
-
-    task: str = "pick_cube"
-    out: str = "trunk.safetensors"
-    image_size: int = 64
-    pictures: int = 28_000
-    """Moments that are rendered, each from every camera."""
-    epochs: int = 10
-    """0 leaves the trunk as it was drawn: a control."""
-    features: int = 64
-    """Length of what it makes of one picture."""
-    batch_size: int = 128
-    learning_rate: float = 2e-3
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Raise ValueError naming the key, what was got and what is wanted."""
-        for key, least in {"pictures": 100, "epochs": 0, "features": 1, "batch_size": 1, "seed": 0}.items():
-            _require(getattr(self, key) >= least, f"{key} must be >= {least}, got {getattr(self, key)}")
-        _require(self.learning_rate > 0, f"learning_rate must be > 0, got {self.learning_rate}")
-        _require(
-            self.image_size >= 16 and self.image_size % 8 == 0,
-            f"env.image_size must be a multiple of 8, at least 16, got {self.image_size}",
-        )
 
 
 @dataclass(frozen=True)
@@ -276,7 +63,16 @@ class LearnerConfig:
     """Folder of the keys that the link uses; never the keys themselves, for configurations lie about in runs."""
     seed: int = 0
     steps: int = 3000
-    """Environment steps after which training stops."""
+    """Environment steps after which training stops; gradient steps, where mode=offline."""
+    mode: str = "online"
+    """online: with actors; offline: from `archive` and `demos` alone."""
+    evaluate_period: int = 1000
+    """With mode=offline, gradient steps between two policies that are judged in simulation; 0 judges none."""
+    init: str | None = None
+    """An earlier run, offline or not, whose networks and optimisers this one begins with."""
+    warmup_steps: int | None = None
+    """Environment steps that the policy of `init` drives, frozen, before the first update (WSRL, Zhou et al. 2024,
+    arXiv 2412.07762, who take 5,000 in simulation); None is 300, some ten episodes, with `init` and 0 without."""
     stop_at: float | None = None
     """Stop earlier, once this share of the last 20 episodes succeeded without help."""
     resume: bool = False
@@ -284,10 +80,26 @@ class LearnerConfig:
     """Demonstrations file (a steps.sqlite) to learn from beside the run's own experience."""
     env: EnvConfig | None = None
     """Where given, actors of another environment are turned away; else the first actor decides."""
+    reward: str = "task"
+    """task, or classifier: success is what a reward model sees, and what could not be asked is labelled later."""
     interventions: str = "plain"
     """What corrections teach beside what they show: nothing, to stay near a consistent human, what not to do."""
+    archive: list[str] = field(default_factory=list)
+    """Past runs to learn from beside this one (Replay Across Experiments, Tirumala et al. 2024, arXiv 2311.15951):
+    runs, folders of runs, or files of steps."""
+    archive_share: float = 0.5
+    """Past runs' part of `agent.prior_share`; demonstrations and interventions have the rest of it."""
+    weighting: str = "none"
+    """How past trajectories are drawn: alike (none), or the good ones more often, by their return or by their advantage
+    over what their first observation promises (Hong et al. 2023, arXiv 2306.13085)."""
+    weighting_temperature: float = 0.1
+    """Of that softmax; lower is pickier."""
+    camera_calibration: str = ""
+    """Name of the cameras' calibration, kept with the run; past runs of another one are left out."""
+    symmetries: list[str] = field(default_factory=list)
+    """Of mirror and translation, those by which batches are augmented; a task declares what is true of it."""
     capacity: int = 200_000
-    """Transitions in memory; the oldest online ones make room."""
+    """Transitions in memory, of this run and again of past ones; the oldest online ones make room."""
     min_online: int = 100
     """Online transitions before batches draw from them."""
     keep_on: str = "auto"
@@ -305,6 +117,15 @@ class LearnerConfig:
         for key in ("steps", "learner.capacity", "learner.min_online", "learner.publish_period"):
             value = getattr(self, key.removeprefix("learner."))
             _require(value >= 1, f"{key} must be >= 1, got {value}")
+        for key in ("archive_share", "weighting_temperature"):
+            value = getattr(self, key)
+            _require(0 <= value <= 1, f"learner.{key} must be in 0..1, got {value}")
+        _require(self.weighting_temperature > 0, "learner.weighting_temperature must be > 0, got 0")
+        one_of("learner.weighting", self.weighting, WEIGHTINGS)
+        for name in self.symmetries:
+            one_of("learner.symmetries", name, ("mirror", "translation"))
+        self._check_archive()
+        self._check_mode()
         _require(self.seed >= 0, f"seed must be >= 0, got {self.seed}")
         period_s = self.checkpoint_period_s
         _require(period_s > 0, f"learner.checkpoint_period_s must be > 0, got {period_s}")
@@ -312,11 +133,10 @@ class LearnerConfig:
             self.stop_at is None or 0 < self.stop_at <= 1,
             f"stop_at is a success rate in 0..1 (0 excluded), got {self.stop_at}",
         )
-        _require(self.keep_on in PLACES, f"learner.keep_on must be one of {', '.join(PLACES)}, got {self.keep_on}")
-        _require(self.devices >= 0, f"learner.devices must be >= 0, got {self.devices}")
+        self._check_devices()
+        self._check_features()
         _require(
-            self.devices == 1 or self.keep_on != "device",
-            f"learner.keep_on=device is for one device, got learner.devices={self.devices}; set learner.keep_on=host",
+            self.reward in ("task", "classifier"), f"the learner's reward is task or classifier, got {self.reward}"
         )
         self._check_interventions()
 
@@ -336,6 +156,63 @@ class LearnerConfig:
             got != "lagrange" or share > 0,
             f"learner.interventions=lagrange needs human actions in every batch: agent.prior_share > 0, got {share}",
         )
+
+    @property
+    def may_keep_on_device(self) -> bool:
+        """Whether frames may be kept there: past runs are joined, and symmetries applied, on the host."""
+        return self.devices == 1 and not self.archive and not self.symmetries
+
+    def _check_devices(self) -> None:
+        one_of("learner.keep_on", self.keep_on, PLACES)
+        _require(self.devices >= 0, f"learner.devices must be >= 0, got {self.devices}")
+        _require(
+            self.keep_on != "device" or self.may_keep_on_device,
+            "learner.keep_on=device is for one device, without archive= and learner.symmetries; set it to auto",
+        )
+
+    def _check_features(self) -> None:
+        """What one frame's features, and actions in chunks, are not made for."""
+        seen, chunked = self.agent.encoder == "trunk", isinstance(self.agent, QcConfig)
+        for holds, name in ((seen, "agent.encoder=trunk"), (chunked, "agent=qc")):
+            _require(
+                not (holds and self.mode == "offline"), f"{name} learns beside actors; drop mode=offline, or {name}"
+            )
+            _require(not (holds and self.symmetries), f"{name} knows no symmetries; drop learner.symmetries, or {name}")
+
+    def _check_archive(self) -> None:
+        if not self.archive or self.mode == "offline":
+            return
+        _require(
+            not isinstance(self.agent, BcConfig),
+            f"agent={self.agent.name} imitates, and archive= holds more than what is worth imitating; drop archive=",
+        )
+        share = getattr(self.agent, "prior_share", 0.0)
+        _require(
+            share > 0,
+            f"archive= is drawn from by agent.prior_share, which is {share:g} with agent={self.agent.name}; set "
+            "agent.prior_share=0.5, say, or drop archive=",
+        )
+
+    def _check_mode(self) -> None:
+        one_of("mode", self.mode, MODES)
+        _require(self.evaluate_period >= 0, f"learner.evaluate_period must be >= 0, got {self.evaluate_period}")
+        warmup = self.warmup_steps
+        _require(warmup is None or warmup >= 0, f"learner.warmup_steps must be >= 0, got {warmup}")
+        _require(
+            self.mode == "online" or bool(self.archive) or self.demos is not None,
+            "mode=offline learns from past runs, and none are named; set archive=<run or folder of runs> or demos=",
+        )
+        _require(
+            self.mode == "offline" or not getattr(self.agent, "neighbours", False),
+            "agent.neighbours looks among data that stays as it is: set mode=offline, or agent.neighbours=false",
+        )
+
+    @property
+    def warmup(self) -> int:
+        """Environment steps before the first update."""
+        if self.warmup_steps is not None:
+            return self.warmup_steps
+        return 0 if self.init is None else _WARMUP
 
 
 def learner_config(values: dict[str, Any]) -> LearnerConfig:

@@ -39,6 +39,71 @@ class Snapshot:
     advice: str = ""
     """What the evidence says about intervening now; empty where nobody can."""
     warning: str = ""
+    counted: str = "environment steps"
+
+    @property
+    def done(self) -> int:
+        """How far the run is."""
+        return self.env_steps
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Name and value of what is shown."""
+        per_step = self.gradient_steps / self.env_steps if self.env_steps else 0.0
+        return [
+            ("success, last 20 episodes, without help", f"{self.success_rate:.0%}"),
+            ("steps driven by the human, last 20 episodes", f"{self.intervention_rate:.0%}"),
+            ("human minutes", f"{self.human_minutes:.1f}"),
+            ("steps in which the robot was held", f"{self.held_steps}, never trained on"),
+            ("episode length", f"{self.episode_length:.1f} steps"),
+            ("episodes", f"{self.episodes}"),
+            ("gradient steps", f"{self.gradient_steps_per_s:.0f}/s, {per_step:.2f} per environment step"),
+            ("link", self.link),
+            ("time left, at most", clock(self.eta_s)),
+        ]
+
+    def line(self) -> str:
+        """The same in one line."""
+        per_step = self.gradient_steps / self.env_steps if self.env_steps else 0.0
+        text = (
+            f"step {self.env_steps}/{self.budget}  success {self.success_rate:.0%}  "
+            f"human {self.intervention_rate:.0%}  length {self.episode_length:.1f}  episodes {self.episodes}  "
+            f"gradient {self.gradient_steps_per_s:.0f}/s ({per_step:.2f} per step)  link {self.link}  "
+            f"left {clock(self.eta_s)}"
+        )
+        if self.held_steps:
+            text += f"  held {self.held_steps}"
+        return f"{text}  human minutes {self.human_minutes:.1f}" if self.human_minutes else text
+
+
+@dataclass(frozen=True)
+class OfflineSnapshot:
+    """One moment of training from past runs alone."""
+
+    title: str
+    done: int
+    budget: int
+    losses: dict[str, float]
+    gradient_steps_per_s: float
+    judged: str
+    """What the last evaluation said."""
+    eta_s: float | None
+    advice: str = ""
+    warning: str = ""
+    counted: str = "gradient steps"
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Name and value of what is shown."""
+        losses = [(name, f"{value:.4g}") for name, value in self.losses.items()]
+        pace = [("gradient steps", f"{self.gradient_steps_per_s:.0f}/s"), ("time left", clock(self.eta_s))]
+        return [*losses, ("last evaluation", self.judged or "none yet"), *pace]
+
+    def line(self) -> str:
+        """The same in one line."""
+        losses = "  ".join(f"{name} {value:.4g}" for name, value in self.losses.items())
+        return (
+            f"gradient step {self.done}/{self.budget}  {losses}  evaluated {self.judged or 'not yet'}  "
+            f"{self.gradient_steps_per_s:.0f}/s  left {clock(self.eta_s)}"
+        )
 
 
 class LearnerConsole:
@@ -58,13 +123,13 @@ class LearnerConsole:
         if self._console.is_terminal:
             self._live.stop()
 
-    def show(self, now: Snapshot) -> None:
+    def show(self, now: Snapshot | OfflineSnapshot) -> None:
         """Replace what is shown; cheap to call often."""
         if self._console.is_terminal:
             self._live.update(_panel(now))
         elif time.monotonic() - self._last_line_s >= _PLAIN_PERIOD_S:
             self._last_line_s = time.monotonic()
-            self.say(_line(now))
+            self.say(f"{now.line()}  warning: {now.warning}" if now.warning else now.line())
 
     def say(self, text: str) -> None:
         """Print a line that stays."""
@@ -72,29 +137,14 @@ class LearnerConsole:
         sys.stdout.flush()
 
 
-def _rows(now: Snapshot) -> list[tuple[str, str]]:
-    per_step = now.gradient_steps / now.env_steps if now.env_steps else 0.0
-    return [
-        ("success, last 20 episodes, without help", f"{now.success_rate:.0%}"),
-        ("steps driven by the human, last 20 episodes", f"{now.intervention_rate:.0%}"),
-        ("human minutes", f"{now.human_minutes:.1f}"),
-        ("steps in which the robot was held", f"{now.held_steps}, never trained on"),
-        ("episode length", f"{now.episode_length:.1f} steps"),
-        ("episodes", f"{now.episodes}"),
-        ("gradient steps", f"{now.gradient_steps_per_s:.0f}/s, {per_step:.2f} per environment step"),
-        ("link", now.link),
-        ("time left, at most", _clock(now.eta_s)),
-    ]
-
-
-def _panel(now: Snapshot) -> Panel:
+def _panel(now: Snapshot | OfflineSnapshot) -> Panel:
     grid = Table.grid(padding=(0, 2))
     grid.add_row(
-        "environment steps",
-        ProgressBar(total=now.budget, completed=now.env_steps, width=30),
-        f"{now.env_steps} of {now.budget}",
+        now.counted,
+        ProgressBar(total=now.budget, completed=now.done, width=30),
+        f"{now.done} of {now.budget}",
     )
-    for name, value in _rows(now):
+    for name, value in now.rows():
         grid.add_row(name, value)
     if now.advice:
         # Folded, or one long sentence would widen the panel beyond the screen.
@@ -104,21 +154,8 @@ def _panel(now: Snapshot) -> Panel:
     return Panel(grid, title=now.title, expand=False)
 
 
-def _line(now: Snapshot) -> str:
-    per_step = now.gradient_steps / now.env_steps if now.env_steps else 0.0
-    text = (
-        f"step {now.env_steps}/{now.budget}  success {now.success_rate:.0%}  human {now.intervention_rate:.0%}  "
-        f"length {now.episode_length:.1f}  episodes {now.episodes}  gradient {now.gradient_steps_per_s:.0f}/s "
-        f"({per_step:.2f} per step)  link {now.link}  left {_clock(now.eta_s)}"
-    )
-    if now.held_steps:
-        text += f"  held {now.held_steps}"
-    if now.human_minutes:
-        text += f"  human minutes {now.human_minutes:.1f}"
-    return f"{text}  warning: {now.warning}" if now.warning else text
-
-
-def _clock(seconds: float | None) -> str:
+def clock(seconds: float | None) -> str:
+    """Minutes and seconds."""
     if seconds is None:
         return "unknown"
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

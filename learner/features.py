@@ -74,9 +74,11 @@ class FeatureCache:
 
 
 def feature_cache(
-    config: AgentConfig, spec: EnvSpec, run: Path, *, seed: int, resume: bool = False
+    config: AgentConfig, spec: EnvSpec, run: Path, *, seed: int, resume: bool = False, init: str | None = None
 ) -> FeatureCache | None:
-    """The cache that an agent asks for, or None; its trunk lies in the run's folder from now on, also for `resume`.
+    """The cache that an agent asks for, or None; its trunk lies in the run's folder from now on.
+
+    A run that goes on with itself (`resume`), or with the networks of another (`init`), keeps the trunk of those.
 
     Raises:
         ArchitectureError: There is no such trunk, or it does not fit the environment.
@@ -86,7 +88,11 @@ def feature_cache(
     kept = run / RUN_TRUNK
     if not (resume and kept.exists()):
         sizes = [array.shape[0] for array in spec.observation.values() if array.is_frame]
-        source = trunk_file(config.trunk, task=spec.task, image_size=max(sizes, default=0))
+        earlier = None if init is None else Path(init) / RUN_TRUNK
+        if earlier is not None and earlier.exists():
+            source = earlier
+        else:
+            source = trunk_file(config.trunk, task=spec.task, image_size=max(sizes, default=0))
         trunk.load(source)
         shutil.copyfile(source, kept)
     return FeatureCache(

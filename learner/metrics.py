@@ -15,9 +15,10 @@ SPARE_BYTES = 16 << 20
 
 
 class MetricsWriter:
-    """Writes named numbers against environment steps; opened again on a run, it appends."""
+    """Writes named numbers against a counter, environment steps mostly; opened again on a run, it appends."""
 
-    def __init__(self, run: Path, *, tensorboard: bool, wandb: bool) -> None:
+    def __init__(self, run: Path, *, tensorboard: bool, wandb: bool, counter: str = "env_steps") -> None:
+        self._counter = counter
         self._file = (run / "metrics.jsonl").open("a", buffering=1)
         self._run = run
         self._full = False
@@ -30,7 +31,7 @@ class MetricsWriter:
         if wandb:
             self._wandb = _start_wandb(run)
 
-    def write(self, env_steps: int, numbers: dict[str, float]) -> None:
+    def write(self, count: int, numbers: dict[str, float]) -> None:
         """Append one line; keys are namespaced, e.g. critic/loss. Where the disk is full the line is left out."""
         # Asked for, not waited for: TensorBoard's thread would die of the error, and whoever writes next would hang.
         full = shutil.disk_usage(self._run).free < SPARE_BYTES
@@ -39,12 +40,12 @@ class MetricsWriter:
         self._full = full
         if full:
             return
-        self._file.write(json.dumps({"env_steps": env_steps, **numbers}) + "\n")
+        self._file.write(json.dumps({self._counter: count, **numbers}) + "\n")
         if self._tensorboard is not None:
             for name, value in numbers.items():
-                self._tensorboard.add_scalar(name, value, env_steps)
+                self._tensorboard.add_scalar(name, value, count)
         if self._wandb is not None:
-            self._wandb.log(numbers, step=env_steps)
+            self._wandb.log(numbers, step=count)
 
     def close(self) -> None:
         """Flush and close every sink."""

@@ -1,5 +1,6 @@
 """The pictures of a run: how success, help and speed went."""
 
+import json
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,32 @@ def _save(figure: Any, path: Path, *, top: float = 1.0) -> None:
     from matplotlib import pyplot
 
     figure.tight_layout(rect=(0, 0, 1, top))
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
+
+
+def plot_losses(metrics: Path, path: Path, title: str) -> None:
+    """Draw what an offline run's metrics file holds over gradient steps, one panel per kind, as a PNG."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    lines = [json.loads(line) for line in metrics.read_text().splitlines() if line.endswith("}")]
+    panels = {"losses": ("critic/loss", "actor/loss"), "values": ("critic/q_mean", "critic/target_mean")}
+    figure, grid = pyplot.subplots(2, 1, figsize=(7, 5.5), sharex=True)
+    for axes, (label, names) in zip(grid, panels.items(), strict=True):
+        for name in names:
+            found = [(line["gradient_steps"], line[name]) for line in lines if name in line]
+            if found:
+                axes.plot(*zip(*found, strict=True), label=name)
+        axes.set(ylabel=label)
+        axes.grid(alpha=0.25)
+        if axes.lines:
+            axes.legend(frameon=False)
+    grid[0].set(title=title)
+    grid[1].set(xlabel="gradient steps")
+    figure.tight_layout()
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
 

@@ -6,17 +6,19 @@ lists: an intervention is a member of two of them and still stored once.
 """
 
 import itertools
+from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from learner.columns import Column, DeviceColumn, HostColumn, fits_on_device
+from learner.columns import Observations
 from learner.features import FeatureCache
+from learner.returns import returns_to_go
 from wire.errors import UserError
 from wire.specs import EnvSpec
-from wire.types import Observation, Source, Step
+from wire.types import UNSCORED, Observation, Source, Step
 
 _SPARE_SLOTS = 256
 """Room for the newest observation of every stream, which belongs to no transition yet."""
@@ -69,6 +71,7 @@ class _Pending:
 
     slot: int
     step: Step
+    seq: int
 
 
 class Replay:
@@ -84,6 +87,7 @@ class Replay:
         capacity: int,
         *,
         learn_corrections: bool = True,
+        discount: float = 0.97,
         cache: FeatureCache | None = None,
         keep_on: str = "host",
     ) -> None:
@@ -93,11 +97,12 @@ class Replay:
             spec: Of the environment.
             capacity: Transitions.
             learn_corrections: False: only demonstrations are prior data.
+            discount: Of returns to go.
             cache: What turns every frame into features as it comes in; they are kept in the frame's place.
-            keep_on: Where frames, or their features, are kept: host, device, or auto: on the device where they fit.
+            keep_on: Where frames, or their features, are kept: see learner.columns.
         """
         self.spec = spec
-        self._cache = cache
+        self.discount = discount
         self._learn_corrections = learn_corrections
         self.online = IndexRing(capacity)
         self.prior = IndexRing(capacity)
@@ -108,13 +113,7 @@ class Replay:
         self.discarded = 0
         """Transitions forgotten because a person threw their episode away."""
         slots = 2 * capacity + _SPARE_SLOTS
-        self._views = 1 if cache is None else cache.views
-        self._columns: dict[str, Column] = {
-            name: HostColumn(slots, array.shape, array.dtype)
-            for name, array in spec.observation.items()
-            if not array.is_frame
-        }
-        self._columns |= self._frame_columns(slots, keep_on)
+        self._observations = Observations(spec, slots, cache=cache, keep_on=keep_on)
         self._references = np.zeros(slots, np.int32)
         self._begun_at = np.full(slots, -1, np.int64)
         """The transition that begins with the observation of a slot; -1: none."""
@@ -126,8 +125,24 @@ class Replay:
         self._reward = np.zeros(capacity, np.float32)
         self._mask = np.zeros(capacity, np.float32)
         self._is_prior = np.zeros(capacity, bool)
+        self._is_demo = np.zeros(capacity, bool)
+        self._seq = np.full(capacity, -1, np.int64)
+        self._stream = np.zeros(capacity, np.int32)
+        self._streams: dict[str, int] = {}
+        self._scored = np.zeros(capacity, bool)
+        self._unscored: deque[int] = deque()
+        """Rows whose reward nobody knows yet: kept out of both sources until a label says what it is."""
         self._by_policy = np.zeros(capacity, bool)
         self._takeover_in = np.zeros(capacity, np.int32)
+        self._t = np.zeros(capacity, np.int32)
+        self._return_to_go = np.full(capacity, -np.inf, np.float32)
+        self._episode = np.zeros(capacity, np.int64)
+        self._succeeded = np.zeros(capacity, bool)
+        self._begun = 0
+        self._numbers: dict[str, int] = {}
+        """Of every stream's episode under way: it counts episodes over all streams."""
+        self._rewards: dict[str, list[float]] = {}
+        """Of every stream's episode under way, as far as no step of it is missing."""
         self._pending: dict[str, _Pending] = {}
         self._episodes: dict[str, list[int]] = {}
         """The rows of every stream's episode under way, which may yet be thrown away."""
@@ -136,12 +151,45 @@ class Replay:
         """Number of complete transitions."""
         return len(self._here) - len(self._free_rows)
 
-    def add(self, stream: str, step: Step) -> None:
-        """Take in a stream's next step, in the order of its sequence numbers."""
+    @property
+    def unscored(self) -> int:
+        """How many transitions wait for a reward."""
+        return len(self._unscored)
+
+    def relabel(self, stream: str, seq: int, *, success: bool) -> bool:
+        """Say afterwards whether the state after a step was a success; returns whether its transition is here.
+
+        A success is worth 1 and ends the episode there. What had been called one and is none goes on.
+        """
+        number = self._streams.get(stream)
+        rows = np.flatnonzero((self._seq == seq) & (self._stream == number)) if number is not None else ()
+        for row in map(int, rows):
+            if success:
+                self._reward[row], self._mask[row] = 1.0, 0.0
+            elif self._reward[row] > 0:
+                self._reward[row], self._mask[row] = 0.0, 1.0
+            # What the episode returns from here was summed from what the reward is no more.
+            self._return_to_go[(self._stream == number) & (self._episode == self._episode[row])] = -np.inf
+            if row in self._unscored:
+                self._unscored.remove(row)
+                self._admit(row)
+        return len(rows) > 0
+
+    def add(self, stream: str, step: Step, seq: int = -1) -> None:
+        """Take in a stream's next step, in the order of its sequence numbers.
+
+        Args:
+            stream: Whose.
+            step: The step.
+            seq: Its number, by which a label may name it later; -1: none will.
+        """
         slot = self._store(step.observation)
         pending = self._pending.pop(stream, None)
         if pending is None or pending.step.episode != step.episode:
             self._episodes[stream] = []
+            self._begun += 1
+            self._numbers[stream] = self._begun
+        self._note_reward(stream, step)
         if pending is not None:
             if (step.episode, step.t) != (pending.step.episode, pending.step.t + 1):
                 self.orphans += 1
@@ -153,7 +201,7 @@ class Replay:
             if step.intervened and not pending.step.intervened:
                 self._mark_takeover(self._episodes[stream])
             self._release(pending.slot)
-        arrived = _Pending(slot, step)
+        arrived = _Pending(slot, step, seq)
         if not step.ended:
             self._pending[stream] = arrived
             return
@@ -167,6 +215,7 @@ class Replay:
             self._release(final)
         self._release(slot)
         rows = self._episodes.pop(stream, [])
+        self._note_returns(stream, rows, step)
         if step.discarded:
             self._discard(rows)
 
@@ -178,6 +227,7 @@ class Replay:
         Of frames that are kept as several views, `rng` draws one for each camera and observation; None: the first.
         `last`, of the same shape, names other transitions for the next observations and masks.
 
+        And return_to_go, the discounted return from there to the end; minus infinity while that is unknown.
         And `takeover_in`: 1 for the policy's last transition before somebody took over, 2 for the one before it, and so
         on back to where the policy had begun to drive; 0 for all others. Steps that form no transition, because the
         robot was held, do not count. Rewards are those of the archive.
@@ -185,11 +235,12 @@ class Replay:
         last = rows if last is None else last
         here, after = self._here[rows], self._next[last]
         return {
-            "observation": self._seen(here, rng),
-            "next_observation": self._seen(after, rng),
+            "observation": self._observations.take(here, rng),
+            "next_observation": self._observations.take(after, rng),
             "action": self._action[rows],
             "reward": self._reward[rows],
             "mask": self._mask[last],
+            "return_to_go": self._return_to_go[rows],
             "takeover_in": self._takeover_in[rows],
         }
 
@@ -205,7 +256,9 @@ class Replay:
         chain, there = [rows], [np.ones(rows.shape, bool)]
         for _ in range(length - 1):
             following = self._begun_at[self._next[chain[-1]]]
-            there.append(there[-1] & (following >= 0))
+            # A label may have ended the task in mid-episode, and what waits for one has no reward yet.
+            goes_on = (following >= 0) & (self._mask[chain[-1]] > 0) & self._scored[following]
+            there.append(there[-1] & goes_on)
             chain.append(np.where(there[-1], following, chain[-1]))
         window, present = np.stack(chain, axis=-1), np.stack(there, axis=-1)
         out = self.gather(rows, rng, last=chain[-1])
@@ -218,51 +271,33 @@ class Replay:
         }
 
     def vector_moments(self) -> dict[str, np.ndarray]:
-        """Mean and standard deviation of all vectors seen, in alphabetical order of their names, each (n,).
+        """Mean and standard deviation of all vectors seen, in alphabetical order of their names, each (n,)."""
+        return moments(self.vectors())
 
-        An element that never moved counts as of unit scale: divided by next to nothing, the first move of a gripper
-        that demonstrations never close would drown out everything else that the networks see. The floor does the same
-        for what hardly moved.
-        """
-        rows = np.flatnonzero(self._references)
-        names = [name for name, array in sorted(self.spec.observation.items()) if not array.is_frame]
-        seen = [self._columns[name].take(rows) for name in names]
-        values = np.concatenate(seen, axis=1) if seen else np.zeros((len(rows), 0), np.float32)
-        mean, std = values.mean(0), values.std(0)
-        constant = std < _CONSTANT * (1.0 + np.abs(mean))
-        return {
-            "mean": mean.astype(np.float32),
-            "std": np.where(constant, 1.0, np.maximum(std, 1e-2)).astype(np.float32),
-        }
+    def members(self) -> tuple[np.ndarray, np.ndarray]:
+        """The numbers of all transitions, in the order of their coming, and the episode of each, int64 (n,)."""
+        rows = np.setdiff1d(np.arange(len(self._here)), self._free_rows)
+        return rows, self._episode[rows]
 
-    def _frame_columns(self, slots: int, keep_on: str) -> dict[str, Column]:
-        shapes = {name: (array.shape, array.dtype) for name, array in self.spec.observation.items() if array.is_frame}
-        if self._cache is not None:
-            shapes = dict.fromkeys(shapes, (self._cache.shape, "float16"))
-        rows = slots * self._views
-        size = sum(rows * int(np.prod(shape)) * np.dtype(dtype).itemsize for shape, dtype in shapes.values())
-        on_device = keep_on == "device" or (keep_on == "auto" and fits_on_device(size))
-        kind = DeviceColumn if on_device else HostColumn
-        return {name: kind(rows, shape, dtype) for name, (shape, dtype) in shapes.items()}
+    def rewards(self, rows: np.ndarray) -> np.ndarray:
+        """Of these transitions, float32 (n,)."""
+        return self._reward[rows]
 
-    def _seen(self, slots: np.ndarray, rng: np.random.Generator | None) -> dict[str, Any]:
-        """The observations in these slots, of each camera any of the views."""
-        out = {}
-        for name, column in self._columns.items():
-            rows = slots
-            if self.spec.observation[name].is_frame and self._views > 1:
-                rows = slots * self._views + (0 if rng is None else rng.integers(self._views, size=slots.shape))
-            out[name] = column.take(rows)
-        return out
+    def exemplary(self, rows: np.ndarray) -> np.ndarray:
+        """Whether they are of an episode that succeeded, or of a person, bool, of the same shape."""
+        return self._succeeded[rows] | self._is_prior[rows]
+
+    def vectors_at(self, rows: np.ndarray) -> np.ndarray:
+        """The vectors that these transitions begin with, in alphabetical order of their names, float32 (n, d)."""
+        return self._observations.vectors(self._here[rows])
+
+    def vectors(self) -> np.ndarray:
+        """The vectors of every observation held, in alphabetical order of their names, float32 (m, d)."""
+        return self._observations.vectors(np.flatnonzero(self._references))
 
     def _store(self, observation: Observation) -> int:
         slot = self._free_slots.pop()
-        features = {} if self._cache is None else self._cache(observation)
-        for name, column in self._columns.items():
-            if name in features:
-                column.put(slot * self._views, features[name])
-            else:
-                column.put(slot, observation[name][None])
+        self._observations.put(slot, observation)
         self._references[slot], self._begun_at[slot] = 1, -1
         return slot
 
@@ -281,10 +316,23 @@ class Replay:
         self._action[row], self._reward[row] = step.action, step.reward
         # A time limit is no end of the task: value follows, so it must not mask the bootstrap.
         self._mask[row] = 0.0 if step.terminated else 1.0
+        self._t[row], self._episode[row], self._return_to_go[row] = step.t, self._numbers[stream], -np.inf
+        self._succeeded[row] = False
         self._is_prior[row] = step.source is Source.DEMO or (step.intervened and self._learn_corrections)
         self._by_policy[row], self._takeover_in[row] = step.source is Source.POLICY, 0
+        self._is_demo[row] = step.source is Source.DEMO
+        self._seq[row], self._stream[row] = pending.seq, self._streams.setdefault(stream, len(self._streams))
         self._episodes.setdefault(stream, []).append(row)
-        if step.source is not Source.DEMO:
+        self._scored[row] = False
+        if step.reward_by == UNSCORED:
+            self._unscored.append(row)
+        else:
+            self._admit(row)
+
+    def _admit(self, row: int) -> None:
+        """Let batches draw from a transition."""
+        self._scored[row] = True
+        if not self._is_demo[row]:
             self.online.push(row)
         if self._is_prior[row]:
             self.prior.push(row)
@@ -298,31 +346,74 @@ class Replay:
         for distance, row in enumerate(driven, start=1):
             self._takeover_in[row] = distance
 
+    def _note_reward(self, stream: str, step: Step) -> None:
+        rewards = self._rewards.setdefault(stream, [])
+        if step.t == 0:
+            rewards.clear()
+        if len(rewards) == step.t:
+            rewards.append(step.reward)
+
+    def _note_returns(self, stream: str, rows: list[int], last: Step) -> None:
+        """Now that the episode is over its returns are known, unless one of its steps is missing."""
+        rewards = self._rewards.pop(stream, [])
+        self._succeeded[rows] = last.success
+        if rows and len(rewards) == last.t + 1:
+            found = returns_to_go(rewards, terminated=last.terminated, discount=self.discount)
+            self._return_to_go[rows] = found[self._t[rows]]
+
     def _discard(self, rows: list[int]) -> None:
         """Forget an episode. What was learned from it while it was under way stays learned."""
         self.discarded += len(rows)
         for ring in (self.online, self.prior):
             ring.remove(rows)
+        self._unscored = deque(row for row in self._unscored if row not in rows)
         for row in rows:
             self._forget(row)
 
     def _forget(self, row: int) -> None:
         self._begun_at[self._here[row]] = -1
+        self._seq[row] = -1
         for slot in (self._here[row], self._next[row]):
             self._release(int(slot))
         self._free_rows.append(row)
 
+    def _forget_early(self, row: int) -> None:
+        """Forget a transition whose episode may still be under way."""
+        for rows in self._episodes.values():
+            if row in rows:
+                rows.remove(row)
+        self._forget(row)
+
     def _evict(self) -> None:
-        """Forget the oldest online transition; an intervention leaves the online list only, for it is prior too."""
-        while len(self.online):
+        """Forget the oldest online transition; an intervention leaves the online list only, for it is prior too.
+
+        What waits for a reward may take half of the room; beyond that, or where there is nothing else, its oldest goes.
+        """
+        while len(self.online) or self._unscored:
+            waiting = len(self._unscored)
+            if waiting and (waiting > len(self._here) // 2 or not len(self.online)):
+                self._forget_early(self._unscored.popleft())
+                return
             row = self.online.pop()
             if not self._is_prior[row]:
-                for rows in self._episodes.values():
-                    if row in rows:
-                        rows.remove(row)
-                self._forget(row)
+                self._forget_early(row)
                 return
         raise ReplayFullError(
             f"the replay's {len(self._here)} transitions are all demonstrations and interventions; "
             "raise learner.capacity"
         )
+
+
+def moments(values: np.ndarray) -> dict[str, np.ndarray]:
+    """Mean and standard deviation (n,) of vectors (m, n), to normalise by.
+
+    An element that never moved counts as of unit scale: divided by next to nothing, the first move of a gripper that
+    demonstrations never close would drown out everything else that the networks see. The floor does the same for what
+    hardly moved.
+    """
+    mean, std = values.mean(0), values.std(0)
+    constant = std < _CONSTANT * (1.0 + np.abs(mean))
+    return {
+        "mean": mean.astype(np.float32),
+        "std": np.where(constant, 1.0, np.maximum(std, 1e-2)).astype(np.float32),
+    }

@@ -32,7 +32,8 @@ def open_run(config: LearnerConfig) -> Run:
         UserError: A run is there and `resume` was not asked for.
     """
     run = Run(Path(config.run))
-    if not config.resume and _holds_steps(run.archive):
+    learned = config.mode == "offline" and (run.path / "checkpoints").exists()
+    if not config.resume and (learned or _holds_steps(run.archive)):
         raise UserError(f"{run.path} holds a run already; set resume=true to go on with it, or run=<another folder>")
     run.path.mkdir(parents=True, exist_ok=True)
     summary = run.path / "summary.json"

@@ -4,30 +4,35 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
 from learner.agents import make_agent
-from learner.agents.base import Metrics
+from learner.agents.base import Metrics, numbers_of
+from learner.augmentation import chosen_symmetries
 from learner.checkpoint import Checkpointer
 from learner.coach import advise
 from learner.config import BcConfig, LearnerConfig, QcConfig
 from learner.console import LearnerConsole, Snapshot
 from learner.features import feature_cache
 from learner.inbox import Inbox
+from learner.late_labels import LateLabels
 from learner.limiter import RateLimiter
 from learner.metrics import MetricsWriter
 from learner.mixer import Mixer
 from learner.placement import Placement
 from learner.plots import plot_run
+from learner.pool import describe, discount_of, past_runs
 from learner.progress import EpisodeResult, Progress
 from learner.publisher import POLICY_FILE, encode_policy
-from learner.replay import Replay
+from learner.replay import Replay, moments
 from learner.report import write_report
 from learner.run import Run
 from learner.summary import summarise, write_summary
+from learner.warm_start import adopted, warm_start
 from wire import failpoints
 from wire.database import StoreError, explained
 from wire.files import write_atomically
@@ -37,6 +42,8 @@ from wire.store import Row, StepStore
 log = logging.getLogger(__name__)
 
 _IDLE_S = 0.002
+_UNSCORED = 20
+"""Steps without a score that are worth a word."""
 _LOG_BLOCKS = 20
 """Update blocks between two lines of metrics: reading them waits for the device."""
 
@@ -46,25 +53,32 @@ class Trainer:
 
     def __init__(self, config: LearnerConfig, run: Run, spec: EnvSpec, inbox: Inbox, console: LearnerConsole) -> None:
         self.config, self.run, self.spec, self.inbox, self.console = config, run, spec, inbox, console
-        cache = feature_cache(config.agent, spec, run.path, seed=config.seed, resume=config.resume)
+        told = adopted(config.agent, config.init)
+        cache = feature_cache(told, spec, run.path, seed=config.seed, resume=config.resume, init=config.init)
         trunk = None if cache is None else cache.trunk.describe()
-        self.agent = make_agent(config.agent, spec, interventions=config.interventions, trunk=trunk)
+        self.agent = make_agent(told, spec, interventions=config.interventions, trunk=trunk)
         self.replay = Replay(
             spec,
             config.capacity,
             learn_corrections=config.agent.name != "bc",
+            discount=discount_of(config.agent),
             cache=cache,
-            keep_on=config.keep_on if config.devices == 1 else "host",
+            keep_on=config.keep_on if config.may_keep_on_device else "host",
         )
         self._placement = Placement(config.devices, batch_size=config.agent.batch_size)
+        self.pool, self._past = past_runs(config, run, spec, console.say, cache=cache)
         self.mixer = Mixer(
             self.replay,
+            self.pool,
             batch_size=config.agent.batch_size,
             prior_share=_prior_share(config),
+            archive_share=config.archive_share,
+            symmetries=chosen_symmetries(spec, config.symmetries) if config.symmetries else None,
             min_online=config.min_online,
             seed=config.seed,
             chunk=(config.agent.chunk, config.agent.discount) if isinstance(config.agent, QcConfig) else None,
         )
+        self.late = LateLabels(run.archive, self.replay, by_model=config.reward == "classifier")
         self.limiter = RateLimiter()
         self.progress = Progress(spec.gripper_entries())
         self.version = 0
@@ -82,12 +96,18 @@ class Trainer:
     def recall(self, demos: StepStore | None, archived: StepStore | None) -> None:
         """Fill the replay from demonstrations and from this run's own archive, and restore the newest checkpoint."""
         for row in self._intact_rows(demos, demos.last_row()) if demos is not None else ():
-            self.replay.add(row.stream, row.step)
-        self._fitted = len(self.replay) > 0
+            self.replay.add(row.stream, row.step, row.seq)
+        if demos is not None and self.config.reward == "classifier":
+            LateLabels(demos.path, self.replay, by_model=True).poll(time.monotonic())
+        self._fitted = len(self.replay) > 0 or self.pool is not None
         # Actors may be sending already: what came after the inbox opened the archive will come out of the inbox.
         for row in self._intact_rows(archived, self.inbox.resumed_row) if archived is not None else ():
             self._take(row)
         self._state = self._placement.whole(self.agent.init(self.config.seed, self._normaliser()))
+        if self.config.init is not None:
+            started = warm_start(self._state, Path(self.config.init), self.spec, self.console.say)
+            self._state = self._placement.whole(started)
+            self._fitted = True
         restored = self._checkpoints.restore(self._state, fingerprint=self.spec.fingerprint())
         if restored is not None:
             self._state, limiter, self.version = restored
@@ -107,7 +127,8 @@ class Trainer:
             arrived = self.inbox.drain(256)
             for row in arrived:
                 self._take_new(row)
-            if self.limiter.debt > 0 and self.mixer.ready:
+            self.late.poll(time.monotonic())
+            if self.limiter.debt > 0 and self.mixer.ready and self.limiter.settled >= self.config.warmup:
                 self._update()
             elif self.limiter.debt > 0:
                 self.limiter.waive()
@@ -161,6 +182,7 @@ class Trainer:
                 "duplicates": self.run.earlier_duplicates + status.duplicates,
                 "lost": None,
             },
+            "archive": describe(self.pool, self._past),
         }
         write_summary(self.run.path / "summary.json", facts)
 
@@ -177,7 +199,7 @@ class Trainer:
             self.console.say(f"warning: {store.damaged} steps in {store.path} are damaged and were left out")
 
     def _take(self, row: Row) -> EpisodeResult | None:
-        self.replay.add(row.stream, row.step)
+        self.replay.add(row.stream, row.step, row.seq)
         self.limiter.arrived += 1
         return self.progress.add(row.stream, row.step)
 
@@ -224,13 +246,14 @@ class Trainer:
         self._policy_bytes = data
 
     def _log_metrics(self) -> None:
-        numbers = {name: float(value) for name, value in self._metrics.items()}
+        numbers = numbers_of(self._metrics)
         now_s, (then_s, then_blocks) = time.monotonic(), self._pace
         self._pace = (now_s, self.limiter.done)
         self._gradient_rate = (self.limiter.done - then_blocks) * self.config.agent.utd / max(now_s - then_s, 1e-9)
         numbers["learner/gradient_steps_per_s"] = self._gradient_rate
         numbers["learner/gradient_steps_per_env_step"] = self.gradient_steps / max(self.limiter.arrived, 1)
         numbers["link/backlog"] = float(self.limiter.debt)
+        numbers["reward/unscored"] = float(self.replay.unscored)
         self._writer.write(self.progress.env_steps, numbers)
         self._warn_of_overestimation(numbers)
 
@@ -244,9 +267,15 @@ class Trainer:
         )
         log.warning("%s", self._warning)
 
+    def _unscored_warning(self) -> str:
+        waiting = self.replay.unscored
+        return f"{waiting} steps wait for a score: is the reward service running?" if waiting > _UNSCORED else ""
+
     def _normaliser(self) -> dict[str, np.ndarray]:
-        if len(self.replay):
-            return self.replay.vector_moments()
+        replays = [self.replay] if self.pool is None else [self.replay, self.pool.replay]
+        values = np.concatenate([replay.vectors() for replay in replays])
+        if len(values):
+            return moments(values)
         n = self.agent.arch.vector_dim
         return {"mean": np.zeros(n, np.float32), "std": np.ones(n, np.float32)}
 
@@ -277,7 +306,7 @@ class Trainer:
             eta_s=(self.config.steps - settled) / rate if rate > 0 else None,
             human_minutes=self.progress.human_minutes(self.spec.rate_hz),
             advice=self._advice,
-            warning=self._disk_warning or self._warning,
+            warning=self._disk_warning or self._warning or self._unscored_warning(),
         )
 
 

@@ -29,6 +29,13 @@ def init(key: jax.Array, arch: Architecture) -> Params:
     }
 
 
+def with_spread(params: Params, spread: float) -> Params:
+    """The parameters with one standard deviation for every action, before the tanh: for whom learns none."""
+    head, means = params["head"], params["head"]["w"].shape[1] // 2
+    constant = {"w": head["w"].at[:, means:].set(0.0), "b": head["b"].at[means:].set(jnp.log(spread))}
+    return params | {"head": head | constant}
+
+
 def distribution(params: Params, features: jax.Array) -> Gaussian:
     """The Gaussian for features of shape (batch, arch.feature_dim)."""
     mean, log_std = jnp.split(dense(params["head"], mlp(params["trunk"], features)), 2, axis=-1)

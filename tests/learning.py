@@ -59,6 +59,8 @@ def make_batch(arch: Architecture, minibatches: int, size: int = 8, seed: int = 
         "reward": rng.normal(size=(minibatches, size)).astype(np.float32),
         "mask": np.ones((minibatches, size), np.float32),
         "prior": prior,
+        "source": prior.astype(np.int8),
+        "return_to_go": np.full((minibatches, size), -np.inf, np.float32),
     }
 
 

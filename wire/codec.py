@@ -18,7 +18,7 @@ from msgspec.msgpack import Ext
 
 from wire.errors import plain
 from wire.specs import ArraySpec, EnvSpec
-from wire.types import Source, Step
+from wire.types import Observation, Source, Step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +50,7 @@ _NUMPY = {code: np.dtype(name).newbyteorder("<") for name, code in DTYPES.items(
 _CODES = {dtype: code for code, dtype in _NUMPY.items()}
 _STEP_FORMAT = b"\x01"
 _ARRAY_EXT = 1
+_FIXMAP, _MAP_16 = 0x80, 0xDE
 _DIMENSION = struct.Struct("<I")
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=LIMITS.count)]
@@ -79,6 +80,7 @@ class _StepRecord(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     weights_version: Count = 0
     held: bool = False
     discarded: bool = False
+    reward_by: Annotated[str, msgspec.Meta(max_length=LIMITS.name_bytes)] = ""
     stamps: Annotated[dict[_Name, float], msgspec.Meta(max_length=LIMITS.arrays)] = {}
 
 
@@ -99,6 +101,7 @@ def _pack(value: Any) -> Any:
 
 _ENCODER = msgspec.msgpack.Encoder(enc_hook=_pack)
 _STEP_DECODER = msgspec.msgpack.Decoder(_StepRecord)
+_OBSERVATION_DECODER = msgspec.msgpack.Decoder(_Arrays)
 MALFORMED = (msgspec.MsgspecError, UnicodeError, RecursionError, OverflowError)
 """What msgspec raises for bytes that it cannot make sense of. Its texts quote them: show them `plain`."""
 
@@ -151,13 +154,24 @@ def is_sealed(data: bytes) -> bool:
 def encode_step(step: Step) -> bytes:
     """The record of a step; raises ValueError where a dtype, a name or a size may not travel."""
     try:
-        payload = _ENCODER.encode(step)
+        payload = _short_header(_ENCODER.encode(step))
     except (TypeError, OverflowError, RecursionError) as error:
         raise ValueError(f"a step cannot travel: {error}") from None
     if len(payload) + 5 > LIMITS.record_bytes:
         raise ValueError(f"a step of {len(payload)} bytes cannot travel; the limit is {LIMITS.record_bytes}")
     _step_record(payload)  # What one side sends the other must be able to read: 20 us buy that promise.
     return seal(payload)
+
+
+def _short_header(payload: bytes) -> bytes:
+    """A map of at most 15 entries under the header of one byte, as format 1 has it.
+
+    msgspec writes that of three bytes for any struct of more fields than 15, however many of them it leaves out.
+    """
+    count = int.from_bytes(payload[1:3], "big")
+    if payload[0] != _MAP_16 or count > 15:
+        return payload
+    return b"".join((bytes((_FIXMAP | count,)), memoryview(payload)[3:]))
 
 
 def decode_step(data: bytes | memoryview) -> Step:
@@ -187,8 +201,31 @@ def decode_step(data: bytes | memoryview) -> Step:
         weights_version=record.weights_version,
         held=record.held,
         discarded=record.discarded,
+        reward_by=plain(record.reward_by),
         stamps=record.stamps,
     )
+
+
+def encode_observation(observation: Observation) -> bytes:
+    """Some of an observation's arrays; raises ValueError where they may not travel."""
+    try:
+        data = _ENCODER.encode(observation)
+    except (TypeError, OverflowError, RecursionError) as error:
+        raise ValueError(f"an observation cannot travel: {error}") from None
+    if len(data) > LIMITS.record_bytes:
+        raise ValueError(f"an observation of {len(data)} bytes cannot travel; the limit is {LIMITS.record_bytes}")
+    return data
+
+
+def decode_observation(data: bytes | memoryview) -> Observation:
+    """The arrays, read-only views; raises DecodeError on anything malformed."""
+    if len(data) > LIMITS.record_bytes:
+        raise DecodeError(f"an observation has {len(data)} bytes, the limit is {LIMITS.record_bytes}")
+    try:
+        named = _OBSERVATION_DECODER.decode(data)
+    except MALFORMED as error:
+        raise DecodeError(f"not an observation: {plain(error)}") from None
+    return _arrays(named)
 
 
 def encode_spec(spec: EnvSpec) -> str:

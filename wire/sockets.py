@@ -109,19 +109,23 @@ class _Socket:
 class ActorSocket(_Socket):
     """A DEALER that connects, and reconnects for as long as it lives."""
 
-    def __init__(self, address: str, *, keys: ActorKeys | None = None, insecure: bool = False) -> None:
+    def __init__(
+        self, address: str, *, keys: ActorKeys | None = None, insecure: bool = False, peer: str = "learner"
+    ) -> None:
         """Connect to `address`.
 
         Args:
             address: Of the learner.
             keys: Our own pair and the learner's public key: the link is encrypted, and both know who the other is.
             insecure: Permit an address off this machine without keys.
+            peer: What is there, for people: a learner, or what has its keys.
 
         Raises:
             LinkError: The address is malformed, or leaves the machine without keys and is not `insecure`.
         """
         require_secure(address, keyed=keys is not None, insecure=insecure)
         self._keys = keys
+        self._peer = peer
         self._redial_s: float | None = None
         super().__init__(zmq.DEALER, address, limit_bytes=LIMITS.weights_bytes)
 
@@ -179,10 +183,11 @@ class ActorSocket(_Socket):
         if event in _REFUSED:
             self._redial_s = time.monotonic() + _REDIAL_S
         if self._keys is None:
-            text = f"what listens at {self._address} is no learner, or one that wants keys: set link.keys=<folder>"
+            text = f"what listens at {self._address} is no {self._peer}, or one that wants keys: set link.keys=<folder>"
         elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
             own = self._keys.own
-            text = f"the learner does not let this key in; on its machine: handrail keys allow {own.name} {own.public}"
+            cure = f"on its machine: handrail keys allow {own.name} {own.public}"
+            text = f"the {self._peer} does not let this key in; {cure}"
         else:
             text = (
                 f"what listens at {self._address} has not the key that {self._keys.own.name} trusts, or none: compare "

@@ -13,6 +13,10 @@ Action = np.ndarray
 """Float32 vector of shape (n,), in the units and frame that the EnvSpec states."""
 
 
+UNSCORED = "unscored"
+"""In place of a reward model's version: it was asked, and had not answered when the step had to be recorded."""
+
+
 class Source(enum.IntEnum):
     """Who chose the executed action."""
 
@@ -53,6 +57,9 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     stopped from outside. Such a step is kept, and never trained on, nor is the one that led to it."""
     discarded: bool = False
     """Of an episode's last step: a person threw the episode away. It is kept, and not trained on from here on."""
+    reward_by: str = ""
+    """Who gave the reward: empty, the task (or whoever labelled the episode); else the version of the reward model, or
+    UNSCORED: then the reward is unknown, not zero, until a label says what it is."""
     stamps: dict[str, float] = {}
     """Seconds: `monotonic` at observation, and what each stage of the loop took."""
 

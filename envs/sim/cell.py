@@ -3,6 +3,7 @@
 # MuJoCo's compiled module comes without type stubs.
 # pyright: reportAttributeAccessIssue=false
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import mujoco
@@ -54,6 +55,8 @@ class SimCell:
     action_frame = "base"
     arm_limits = FORCELESS
     stopper: str | None = None
+    shows = tuple(scene.CAMERAS)
+    """What `show` can show."""
 
     def __init__(
         self, task: TabletopTask, *, obs: str = "state", scene_name: str = "plain", image_size: int = 64
@@ -84,6 +87,7 @@ class SimCell:
         self._is_arm = np.array([self.model.body(i).name.startswith(scene.ARM) for i in range(self.model.nbody)])
         self._finger_bodies = [self.model.body(f"{scene.ARM}{name}").id for name in FINGER_BODIES]
         self._pictures = Pictures(self.model, width=image_size, height=image_size) if obs == "pixels" else None
+        self._for_judge: Pictures | None = None
         self._people: tuple[Pictures, mujoco.MjModel, mujoco.MjData] | None = None
         frame = ArraySpec(shape=(image_size, image_size, 3), dtype="uint8", unit="sRGB")
         seen = {"state": {"object": task.object}, "pixels": dict.fromkeys(scene.CAMERAS, frame), "proprio": {}}
@@ -152,6 +156,16 @@ class SimCell:
         if self._pictures is None:
             return senses
         return {name: self._pictures.take(data, camera) for name, camera in scene.CAMERAS.items()} | senses
+
+    def show(self, frames: Mapping[str, tuple[int, ...]]) -> Observation:
+        """Frames that are no observation, by name of the camera, in these shapes: for a judge that sees more."""
+        found: Observation = {}
+        for name, shape in frames.items():
+            if self._for_judge is None or self._for_judge.size != (shape[1], shape[0]):
+                self._close_for_judge()
+                self._for_judge = Pictures(self.model, width=shape[1], height=shape[0])
+            found[name] = self._for_judge.take(self.data, scene.CAMERAS[name])
+        return found
 
     def command(self, action: Action) -> None:
         """Set the target of the coming control period from a guarded action in [-1, 1], as `action` describes it."""
@@ -290,7 +304,13 @@ class SimCell:
         """Release the renderers; safe to call twice."""
         if self._pictures is not None:
             self._pictures.close()
+        self._close_for_judge()
         self._close_people()
+
+    def _close_for_judge(self) -> None:
+        if self._for_judge is not None:
+            self._for_judge.close()
+            self._for_judge = None
 
     def _close_people(self) -> None:
         if self._people is not None:

@@ -24,6 +24,9 @@ class PickCube:
     things: tuple[str, ...] = ("cube",)
     handling = Handling()
     object = ArraySpec(shape=(8,), dtype="float32", unit="cube m [3], cube - tool m [3], cos and sin of 4 yaw")
+    object_signs = (1.0, -1.0, 1.0, 1.0, -1.0, 1.0, 1.0, -1.0)
+    """Of `object` in a mirror, y -> -y; and which of its elements are an x and a y on the table (see envs.symmetry)."""
+    object_moves = ((0,), (1,))
 
     def furnish(self, table: Table) -> None:
         """Add the cube."""

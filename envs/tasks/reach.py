@@ -6,7 +6,7 @@ from envs.experts import Corrector, Expert, NoisyExpert, StuckCorrector
 from envs.tabletop import METRES_PER_UNIT, Handling, Table, TabletopCell, motion_m, towards, upright
 from envs.workcell import Outcome
 from wire.specs import ArraySpec
-from wire.types import Action
+from wire.types import Action, Observation
 
 TOLERANCE_M = 0.02
 _LOW_M, _HIGH_M = np.array([0.37, -0.15, 0.03]), np.array([0.57, 0.15, 0.11])
@@ -22,6 +22,10 @@ class Reach:
     things: tuple[str, ...] = ("marker",)
     handling = Handling()
     object = ArraySpec(shape=(6,), dtype="float32", unit="marker m [3], marker - tool m [3]")
+    object_signs = (1.0, -1.0, 1.0, 1.0, -1.0, 1.0)
+    """Of `object` in a mirror, y -> -y; and which of its elements are an x and a y on the table (see envs.symmetry)."""
+    object_moves = ((0,), (1,))
+    judged_by: tuple[str, ...] = ("object",)
 
     def furnish(self, table: Table) -> None:
         """Add the marker."""
@@ -39,8 +43,11 @@ class Reach:
 
     def evaluate(self, cell: TabletopCell) -> Outcome:
         """1.0 on success, else 0.0."""
-        success = distance_m(cell) < TOLERANCE_M
-        return Outcome(reward=float(success), success=success)
+        return _outcome(distance_m(cell))
+
+    def judge(self, observation: Observation) -> Outcome:
+        """The same, from a stored observation: see envs.relabel."""
+        return _outcome(float(np.linalg.norm(observation["object"][3:])))
 
     def expert(self, cell: TabletopCell, rng: np.random.Generator, noise: float = 0.0) -> Expert:
         """A script that reaches the marker; `noise` is the sigma of its Gaussian noise, in action units."""
@@ -73,6 +80,11 @@ class ReachExpert:
         an imitator, who does not see the target, that nothing need be done 3 cm before the marker.
         """
         return towards(self._cell.body_position("marker") - self._cell.tool_position(), gripper=1.0)
+
+
+def _outcome(distance_m: float) -> Outcome:
+    success = distance_m < TOLERANCE_M
+    return Outcome(reward=float(success), success=success)
 
 
 def distance_m(cell: TabletopCell) -> float:

@@ -1,6 +1,7 @@
 """Every key of every verb, with its type and default: unknown keys and wrong types fail before anything starts."""
 
-from dataclasses import dataclass, field, fields, make_dataclass
+from dataclasses import MISSING as MISSING_DEFAULT
+from dataclasses import Field, dataclass, field, fields, make_dataclass
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -8,6 +9,7 @@ from omegaconf import MISSING, OmegaConf
 
 from actor.config import HAND, ActorConfig
 from learner.config import AGENTS, LearnerConfig
+from rewards.config import AuditConfig, CollectConfig, LabelConfig, RelabelConfig, ServeConfig, TrainConfig
 
 
 @dataclass
@@ -57,16 +59,22 @@ class ScriptedHand:
 def _part_of(config: type, *names: str) -> Any:
     """A class of some of a room's settings, with the types and defaults that they have there."""
     chosen = [each for each in fields(config) if each.name in names]
-    return make_dataclass(config.__name__, [(each.name, each.type, field(default=each.default)) for each in chosen])
+    return make_dataclass(config.__name__, [(each.name, each.type, _defaulting(each)) for each in chosen])
+
+
+def _defaulting(each: Field[Any]) -> Any:
+    made = each.default is MISSING_DEFAULT
+    return field(default_factory=each.default_factory) if made else field(default=each.default)  # type: ignore[arg-type]
 
 
 LEARNER_KEYS = _part_of(
     LearnerConfig,
-    *("interventions", "capacity", "min_online", "keep_on", "devices", "publish_period", "checkpoint_period_s"),
-    *("tensorboard", "wandb"),
+    *("interventions", "capacity", "min_online", "publish_period", "checkpoint_period_s", "tensorboard", "wandb"),
+    *("evaluate_period", "warmup_steps", "archive_share", "weighting", "weighting_temperature"),
+    *("camera_calibration", "symmetries", "keep_on", "devices"),
 )
 """`learner.*`: how the learner runs, whatever it learns."""
-ACTOR_KEYS = _part_of(ActorConfig, "pace", "max_lead_steps", "outbox_cap_gb", "trunk")
+ACTOR_KEYS = _part_of(ActorConfig, "pace", "max_lead_steps", "outbox_cap_gb", "judge_wait_s", "confirm_s", "trunk")
 """`actor.*`: how the actor runs."""
 
 
@@ -104,12 +112,20 @@ class LearnerVerb(EnvKeys):
 
     defaults: list[Any] = field(default_factory=lambda: ["_self_", {"env": "sim"}, {"agent": "rlpd"}])
     agent: Any = MISSING
+    mode: str = "online"
+    """online: from the steps that actors send; offline: from past runs alone."""
     bind: str = "tcp://127.0.0.1:5555"
     run: str | None = None
     resume: bool = False
     steps: int = 3000
     stop_at: float | None = None
     demos: str = "none"
+    archive: Any = None
+    init: str | None = None
+    evaluate_episodes: int = 20
+    """Of every evaluation while learning offline."""
+    reward: str = "task"
+    """task, or classifier: whose success ends episodes; the actors must agree."""
     learner: Any = field(default_factory=LEARNER_KEYS)
     link: LinkKeys = field(default_factory=LinkKeys)
 
@@ -128,9 +144,33 @@ class SimVerb(EnvKeys):
     steps: int = 3000
     stop_at: float | None = None
     demos: str = "script:20"
+    archive: Any = None
+    init: str | None = None
+    reward: str = "task"
+    """task; classifier:<folder of a model>; or the address of a reward service, tcp://<host>:<port>."""
     eval_episodes: int = 100
     learner: Any = field(default_factory=LEARNER_KEYS)
     actor: Any = field(default_factory=ACTOR_KEYS)
+
+
+@dataclass
+class CollectInferVerb(EnvKeys):
+    """`handrail collect-infer`: train candidates offline, judge them, collect with the best, and again."""
+
+    defaults: list[Any] = field(default_factory=lambda: ["_self_", {"env": "sim"}, {"agent": "iql"}])
+    agent: Any = MISSING
+    run: str | None = None
+    rounds: int = 2
+    candidates: int = 2
+    """Trained in every round, each with another seed."""
+    steps: int = 5000
+    """Gradient steps of a candidate."""
+    episodes: int = 30
+    """Collected in every round but the first."""
+    evaluate_episodes: int = 50
+    demos: str = "none"
+    archive: Any = None
+    learner: Any = field(default_factory=LEARNER_KEYS)
 
 
 @dataclass
@@ -140,6 +180,8 @@ class ActorVerb(EnvKeys):
     defaults: list[Any] = field(default_factory=lambda: ["_self_", {"env": "sim"}, {"human": "none"}])
     learner: str = "tcp://127.0.0.1:5555"
     human: Any = MISSING
+    reward: str = "task"
+    """task; classifier:<folder of a model>; or the address of a reward service, tcp://<host>:<port>."""
     outbox: str = "outbox.sqlite"
     actor: Any = field(default_factory=ACTOR_KEYS)
     link: ActorLinkKeys = field(default_factory=ActorLinkKeys)
@@ -194,14 +236,50 @@ class TrunkVerb(EnvKeys):
     """With convert: a safetensors file of a ResNet-10, -18 or -34 as timm or torchvision name its tensors."""
 
 
-VERBS: dict[str, type[EnvKeys]] = {
+@dataclass
+class CollectVerb(EnvKeys):
+    """`handrail rewards collect`: frames of success and of what only looks like it, by a clumsy script."""
+
+    defaults: list[Any] = field(default_factory=lambda: ["_self_", {"env": "sim"}])
+    out: str = MISSING
+    positives: int = CollectConfig.positives
+    linger: int = CollectConfig.linger
+
+
+def _verb_of(config: type, doc: str, **more: Any) -> type:
+    """A verb whose keys are a room's settings, and `more` with their defaults."""
+    chosen: list[Any] = []
+    for each in fields(config):
+        if each.name in ("insecure", "keys"):
+            continue
+        default = MISSING if each.default is MISSING_DEFAULT else each.default
+        chosen.append((each.name, each.type, field(default=default)))
+    chosen += [(name, type(value()), field(default_factory=value)) for name, value in more.items()]
+    made = make_dataclass(config.__name__.replace("Config", "Verb"), chosen)
+    made.__doc__ = doc
+    return made
+
+
+VERBS: dict[str, type] = {
     "sim": SimVerb,
     "learner": LearnerVerb,
+    "collect-infer": CollectInferVerb,
     "actor": ActorVerb,
     "eval": EvalVerb,
     "demos": DemosVerb,
     "teleop": TeleopVerb,
     "trunk": TrunkVerb,
+    "rewards collect": CollectVerb,
+    **{
+        f"rewards {name}": _verb_of(config, config.__doc__ or "", **more)
+        for name, config, more in (
+            ("label", LabelConfig, {}),
+            ("train", TrainConfig, {}),
+            ("audit", AuditConfig, {}),
+            ("relabel", RelabelConfig, {}),
+            ("serve", ServeConfig, {"link": LinkKeys}),
+        )
+    },
 }
 
 

@@ -2,9 +2,12 @@
 
 from learner.agents.base import Agent
 from learner.agents.bc import Bc
+from learner.agents.calql import CalQl
+from learner.agents.iql import Iql
 from learner.agents.qc import Qc
 from learner.agents.sac import Sac
-from learner.config import AgentConfig, BcConfig, QcConfig, SacConfig
+from learner.agents.td3bc import Td3Bc
+from learner.config import AgentConfig, BcConfig, CqlConfig, IqlConfig, QcConfig, SacConfig, Td3BcConfig
 from networks.architecture import Chunk, Trunk, architecture_for
 from wire.specs import EnvSpec
 
@@ -25,6 +28,12 @@ def make_agent(
         return Qc(config, arch, spec.return_bounds)
     if isinstance(config, BcConfig):
         return Bc(config, arch)
+    if isinstance(config, IqlConfig):
+        return Iql(config, arch)
+    if isinstance(config, Td3BcConfig):
+        return Td3Bc(config, arch, spec.return_bounds)
+    if isinstance(config, CqlConfig):
+        return CalQl(config, arch, spec.return_bounds, interventions)
     # RLPD is SAC with other settings: prior data in every minibatch, LayerNorm, more critics.
     return Sac(config, arch, spec.return_bounds, interventions)
 

@@ -1,17 +1,24 @@
 """What every agent offers the learner."""
 
+import math
 from typing import Any, Protocol
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from networks.architecture import Architecture
 from networks.layers import Params
 
+SOURCES = ("online", "prior", "archive")
+"""Where the rows of a minibatch come from: this run's policy, demonstrations and corrections, past runs."""
+
 Batch = dict[str, Any]
 """Minibatches, stacked: observation and next_observation (name -> (utd, batch, ...)), action (utd, batch, d),
-reward (utd, batch), mask (utd, batch), which is 0 only where the task itself ended, and prior (utd, batch), which is 1
-for demonstrations and corrections."""
+reward (utd, batch), mask (utd, batch), which is 0 only where the task itself ended, prior (utd, batch), which is 1 for
+demonstrations, corrections and the successes of past runs, source (utd, batch), an index of SOURCES, return_to_go (utd,
+batch), the discounted return of the episode from there, minus infinity where it is not over, and takeover_in (utd,
+batch): see learner.replay."""
 
 Metrics = dict[str, jax.Array]
 
@@ -32,6 +39,24 @@ class Agent(Protocol):
     def policy(self, state: Any) -> Params:
         """What travels to the robot: {"encoder", "normaliser", "policy"}."""
         ...
+
+
+def error_by_source(values: jax.Array, target: jax.Array, batch: Batch) -> Metrics:
+    """Mean absolute TD error of each source of the minibatch; NaN where it has no row of that source.
+
+    Args:
+        values: Of every critic, (members, batch).
+        target: (batch,).
+        batch: One minibatch.
+    """
+    error = jnp.abs(values - target).mean(axis=0)
+    return {f"critic/td_error_{name}": jnp.mean(error, where=batch["source"] == i) for i, name in enumerate(SOURCES)}
+
+
+def numbers_of(metrics: Metrics) -> dict[str, float]:
+    """Metrics as plain numbers, without the TD errors of sources that the batch drew nothing from."""
+    found = {name: float(value) for name, value in metrics.items()}
+    return {name: value for name, value in found.items() if "td_error" not in name or not math.isnan(value)}
 
 
 def minibatch(batch: Batch, index: int | slice) -> Batch:

@@ -19,6 +19,9 @@ from networks import encoder, policy
 from networks.architecture import Architecture
 from networks.layers import Params
 
+_SPREAD = 0.007
+_LATER_SPREAD = 0.1
+
 
 class State(NamedTuple):
     """Everything that training changes, and the normaliser, which it does not."""
@@ -42,7 +45,9 @@ class Bc:
     def init(self, seed: int, normaliser: dict[str, np.ndarray]) -> State:
         """The state before the first update."""
         key_encoder, key_policy = jax.random.split(jax.random.key(seed))
-        trained = {"encoder": encoder.init(key_encoder, self.arch), "policy": policy.init(key_policy, self.arch)}
+        # Nothing here trains the spread; another agent may go on from this one, and explores at first with this.
+        cloned = policy.with_spread(policy.init(key_policy, self.arch), _LATER_SPREAD)
+        trained = {"encoder": encoder.init(key_encoder, self.arch), "policy": cloned}
         return State(
             trained=trained,
             normaliser=jax.tree.map(jnp.asarray, normaliser),
@@ -65,12 +70,9 @@ class Bc:
         return state, {"actor/loss": jnp.stack(losses).mean()}
 
     def policy(self, state: State) -> Params:
-        """What travels to the robot; the spread is fixed small, since nothing here trains it."""
-        head = state.trained["policy"]["head"]
-        means = head["w"].shape[1] // 2
-        still = head | {"w": head["w"].at[:, means:].set(0.0), "b": head["b"].at[means:].set(-5.0)}
-        trained = state.trained["policy"] | {"head": still}
-        return {"encoder": state.trained["encoder"], "normaliser": state.normaliser, "policy": trained}
+        """What travels to the robot; a clone hardly explores."""
+        still = policy.with_spread(state.trained["policy"], _SPREAD)
+        return {"encoder": state.trained["encoder"], "normaliser": state.normaliser, "policy": still}
 
     def _gradient_step(self, state: State, batch: Batch) -> tuple[State, jax.Array]:
         key = jax.random.fold_in(jax.random.key(state.seed), state.step)

@@ -16,8 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from learner.agents.base import Batch, Metrics, minibatch
-from learner.augmentation import augment
+from learner.agents.base import Batch, Metrics, error_by_source
+from learner.agents.steps import Stepper, apply_gradients, augmented
 from learner.config import QcConfig
 from networks import chunks, critic, encoder
 from networks.architecture import Architecture
@@ -47,8 +47,7 @@ class Qc:
         self._bounds = return_bounds if config.clip_targets else None
         adam = optax.flatten(optax.adam(config.learning_rate))
         self._optimisers = {"critics": adam, "flow": adam, "encoder": optax.adam(config.encoder_learning_rate)}
-        self._scanned_block = jax.jit(self._block, donate_argnums=0)
-        self._single = jax.jit(self._gradient_step, donate_argnums=0)
+        self.stepper = Stepper(self._gradient_step, arch, period=1)
 
     def init(self, seed: int, normaliser: dict[str, np.ndarray]) -> State:
         """The state before the first update."""
@@ -88,32 +87,20 @@ class Qc:
         return _mean_of_valid(chunks.flow_loss(params, features, batch["action"], key), batch)
 
     def update(self, state: State, batch: Batch) -> tuple[State, Metrics]:
-        """One gradient step per stacked minibatch; one compiled call, but for convolutions on a CPU (see Sac)."""
-        if not self.arch.convolves or jax.default_backend() != "cpu":
-            return self._scanned_block(state, batch)
-        collected = []
-        for i in range(batch["reward"].shape[0]):
-            state, metrics = self._single(state, minibatch(batch, i))
-            collected.append(metrics)
-        return state, jax.tree.map(lambda *each: jnp.stack(each).mean(), *collected)
+        """One gradient step per stacked minibatch."""
+        return self.stepper(state, batch)
 
     def policy(self, state: State) -> Params:
         """What travels to the robot: the critics too, for they choose among the proposals."""
         acting = {"encoder": state.encoder, "normaliser": state.normaliser}
         return acting | {"flow": state.average_flow, "critics": state.target_critics}
 
-    def _block(self, state: State, batch: Batch) -> tuple[State, Metrics]:
-        state, metrics = jax.lax.scan(self._gradient_step, state, batch)
-        return state, jax.tree.map(jnp.mean, metrics)
-
-    def _gradient_step(self, state: State, batch: Batch) -> tuple[State, Metrics]:
+    def _gradient_step(self, state: State, batch: Batch, *, with_actor: bool) -> tuple[State, Metrics]:
+        """All of it in every step: the flow is no dearer than the critics (`with_actor` is for agents that save it)."""
         key = jax.random.fold_in(jax.random.key(state.seed), state.step)
-        key_target, key_flow, key_now, key_next = jax.random.split(key, 4)
+        key_target, key_flow, *keys = jax.random.split(key, 4)
         how = {"shift_pixels": self.config.shift_pixels, "colour_jitter": self.config.colour_jitter}
-        batch = batch | {
-            "observation": augment(key_now, batch["observation"], **how),
-            "next_observation": augment(key_next, batch["next_observation"], **how),
-        }
+        batch = augmented(batch, jnp.stack(keys), **how)
         target = self.td_target(state, batch, key_target)
         clipped = target if self._bounds is None else jnp.clip(target, *self._bounds)
         trained = {"encoder": state.encoder, "critics": state.critics}
@@ -122,18 +109,14 @@ class Qc:
         flow_gradient = jax.value_and_grad(self.flow_loss)
         features = jax.lax.stop_gradient(features)
         flow_loss, gradients["flow"] = flow_gradient(state.flow, features, batch, key_flow)
-        updated, optimisers = {}, {}
-        for name, gradient in gradients.items():
-            changes, optimisers[name] = self._optimisers[name].update(gradient, state.optimisers[name])
-            updated[name] = optax.apply_updates(getattr(state, name), changes)
+        state = apply_gradients(self._optimisers, state, gradients)
         state = state._replace(
-            **updated,
-            target_critics=optax.incremental_update(updated["critics"], state.target_critics, self.config.polyak),
-            average_flow=optax.incremental_update(updated["flow"], state.average_flow, self.config.policy_polyak),
-            optimisers=optimisers,
+            target_critics=optax.incremental_update(state.critics, state.target_critics, self.config.polyak),
+            average_flow=optax.incremental_update(state.flow, state.average_flow, self.config.policy_polyak),
             step=state.step + 1,
         )
         metrics = {"critic/loss": loss, "critic/q_mean": values.mean(), "critic/target_mean": target.mean()}
+        metrics |= error_by_source(values, clipped, batch)
         return state, metrics | {"actor/loss": flow_loss, "critic/valid_windows": jnp.mean(batch["valid"])}
 
 

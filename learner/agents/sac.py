@@ -7,7 +7,6 @@ observation passes through the online encoder, so there is no target encoder. Wh
 show is in `lagrange` and `takeover`, the discrete gripper in `grasp`; actor and critics then decide on the rest.
 """
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -16,8 +15,8 @@ import numpy as np
 import optax
 
 from learner.agents import grasp, lagrange, takeover
-from learner.agents.base import Batch, Metrics, minibatch
-from learner.augmentation import augment
+from learner.agents.base import Batch, Metrics, error_by_source
+from learner.agents.steps import Stepper, apply_gradients, augmented
 from learner.config import SacConfig
 from networks import critic, encoder, gripper, policy
 from networks.architecture import Architecture
@@ -79,11 +78,7 @@ class Sac:
         if arch.grippers:
             self._optimisers["gripper"] = adam
         self._halved = arch.convolves and config.precision == "bfloat16"
-        self._scanned_block = jax.jit(self._block, donate_argnums=0)
-        self._single = {
-            with_actor: jax.jit(partial(self._gradient_step, with_actor=with_actor), donate_argnums=0)
-            for with_actor in (False, True)
-        }
+        self.stepper = Stepper(self._gradient_step, arch, config.actor_period)
 
     def init(self, seed: int, normaliser: dict[str, np.ndarray]) -> State:
         """The state before the first update."""
@@ -121,6 +116,10 @@ class Sac:
         features = self._features(trained["encoder"], normaliser, batch["observation"])
         values = critic.apply(trained["critics"], features, gripper.moves(batch["action"], self.arch))
         return jnp.mean((values - target) ** 2), (features, values)
+
+    def prepared(self, state: State, batch: Batch, key: jax.Array) -> Batch:
+        """The minibatch with what the critics' loss needs besides; here that is nothing."""
+        return batch
 
     def td_target(self, state: State, batch: Batch, key: jax.Array) -> jax.Array:
         """r + discount * mask * min over a random subset of the target critics; unclipped, shape (batch,)."""
@@ -173,52 +172,29 @@ class Sac:
         return jnp.exp(log_temperature) * (entropy - self._target_entropy)
 
     def update(self, state: State, batch: Batch) -> tuple[State, Metrics]:
-        """One gradient step per stacked minibatch, an actor update after every `actor_period` of them.
-
-        The whole block is one compiled call, except with convolutions on a CPU: XLA runs their gradients fifteen
-        times slower inside a scan there, so each step is a call of its own.
-        """
-        if not self.arch.convolves or jax.default_backend() != "cpu":
-            return self._scanned_block(state, batch)
-        steps = batch["reward"].shape[0]
-        collected: list[Metrics] = []
-        for i in range(steps):
-            with_actor = (i + 1) % self.config.actor_period == 0
-            state, metrics = self._single[with_actor](state, minibatch(batch, i))
-            collected.append(metrics)
-        return state, _mean_metrics(collected)
+        """One gradient step per stacked minibatch, an actor update after every `actor_period` of them."""
+        return self.stepper(state, batch)
 
     def policy(self, state: State) -> Params:
         """What travels to the robot."""
         acting = {"encoder": state.encoder, "normaliser": state.normaliser, "policy": state.average_policy}
         return acting | ({"gripper": state.target_gripper} if self.arch.grippers else {})
 
-    def _block(self, state: State, batch: Batch) -> tuple[State, Metrics]:
-        period = self.config.actor_period
-        groups = jax.tree.map(lambda leaf: leaf.reshape(leaf.shape[0] // period, period, *leaf.shape[1:]), batch)
-
-        def group_step(state: State, group: Batch) -> tuple[State, Metrics]:
-            critic_step = partial(self._gradient_step, with_actor=False)
-            state, metrics = jax.lax.scan(critic_step, state, minibatch(group, slice(0, period - 1)))
-            state, last = self._gradient_step(state, minibatch(group, period - 1), with_actor=True)
-            shared = {name: jnp.append(metrics[name], last[name]).mean() for name in metrics}
-            return state, last | shared
-
-        state, metrics = jax.lax.scan(group_step, state, groups)
-        return state, jax.tree.map(jnp.mean, metrics)
-
     def _gradient_step(self, state: State, batch: Batch, *, with_actor: bool) -> tuple[State, Metrics]:
         key = jax.random.fold_in(jax.random.key(state.seed), state.step)
-        key_target, key_actor, key_now, key_next = jax.random.split(key, 4)
-        batch = self._augmented(batch, key_now, key_next)
+        key_target, key_actor, *keys = jax.random.split(key, 4)
+        how = {"shift_pixels": self.config.shift_pixels, "colour_jitter": self.config.colour_jitter}
+        batch = augmented(batch, jnp.stack(keys), **how)
         if self._charged:
             batch = takeover.charged(batch, steps=self.config.takeover_steps, cost=self.config.takeover_cost)
         target = self.td_target(state, batch, key_target)
         clipped = target if self._bounds is None else jnp.clip(target, *self._bounds)
+        batch = self.prepared(state, batch, jax.random.fold_in(key, 1))
         trained = {"encoder": state.encoder, "critics": state.critics}
         gradient_of = jax.value_and_grad(self.critic_loss, has_aux=True)
         (loss, (features, values)), gradients = gradient_of(trained, state.normaliser, batch, clipped)
         metrics = {"critic/loss": loss, "critic/q_mean": values.mean(), "critic/target_mean": target.mean()}
+        metrics |= error_by_source(values, clipped, batch)
         features = jax.lax.stop_gradient(features)
         if self.arch.grippers:
             gradients["gripper"], more = self._gripper_gradient(state, batch, features)
@@ -227,7 +203,7 @@ class Sac:
             shown = gripper.moves(batch["action"], self.arch)
             gradient_of = jax.value_and_grad(lagrange.human_loss)
             metrics["human/model_loss"], gradients["human"] = gradient_of(state.human, features, shown, batch["prior"])
-        state = self._apply(state, gradients)
+        state = apply_gradients(self._optimisers, state, gradients)
         state = state._replace(
             target_critics=optax.incremental_update(state.critics, state.target_critics, self._polyak),
             target_gripper=optax.incremental_update(state.gripper, state.target_gripper, self._polyak),
@@ -269,30 +245,10 @@ class Sac:
             gradients["multiplier"] = jax.grad(lagrange.multiplier_loss)(state.multiplier, features, beyond)
             metrics["actor/multiplier"] = jnp.mean(lagrange.multiplier(state.multiplier, features))
             metrics["actor/beyond_human"] = jnp.mean(beyond > 0)
-        state = self._apply(state, gradients)
+        state = apply_gradients(self._optimisers, state, gradients)
         mixed = optax.incremental_update(state.policy, state.average_policy, self.config.policy_polyak)
         state = state._replace(average_policy=mixed)
         return state, metrics | {"actor/loss": loss, "actor/temperature": jnp.exp(state.log_temperature)}
 
     def _features(self, params: Params, normaliser: Params, observation: dict[str, jax.Array]) -> jax.Array:
         return encoder.apply(encoder.in_half(params, half=self._halved), normaliser, observation, self.arch)
-
-    def _apply(self, state: State, gradients: dict[str, Params]) -> State:
-        """Step only the optimisers that were given gradients: an idle Adam would still move by its momentum."""
-        updated, optimisers = {}, dict(state.optimisers)
-        for name, gradient in gradients.items():
-            updates, optimisers[name] = self._optimisers[name].update(gradient, optimisers[name])
-            updated[name] = optax.apply_updates(getattr(state, name), updates)
-        return state._replace(**updated, optimisers=optimisers)
-
-    def _augmented(self, batch: Batch, key_now: jax.Array, key_next: jax.Array) -> Batch:
-        how = {"shift_pixels": self.config.shift_pixels, "colour_jitter": self.config.colour_jitter}
-        return batch | {
-            "observation": augment(key_now, batch["observation"], **how),
-            "next_observation": augment(key_next, batch["next_observation"], **how),
-        }
-
-
-def _mean_metrics(collected: list[Metrics]) -> Metrics:
-    names = {name for metrics in collected for name in metrics}
-    return {name: jnp.stack([m[name] for m in collected if name in m]).mean() for name in names}

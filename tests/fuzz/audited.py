@@ -10,6 +10,7 @@ import sys
 
 import fuzz_codec
 import fuzz_link
+import fuzz_scoring
 import fuzz_store
 import fuzz_weights
 from fuzzing import corpus
@@ -33,7 +34,13 @@ def main(frames: int) -> None:
     global listening
     logging.disable()
     sys.addaudithook(hook)
-    targets = {"codec": fuzz_codec, "link": fuzz_link, "store": fuzz_store, "weights": fuzz_weights}
+    targets = {
+        "codec": fuzz_codec,
+        "link": fuzz_link,
+        "scoring": fuzz_scoring,
+        "store": fuzz_store,
+        "weights": fuzz_weights,
+    }
     decoded = 0
     for name, target in targets.items():
         mutants = iter(target.mutator(11).mutant, None)

@@ -16,8 +16,8 @@ from experience import STREAM, make_spec, make_step
 from fuzzing import CORPUS
 from msgspec.msgpack import Ext
 
-from wire import link
-from wire.codec import encode_spec, encode_step, seal
+from wire import link, scoring
+from wire.codec import encode_observation, encode_spec, encode_step, seal
 from wire.store import StepStore
 from wire.weights import Weights, encode_weights, seal_weights
 
@@ -151,9 +151,38 @@ def _archive(sql: str) -> bytes:
     return data[:18] + b"\x02\x02" + data[20:]
 
 
+def scores() -> dict[str, bytes]:
+    """One golden message of each kind between a robot and a reward service, and evil ones."""
+    inputs = {"front": (2, 2, 3)}
+    gate = scoring.Gate("proprio", 10, low=0.1)
+    ask = scoring.Ask(number=1, body=encode_observation({"front": np.zeros((2, 2, 3), np.uint8)}))
+    serving = scoring.Serving(protocol=1, version="success-1", inputs=inputs, rule=scoring.Rule(0.5, 2, 3, gate))
+    golden = [
+        scoring.Introduce(protocol=1),
+        ask,
+        serving,
+        scoring.Scored(number=1, value=0.5, confidence=0.0, version="success-1"),
+        scoring.Unscored(number=1, reason="no"),
+    ]
+    told = msgspec.msgpack.decode(msgspec.msgpack.encode(serving))
+    nan = {"type": "Scored", "number": 1, "value": float("nan"), "confidence": 1.0, "version": "v"}
+    evil = {
+        "evil-nan": scoring.seal(msgspec.msgpack.encode(nan)),
+        "evil-rule": scoring.seal(msgspec.msgpack.encode(told | {"rule": [float("nan"), 0, 10**9, None]})),
+        "evil-inputs": scoring.seal(msgspec.msgpack.encode(told | {"inputs": {"": [2**63 - 1] * 99}})),
+        "evil-nesting": scoring.seal(b"\x82\xa4type\xa3Ask\xa1x" + b"\x91" * 4000),
+        "evil-body-4g": scoring.seal(b"\x82\xa4type\xa3Ask\xa4body\xc6\xff\xff\xff\xff"),
+        "evil-screen": scoring.seal(
+            msgspec.msgpack.encode({"type": "Unscored", "number": 1, "reason": "\x1b[2J\r\n\x07" * 9})
+        ),
+        "evil-empty": b"",
+    }
+    return {f"golden-{type(message).__name__.lower()}": scoring.encode(message) for message in golden} | evil
+
+
 def main() -> None:
     """Write all of it."""
-    inputs = {"codec": steps(), "link": messages(), "weights": weights(), "store": archives()}
+    inputs = {"codec": steps(), "link": messages(), "weights": weights(), "store": archives(), "scoring": scores()}
     for target, named in inputs.items():
         (CORPUS / target).mkdir(parents=True, exist_ok=True)
         for name, data in named.items():

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import fuzz_codec
 import fuzz_link
+import fuzz_scoring
 import fuzz_store
 import fuzz_weights
 import msgspec
@@ -29,18 +30,26 @@ from wire import link
 from wire.codec import LIMITS, DecodeError, decode_step, encode_step, seal
 from wire.weights import Weights, WeightsRefused, decode_weights, encode_weights, seal_weights
 
-TARGETS = {"codec": fuzz_codec, "link": fuzz_link, "store": fuzz_store, "weights": fuzz_weights}
+TARGETS = {
+    "codec": fuzz_codec,
+    "link": fuzz_link,
+    "scoring": fuzz_scoring,
+    "store": fuzz_store,
+    "weights": fuzz_weights,
+}
 COUNTS = {
     "codec": count(ci=1_000_000, nightly=4_000_000),
     "link": count(ci=2_000_000, nightly=6_000_000),
+    "scoring": count(ci=50_000, nightly=2_000_000),
     "store": count(ci=2_000, nightly=20_000),
     "weights": count(ci=50_000, nightly=500_000),
 }
-SLOW_S = {"codec": 0.005, "link": 0.005, "store": 0.05, "weights": 0.005}
+SLOW_S = {"codec": 0.005, "link": 0.005, "scoring": 0.005, "store": 0.05, "weights": 0.005}
 """A whole archive is opened, read and closed; all else is one frame."""
 DECODE: dict[str, Callable[[bytes], object]] = {
     "codec": decode_step,
     "link": fuzz_link.decode,
+    "scoring": fuzz_scoring.decode,
     "weights": lambda data: decode_weights(data, fingerprint=None),
 }
 TRACED = 200

@@ -43,6 +43,7 @@ steps = st.builds(
     weights_version=counts,
     held=st.booleans(),
     discarded=st.booleans(),
+    reward_by=st.just("") | names,
     stamps=st.dictionaries(names, st.floats(allow_nan=False), max_size=4),
 )
 

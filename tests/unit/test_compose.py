@@ -18,7 +18,8 @@ WRONG = {
     "sim agent.bacth_size=3": "handrail sim has no key agent.bacth_size; did you mean agent.batch_size?" + HELP,
     "sim quux=1": "handrail sim has no key quux" + HELP,
     "sim task=raech": "task must be one of pick_cube, reach, peg_insert, got raech; did you mean reach?",
-    "sim agent=rlpf": "agent must be one of rlpd, sac, bc, hg_dagger, qc, got rlpf; did you mean rlpd?",
+    "sim agent=rlpf": "agent must be one of rlpd, sac, bc, hg_dagger, iql, cql, calql, td3bc, qc, got rlpf; "
+    "did you mean rlpd?",
     "sim scene=plan": "scene must be one of plain, varied, got plan; did you mean plain?",
     "sim obs=pixel": f"obs must be one of {', '.join(OBSERVATIONS)}, got pixel; did you mean pixels?",
     "sim env=gmy": "env must be one of sim, ros, gym, got gmy; did you mean gym?",
@@ -93,7 +94,7 @@ WRONG = {
     "sim +foo=1": "arguments are written key=value, got +foo=1" + HELP,
     "sim ~agent": "arguments are written key=value, got ~agent" + HELP,
     "sim run=a(b": "no viable alternative at input 'a(b'; put quotes around values with special characters",
-    "sim agent.name=sac": "agent.name follows from agent=rlpd|sac|bc|hg_dagger|qc" + HELP,
+    "sim agent.name=sac": "agent.name follows from agent=rlpd|sac|bc|hg_dagger|iql|cql|calql|td3bc|qc" + HELP,
     "sim env.id=Foo-v0": "env.id goes with env=gym; add env=gym, or drop env.id=Foo-v0",
     "sim env=gym": "env.id must be given: handrail sim env.id=...; see handrail sim --help",
     "sim env.image_size=8": "image_size must be 16 to 512 pixels, got 8",
@@ -216,11 +217,11 @@ def test_a_file_that_is_no_demonstrations_is_refused(tmp_path: Path):
 
 def test_a_policy_that_is_not_there_is_named_by_the_room(tmp_path: Path):
     from actor.config import EvalConfig
-    from actor.evaluate import _load
+    from actor.evaluate import load_run
     from envs.config import EnvConfig
 
     with pytest.raises(UserError, match=r"there is no policy in .* \(policy.weights is missing\)"):
-        _load(Path(EvalConfig(run=str(tmp_path), env=EnvConfig()).run), None)  # type: ignore[arg-type]
+        load_run(Path(EvalConfig(run=str(tmp_path), env=EnvConfig()).run), None)  # type: ignore[arg-type]
 
 
 def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
@@ -234,13 +235,13 @@ def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 def test_without_a_verb_the_usage_names_every_verb(words: list[str], capsys: pytest.CaptureFixture[str]):
     text = said(capsys, *words)
     assert text == cli._USAGE
-    for verb in (*verbs.RUN, "doctor", "keys"):
+    for verb in {*(name.split()[0] for name in verbs.RUN), "doctor", "keys"}:
         assert f"\n  {verb} " in text
 
 
 @pytest.mark.parametrize("verb", verbs.RUN)
 def test_help_gives_examples_and_every_key_and_its_examples_work(verb: str, capsys: pytest.CaptureFixture[str]):
-    text = said(capsys, verb, "--help")
+    text = said(capsys, *verb.split(), "--help")
     for key in keys_of(verb):
         assert f"\n  {key}=" in text
     assert "env.kind" not in text
@@ -253,6 +254,8 @@ def test_help_gives_examples_and_every_key_and_its_examples_work(verb: str, caps
             words = ["human=script", *words[2:]]
         if name == "trunk":
             words = words[1:]
+        if name == "rewards":
+            name, words = verb, words[1:]
         compose_verb(name, verbs.with_defaults(name, words))
 
 

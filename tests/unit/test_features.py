@@ -9,7 +9,7 @@ from learning import normaliser
 from test_trunk import small_trunk
 
 from learner.agents import make_agent
-from learner.config import RlpdConfig
+from learner.config import RlpdConfig, learner_config
 from learner.features import FeatureCache, feature_cache
 from learner.mixer import Mixer
 from learner.replay import Replay
@@ -85,7 +85,7 @@ def test_an_agent_over_features_learns_in_one_compiled_block_and_publishes_no_co
     batch = Mixer(replay, batch_size=4, prior_share=0.5, min_online=1, seed=0).sample(0, 2)
     state, metrics = agent.update(state, batch)
     assert np.isfinite(float(metrics["critic/loss"]))
-    assert agent._scanned_block._cache_size() == 1
+    assert agent.stepper.block._cache_size() == 1
     assert np.abs(state.encoder["front"]["embed"]["w"] - before).max() > 0
     assert set(agent.policy(state)["encoder"]["front"]) == {"embed", "norm"}
 
@@ -109,6 +109,33 @@ def test_a_trunk_for_an_observation_without_images_is_refused(tmp_path: Path):
 
     with pytest.raises(ArchitectureError, match="shows none; set obs=pixels"):
         FeatureCache(found, vector_spec(), views=1, shift_pixels=0, colour_jitter=False, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("agent", "changes", "message"),
+    [
+        ({"name": "rlpd", "encoder": "trunk"}, {"mode": "offline"}, "agent.encoder=trunk learns beside actors"),
+        ({"name": "rlpd", "encoder": "trunk"}, {"symmetries": ["mirror"]}, "agent.encoder=trunk knows no symmetries"),
+        ({"name": "qc"}, {"symmetries": ["mirror"]}, "agent=qc knows no symmetries"),
+        ({"name": "rlpd"}, {"symmetries": ["mirror"], "keep_on": "device"}, "keep_on=device is for one device"),
+        ({"name": "rlpd"}, {"devices": 2, "keep_on": "device"}, "keep_on=device is for one device"),
+        ({"name": "rlpd"}, {"keep_on": "gpu"}, "learner.keep_on"),
+    ],
+)
+def test_what_features_and_devices_are_not_made_for_is_refused(agent: dict, changes: dict, message: str):
+    with pytest.raises(ValueError, match=message):
+        learner_config({"run": "r", "archive": ["runs"], "agent": agent} | changes)
+
+
+def test_the_trunk_of_the_run_that_one_begins_from_goes_with_it(tmp_path: Path):
+    (tmp_path / "earlier").mkdir()
+    (tmp_path / "run").mkdir()
+    mine = small_trunk(tmp_path / "earlier" / "trunk.safetensors", seed=3)
+    other = small_trunk(tmp_path / "other.safetensors", seed=4)
+    config = RlpdConfig(encoder="trunk", trunk=str(other))
+    found = feature_cache(config, SPEC, tmp_path / "run", seed=0, init=str(tmp_path / "earlier"))
+    assert found is not None
+    assert found.trunk.digest == trunk.load(mine).digest
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,7 @@ def batch_of(arch: Architecture, minibatches: int = 1, size: int = 8, seed: int 
         "reward": rng.normal(size=shape).astype(np.float32),
         "mask": (rng.uniform(size=shape) > 0.3).astype(np.float32),
         "prior": prior,
+        "source": prior.astype(np.int8),
     }
 
 
@@ -78,7 +79,7 @@ def test_the_penalty_is_in_the_grippers_reward_alone():
     seen = []
     for penalty in (0.0, 5.0):
         agent = make(toggle_penalty=penalty)
-        state, metrics = agent._single[False](agent.init(0, normaliser(ARCH)), batch)
+        state, metrics = agent.stepper.single[False](agent.init(0, normaliser(ARCH)), batch)
         seen.append((digest(state.critics), float(metrics["critic/grasp_loss"])))
     assert seen[0][0] == seen[1][0]
     assert seen[0][1] < seen[1][1]
@@ -92,7 +93,9 @@ def test_the_critics_and_the_target_entropy_are_of_the_continuous_entries_alone(
     assert state.policy["head"]["w"].shape[1] == 2 * 2
     batch = minibatch(batch_of(ARCH), 0)
     other = batch | {"action": batch["action"] * np.array([1, -1, 1], np.float32)}
-    losses = [float(agent._single[False](agent.init(0, normaliser(ARCH)), b)[1]["critic/loss"]) for b in (batch, other)]
+    losses = [
+        float(agent.stepper.single[False](agent.init(0, normaliser(ARCH)), b)[1]["critic/loss"]) for b in (batch, other)
+    ]
     assert losses[0] == losses[1]
 
 
@@ -100,7 +103,7 @@ def test_its_average_moves_by_polyak_and_is_what_travels():
     agent = make(polyak=0.25)
     state = agent.init(0, normaliser(ARCH))
     before = snapshot(state)
-    state, _ = agent._single[False](state, minibatch(batch_of(ARCH), 0))
+    state, _ = agent.stepper.single[False](state, minibatch(batch_of(ARCH), 0))
     wanted = jax.tree.map(lambda new, old: 0.25 * new + 0.75 * old, state.gripper, before.target_gripper)
     for a, b in zip(jax.tree.leaves(agent.policy(state)["gripper"]), jax.tree.leaves(wanted), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)

@@ -116,10 +116,10 @@ def test_a_critic_only_step_moves_the_model_and_not_the_multiplier_and_plain_has
     agent = tied()
     state = agent.init(0, normaliser(TINY))
     before = snapshot(state)
-    state, _ = agent._single[False](state, minibatch(make_batch(TINY, 1), 0))
+    state, _ = agent.stepper.single[False](state, minibatch(make_batch(TINY, 1), 0))
     assert digest(state.human) != digest(before.human)
     assert digest(state.multiplier) == digest(before.multiplier)
-    state, metrics = agent._single[True](state, minibatch(make_batch(TINY, 1), 0))
+    state, metrics = agent.stepper.single[True](state, minibatch(make_batch(TINY, 1), 0))
     assert digest(state.multiplier) != digest(before.multiplier)
     assert {"human/model_loss", "actor/multiplier", "actor/beyond_human"} <= metrics.keys()
     assert Sac(small_sac(), TINY, None).init(0, normaliser(TINY)).human == {}

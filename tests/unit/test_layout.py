@@ -64,6 +64,24 @@ def test_the_front_door_imports_nothing_heavy():
     assert heavy_after_importing(modules) == []
 
 
+def test_what_a_robot_imports_of_rewards_is_light():
+    """The actor and the learner may use these; import-linter holds that they can never lead to torch."""
+    light = ("config", "score", "decide", "episodes", "relabel", "models", "sheet")
+    assert heavy_after_importing([f"rewards.{name}" for name in light]) == []
+    assert heavy_after_importing(["actor.judging", "rewards.client"]) == ["gymnasium"]
+
+
+def test_what_simulates_and_learns_is_installed_without_torch():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    wanted, seen = ["actor", "sim", "learner"], set()
+    while wanted:
+        name = wanted.pop()
+        seen.add(name)
+        for line in extras[name]:
+            assert not line.startswith("torch")
+            wanted += [extra for extra in re.findall(r"[a-z]+", line.partition("[")[2]) if extra not in seen]
+
+
 def test_the_archive_imports_nothing_heavy():
     files = [path for path in (ROOT / "learner" / "archive").rglob("*.py") if path.name != "__main__.py"]
     assert heavy_after_importing(sorted(map(module_name, files))) == []

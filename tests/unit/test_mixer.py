@@ -6,6 +6,7 @@ from learning import vector_spec
 from test_replay import step
 
 from learner.mixer import Mixer
+from learner.pool import Pool
 from learner.replay import Replay
 from wire.types import Source
 
@@ -74,3 +75,111 @@ def test_without_prior_data_batches_wait_for_online_data_and_are_all_online():
 def test_a_learner_of_prior_data_alone_never_imitates_the_policy():
     assert not mixer(filled(50, 0), 1.0).ready
     assert mixer(filled(0, 1), 1.0).ready
+
+
+def pooled(transitions: int, weighting: str = "none", temperature: float = 0.1, length: int = 10) -> Pool:
+    """Past transitions with observation 2000.., in episodes of ten; the k-th of them has a return of k."""
+    replay = Replay(vector_spec(state=1, actions=1), max(transitions, 1))
+    for number in range(transitions):
+        episode, t = divmod(number, length)
+        last = t == length - 1
+        reward = float(episode) if last else 0.0
+        replay.add("p", step(episode, t, 2000 + number, reward=reward, final=9.0 if last else None))
+    return Pool(replay, weighting=weighting, temperature=temperature)
+
+
+def counted(batch: dict) -> tuple[int, int, int]:
+    """Rows of the first minibatch from online experience, prior data and past runs."""
+    seen = batch["observation"]["state"][0, :, 0]
+    return int((seen < 1000).sum()), int(((seen >= 1000) & (seen < 2000)).sum()), int((seen >= 2000).sum())
+
+
+@pytest.mark.parametrize(
+    ("online", "prior", "past", "share", "archive_share", "wanted"),
+    [
+        (50, 50, 50, 0.5, 0.5, (4, 2, 2)),  # By default: 50, 25, 25 per cent.
+        (50, 50, 0, 0.5, 0.5, (4, 4, 0)),
+        (50, 0, 50, 0.5, 0.5, (4, 0, 4)),
+        (50, 0, 0, 0.5, 0.5, (8, 0, 0)),
+        (2, 50, 50, 0.5, 0.5, (0, 4, 4)),  # Hardly anything online yet.
+        (2, 0, 50, 0.5, 0.5, (0, 0, 8)),
+        (50, 50, 50, 0.25, 0.5, (6, 1, 1)),
+        (50, 50, 50, 0.5, 0.25, (4, 3, 1)),
+        (50, 50, 50, 0.5, 1.0, (4, 0, 4)),
+        (50, 50, 50, 1.0, 0.5, (0, 4, 4)),
+        (50, 50, 50, 0.0, 0.5, (8, 0, 0)),
+    ],
+)
+def test_every_source_has_its_share_and_an_empty_ones_goes_to_the_others(
+    online: int, prior: int, past: int, share: float, archive_share: float, wanted: tuple[int, int, int]
+):
+    mixed = Mixer(
+        filled(online, prior),
+        pooled(past),
+        batch_size=8,
+        prior_share=share,
+        archive_share=archive_share,
+        min_online=5,
+        seed=0,
+    )
+    assert mixed.ready
+    batch = mixed.sample(0, 3)
+    assert counted(batch) == wanted
+    np.testing.assert_array_equal(batch["source"] == 2, batch["observation"]["state"][..., 0] >= 2000)
+    np.testing.assert_array_equal(batch["prior"][batch["source"] < 2] > 0, batch["source"][batch["source"] < 2] == 1)
+
+
+def test_past_runs_alone_are_enough_to_begin_with_unless_their_share_is_zero():
+    def waiting(share: float) -> Mixer:
+        return Mixer(filled(0, 0), pooled(10), batch_size=4, prior_share=share, min_online=5, seed=0)
+
+    assert waiting(0.5).ready
+    assert not waiting(0.0).ready
+
+
+def drawn(pool: Pool, n: int = 20_000) -> np.ndarray:
+    """How often a transition of each trajectory is drawn."""
+    rows = pool.sample(np.random.default_rng(0), n)
+    return np.bincount((pool.replay.gather(rows)["observation"]["state"][:, 0].astype(int) - 2000) // 10, minlength=5)
+
+
+def test_trajectories_are_drawn_by_the_softmax_of_their_scaled_return():
+    got = drawn(pooled(50, "return", temperature=0.5)) / 20_000
+    wanted = np.exp(np.linspace(0, 1, 5) / 0.5)
+    np.testing.assert_allclose(got, wanted / wanted.sum(), atol=0.015)
+    np.testing.assert_allclose(drawn(pooled(50)) / 20_000, 0.2, atol=0.015)
+
+
+def test_returns_that_are_all_alike_weigh_alike():
+    replay = Replay(vector_spec(state=1, actions=1), 30)
+    for number in range(30):
+        last = number % 10 == 9
+        replay.add("p", step(number // 10, number % 10, 2000 + number, reward=0.0, final=9.0 if last else None))
+    np.testing.assert_array_equal(Pool(replay, weighting="return").weights, 1.0)
+
+
+def test_an_advantage_is_over_what_the_first_observation_promises():
+    # The return is foreseeable from where the episode began, but for one trajectory that did better.
+    replay = Replay(vector_spec(state=1, actions=1), 50)
+    for episode in range(5):
+        for t in range(10):
+            last = t == 9
+            reward = float(episode) + (2.0 if episode == 1 else 0.0) if last else 0.0
+            replay.add("p", step(episode, t, 2000 + 10 * episode + t, reward=reward, final=9.0 if last else None))
+    by_return, by_advantage = (drawn(Pool(replay, weighting=how)) for how in ("return", "advantage"))
+    assert by_return.argmax() == 4
+    assert by_advantage.argmax() == 1
+
+
+def test_of_past_runs_successes_and_what_people_did_are_worth_imitating():
+    replay = Replay(vector_spec(state=1, actions=1), 30)
+    for number in range(30):
+        episode, t = divmod(number, 10)
+        last = t == 9
+        source = Source.HUMAN if (episode, t) == (1, 4) else Source.POLICY
+        ending = {"final": 9.0, "success": episode == 2} if last else {}
+        replay.add("p", step(episode, t, 2000 + number, source=source, **ending))
+    mixed = Mixer(filled(0, 0), Pool(replay), batch_size=200, prior_share=0.5, min_online=5, seed=0)
+    batch = mixed.sample(0, 1)
+    seen = batch["observation"]["state"][0, :, 0]
+    np.testing.assert_array_equal(batch["prior"][0] > 0, (seen >= 2020) | (seen == 2014))

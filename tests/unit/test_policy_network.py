@@ -69,3 +69,9 @@ def test_without_a_key_the_policy_acts_by_its_mode_and_with_one_it_explores_arou
     first, second = (policy.act(params, seen, jax.random.key(k), TINY) for k in (1, 2))
     assert first.shape == wanted.shape == (8, 2)
     assert not np.array_equal(first, second)
+
+
+def test_a_spread_that_nobody_learns_is_the_same_in_every_state():
+    params = policy.with_spread(policy.init(jax.random.key(0), TINY), 0.1)
+    gaussian = policy.distribution(params, jax.random.normal(jax.random.key(1), (5, TINY.feature_dim)))
+    np.testing.assert_allclose(jnp.exp(gaussian.log_std), 0.1, rtol=1e-5)

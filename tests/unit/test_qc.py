@@ -20,7 +20,7 @@ from learner.publisher import encode_policy
 from learner.replay import Replay
 from networks import chunks, critic, encoder
 from networks.architecture import ArchitectureError
-from wire.types import Source
+from wire.types import UNSCORED, Source
 
 pytestmark = pytest.mark.usefixtures("quick_compiles")
 
@@ -87,6 +87,20 @@ def test_no_window_reaches_over_a_held_step_nor_into_rows_that_were_given_to_oth
     assert got["valid"].tolist() == [0.0]
 
 
+def test_a_label_in_mid_episode_ends_windows_and_what_waits_for_one_is_in_none():
+    replay = Replay(SPEC, 20)
+    for t, seen in enumerate([1, 2, 3]):
+        replay.add("a", step(0, t, seen, **({"reward_by": UNSCORED} if t == 2 else {})), seq=t)
+    replay.add("a", step(0, 3, 4, final=5), seq=3)
+    rows = np.array(members(replay.online))
+    assert replay.gather_chunks(rows, length=3, discount=1.0)["valid"].tolist() == [0, 0, 1]
+    replay.relabel("a", 1, success=True)
+    got = replay.gather_chunks(rows, length=3, discount=1.0)
+    assert got["reward"].tolist() == [2.0, 1.0, 4.0]  # The label is worth 1, and nothing after it counts.
+    assert got["valid"].tolist() == [1, 1, 1]
+    assert got["bootstrap"].tolist() == [0, 0, 0]
+
+
 @pytest.mark.parametrize("chunk", [1, 3])
 def test_the_target_is_the_rewards_and_the_best_proposals_mean_value_after_them(chunk: int):
     agent, state = make(chunk)
@@ -115,11 +129,12 @@ def test_windows_that_are_not_valid_teach_nothing():
     agent, _ = make(2)
     replay = two_episodes(Replay(SPEC, 20))
     batch = replay.gather_chunks(np.array(members(replay.online))[None], length=2, discount=0.97)
+    batch["source"] = np.zeros(batch["valid"].shape, np.int8)
     assert 0 < batch["valid"].sum() < batch["valid"].size
     other = batch | {"reward": np.where(batch["valid"] > 0, batch["reward"], 1e3).astype(np.float32)}
     digests = []
     for each in (batch, other):
-        updated, _ = agent._single(agent.init(0, normaliser(agent.arch)), minibatch(each, 0))
+        updated, _ = agent.stepper.single[True](agent.init(0, normaliser(agent.arch)), minibatch(each, 0))
         digests.append(digest((updated.critics, updated.flow)))
     assert digests[0] == digests[1]
 

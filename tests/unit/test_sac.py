@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from learning import SEEING, TINY, digest, make_batch, make_sac, normaliser, small_sac, snapshot
 
-from learner.agents.base import minibatch
+from learner.agents.base import error_by_source, minibatch, numbers_of
 from learner.agents.sac import Sac, State
 from networks import critic, encoder, policy
 from networks.architecture import Architecture
@@ -29,7 +29,7 @@ def by_hand(agent: Sac, state: State, batch: dict, steps: int) -> State:
     """The block as single calls of the gradient step, compiled for themselves."""
     for i in range(steps):
         with_actor = (i + 1) % agent.config.actor_period == 0
-        state, _ = agent._single[with_actor](state, minibatch(batch, i))
+        state, _ = agent.stepper.single[with_actor](state, minibatch(batch, i))
     return state
 
 
@@ -46,7 +46,7 @@ def test_one_compiled_block_equals_its_steps_one_by_one():
     agent, state = make(utd=4, actor_period=2, layer_norm=True)
     other = agent.init(0, normaliser(TINY))
     batch = make_batch(TINY, 4)
-    state, _ = agent._scanned_block(state, batch)
+    state, _ = agent.stepper.block(state, batch)
     other = by_hand(agent, other, batch, 4)
     for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(other), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
@@ -68,7 +68,7 @@ def test_a_critic_only_step_leaves_policy_temperature_and_their_optimisers_as_th
     agent, state = make(utd=2, actor_period=2)
     state, _ = agent.update(state, make_batch(TINY, 2))  # Adam has momentum now.
     before = snapshot(state)
-    state, _ = agent._single[False](state, minibatch(make_batch(TINY, 1, seed=5), 0))
+    state, _ = agent.stepper.single[False](state, minibatch(make_batch(TINY, 1, seed=5), 0))
     for part in ("policy", "average_policy", "log_temperature"):
         assert digest(getattr(state, part)) == digest(getattr(before, part)), part
     for name in ("policy", "log_temperature"):
@@ -80,8 +80,8 @@ def test_the_actor_update_touches_neither_encoder_nor_critics():
     agent, state = make(SEEING)
     twin = agent.init(0, normaliser(SEEING))
     batch = minibatch(make_batch(SEEING, 1), 0)
-    state, _ = agent._single[True](state, batch)
-    twin, _ = agent._single[False](twin, batch)
+    state, _ = agent.stepper.single[True](state, batch)
+    twin, _ = agent.stepper.single[False](twin, batch)
     for part in ("encoder", "critics", "target_critics"):
         for a, b in zip(jax.tree.leaves(getattr(state, part)), jax.tree.leaves(getattr(twin, part)), strict=True):
             np.testing.assert_allclose(a, b, atol=1e-6)
@@ -92,7 +92,7 @@ def test_the_targets_move_by_polyak_after_every_critic_step():
     agent, state = make(polyak=0.25)
     for i in range(3):
         before = snapshot(state)
-        state, _ = agent._single[False](state, minibatch(make_batch(TINY, 1, seed=i), 0))
+        state, _ = agent.stepper.single[False](state, minibatch(make_batch(TINY, 1, seed=i), 0))
         wanted = jax.tree.map(lambda new, old: 0.25 * new + 0.75 * old, state.critics, before.target_critics)
         for a, b in zip(jax.tree.leaves(state.target_critics), jax.tree.leaves(wanted), strict=True):
             np.testing.assert_allclose(a, b, atol=1e-6)
@@ -166,6 +166,7 @@ def test_value_follows_a_time_limit_and_none_follows_an_ending(terminated: bool)
         "reward": np.broadcast_to(which.astype(np.float32), shape),
         "mask": np.broadcast_to(np.where((which == 1) & terminated, 0.0, 1.0).astype(np.float32), shape),
         "prior": np.zeros(shape, np.float32),
+        "source": np.zeros(shape, np.int8),
     }
     for _ in range(150):
         action = rng.uniform(-1, 1, (*shape, 2)).astype(np.float32)
@@ -209,3 +210,9 @@ def test_the_policy_learns_to_prefer_what_the_critics_prefer():
         state, _ = agent.update(state, batch)
     seen = {"state": jnp.zeros((1, 3))}
     assert float(policy.act(agent.policy(state), seen, None, arch)[0, 0]) == pytest.approx(0.5, abs=0.2)
+
+
+def test_the_error_of_every_source_is_told_apart_and_one_that_is_absent_has_none():
+    values, target = jnp.array([[1.0, 2.0, 5.0], [3.0, 2.0, 5.0]]), jnp.array([1.0, 0.0, 5.0])
+    errors = error_by_source(values, target, {"source": jnp.array([0, 1, 1])})
+    assert numbers_of(errors) == {"critic/td_error_online": 1.0, "critic/td_error_prior": 1.0}

@@ -124,7 +124,7 @@ def test_the_agent_learns_from_charged_rewards_only_where_takeovers_count():
         shape = batch["reward"].shape
         batch |= {"reward": np.zeros(shape, np.float32), "mask": np.zeros(shape, np.float32)}
         batch["takeover_in"] = np.broadcast_to(np.array([0, 1, 2, 3] * 2, np.int32), shape)
-        _, metrics = agent._single[False](agent.init(0, normaliser(TINY)), minibatch(batch, 0))
+        _, metrics = agent.stepper.single[False](agent.init(0, normaliser(TINY)), minibatch(batch, 0))
         return float(metrics["critic/target_mean"])
 
     assert target("plain") == 0.0

@@ -1,0 +1,53 @@
+"""Who says what a success is in a task's place: what an environment asks of a reward model."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from wire.errors import UserError
+from wire.specs import EnvSpec
+from wire.types import Observation
+
+
+class UnseenError(UserError, ValueError):
+    """A judge looks at what the cell does not show."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a reward model says of the state after a step."""
+
+    success: bool
+    by: str
+    """Version of the model, or wire.types.UNSCORED where it has not answered in time."""
+
+
+class Judge(Protocol):
+    """Judges success in the task's place, by what the cell's cameras see."""
+
+    reward: str
+    """Name and version of the reward's definition."""
+    inputs: Mapping[str, tuple[int, ...]]
+    """Names of what it looks at -> shape; what the policy does not see, a simulation shows the judge alone."""
+
+    def begin_episode(self) -> None:
+        """Forget the last episode."""
+        ...
+
+    def judge(self, observation: Observation) -> Judgement:
+        """Judge the state after a step; must not keep a robot waiting."""
+        ...
+
+
+def require_seen(judge: Judge, spec: EnvSpec, *, shown: Collection[str]) -> None:
+    """Raise UnseenError where a judge looks at what steps of `spec` do not hold, nor a cell can show it beside them."""
+    for name, shape in judge.inputs.items():
+        there = spec.observation.get(name)
+        if there is None and name in shown:
+            continue
+        if there is None or there.shape != tuple(shape):
+            has = ", ".join(f"{key} {array.shape}" for key, array in sorted(spec.observation.items()))
+            raise UnseenError(
+                f"the reward model looks at {name} {tuple(shape)}, and this environment has {has}; train one on runs "
+                "of these cameras, or set env.image_size as its runs had it"
+            )

@@ -1,0 +1,343 @@
+"""Settings of each agent, with their sources; nothing heavy is imported here, as in learner.config."""
+
+from dataclasses import dataclass, field
+
+GRIPPERS = ("continuous", "discrete")
+ENCODERS = ("conv", "trunk")
+PRECISIONS = ("float32", "bfloat16")
+
+
+def _require(holds: bool, what: str) -> None:
+    if not holds:
+        raise ValueError(what)
+
+
+def _check_encoder(encoder: str, trunk: str | None, views: int) -> None:
+    _require(encoder in ENCODERS, f"agent.encoder must be {' or '.join(ENCODERS)}, got {encoder}")
+    _require(trunk is None or encoder == "trunk", f"agent.trunk goes with agent.encoder=trunk, got agent.trunk={trunk}")
+    _require(1 <= views <= 16, f"agent.views must be in 1..16, got {views}")
+    _require(
+        views == 1 or encoder == "trunk",
+        f"agent.views={views} goes with agent.encoder=trunk: without a trunk every draw is a view of its own",
+    )
+
+
+@dataclass(frozen=True)
+class SacConfig:
+    """Soft actor-critic without prior data (Haarnoja et al. 2018)."""
+
+    name: str = "sac"
+    utd: int = 1
+    """Gradient steps per environment step (update-to-data ratio)."""
+    actor_period: int = 1
+    """Critic updates per actor update."""
+    batch_size: int = 128
+    prior_share: float = 0.0
+    """Share of every minibatch that comes from demonstrations, interventions and past runs."""
+    critics: int | None = 2
+    """Members of the ensemble; None is ten, or two where there are cameras."""
+    subset: int = 2
+    """Critics, drawn without replacement, whose minimum is the target."""
+    layer_norm: bool = False
+    """Layer normalisation in the critics."""
+    hidden: list[int] = field(default_factory=lambda: [256, 256])
+    embedding: int = 64
+    """Length of a camera's embedding."""
+    discount: float = 0.97
+    polyak: float | None = 0.005
+    """Weight of each update in the target critics; None is 0.005, or 0.01 where convolutions leave few updates."""
+    policy_polyak: float = 0.01
+    """Weight of each update in the average policy, which is the one that acts; 1 is no average."""
+    learning_rate: float = 1e-3
+    encoder_learning_rate: float = 5e-4
+    initial_temperature: float = 0.01
+    target_entropy_per_dim: float = -0.5
+    backup_entropy: bool = False
+    clip_targets: bool = True
+    """Clip targets to the returns that the task's reward makes possible, where it states them."""
+    bc_weight: float = 0.0
+    """Pull of the policy towards prior actions: first all, then those that the critics hold for better; 0 is off."""
+    bc_fade_steps: int = 2000
+    """Environment steps until only the better ones are left."""
+    gripper: str = "continuous"
+    """Who decides on the gripper: the policy as on everything else, or a discrete head: shut, hold or open."""
+    toggle_penalty: float = 0.02
+    """Of a discrete gripper's reward, for every command to its other side."""
+    gripper_margin: float = 0.1
+    """By how much a discrete gripper's value of what was demonstrated shall exceed that of everything else."""
+    takeover_steps: int = 4
+    """Policy steps before a takeover that get lower credit, where interventions=takeover."""
+    takeover_cost: float = 0.05
+    """Taken off the reward of each of them."""
+    human_slack: float = 0.1
+    """How far beyond the human's own spread the policy may go (root mean square), where interventions=lagrange."""
+    multiplier: float = 3.0
+    """Weight of the tie to the human at first, where interventions=lagrange; then every state has its own."""
+    multiplier_learning_rate: float = 3e-4
+    shift_pixels: int = 4
+    """Random shift of images (DrQ), in pixels; 0 is off."""
+    colour_jitter: bool = True
+    """Random gain and offset per image and channel."""
+    encoder: str = "conv"
+    """What sees: conv, trained from nothing; trunk, frozen, its features computed once per frame."""
+    trunk: str | None = None
+    """The trunk's file, or the name of an installed one; None: the one installed for this task and image size."""
+    views: int = 1
+    """With a trunk: views of every frame that are kept, the first as it is, the others shifted and recoloured."""
+    precision: str = "float32"
+    """Of the convolutions; bfloat16 is for GPUs. Parameters and everything else stay in float32."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError naming the key, what was got and what is wanted."""
+        for key in ("utd", "actor_period", "batch_size", "subset", "embedding", "bc_fade_steps", "takeover_steps"):
+            _require(getattr(self, key) >= 1, f"agent.{key} must be >= 1, got {getattr(self, key)}")
+        for key in (
+            *("learning_rate", "encoder_learning_rate", "initial_temperature"),
+            *("multiplier", "multiplier_learning_rate"),
+        ):
+            _require(getattr(self, key) > 0, f"agent.{key} must be > 0, got {getattr(self, key)}")
+        for key in ("prior_share", "discount", "polyak", "policy_polyak"):
+            _require(
+                getattr(self, key) is None or 0 <= getattr(self, key) <= 1,
+                f"agent.{key} must be in 0..1, got {getattr(self, key)}",
+            )
+        for key in (
+            *("bc_weight", "shift_pixels", "toggle_penalty", "gripper_margin"),
+            *("takeover_cost", "human_slack"),
+        ):
+            _require(getattr(self, key) >= 0, f"agent.{key} must be >= 0, got {getattr(self, key)}")
+        _check_encoder(self.encoder, self.trunk, self.views)
+        _require(
+            self.precision in PRECISIONS, f"agent.precision must be {' or '.join(PRECISIONS)}, got {self.precision}"
+        )
+        _require(len(self.hidden) > 0, "agent.hidden must name at least one layer, got []")
+        _require(
+            self.critics is None or self.critics >= self.subset,
+            f"agent.subset must be <= agent.critics ({self.critics}), got {self.subset}",
+        )
+        _require(self.gripper in GRIPPERS, f"agent.gripper must be {' or '.join(GRIPPERS)}, got {self.gripper}")
+        _require(
+            self.utd % self.actor_period == 0,
+            f"agent.utd must be a multiple of agent.actor_period ({self.actor_period}), got {self.utd}",
+        )
+
+
+@dataclass(frozen=True)
+class RlpdConfig(SacConfig):
+    """RLPD (Ball et al. 2023, arXiv 2302.02948): SAC with prior data in every minibatch, LayerNorm and many critics.
+
+    Two updates a step are enough with the pull to prior actions; the paper's block is utd=20, actor_period=20.
+    """
+
+    name: str = "rlpd"
+    utd: int = 2
+    actor_period: int = 2
+    prior_share: float = 0.5
+    critics: int | None = None
+    polyak: float | None = None
+    layer_norm: bool = True
+    initial_temperature: float = 0.002
+    bc_weight: float = 3.0
+    bc_fade_steps: int = 3000
+
+
+@dataclass(frozen=True)
+class CqlConfig(SacConfig):
+    """CQL (Kumar et al. 2020, arXiv 2006.04779), settings of Cal-QL's code for its sparse tasks where not said."""
+
+    name: str = "cql"
+    utd: int = 2
+    actor_period: int = 2
+    prior_share: float = 0.5
+    layer_norm: bool = True
+    """Not in the paper; WSRL (Zhou et al. 2024, arXiv 2412.07762) has it in offline training and after."""
+    learning_rate: float = 3e-4
+    initial_temperature: float = 0.002
+    """Of RLPD here: it is what goes on from it."""
+    conservatism: float = 0.1
+    """Weight of the conservative loss; 1 to 5 in the papers, for rewards ten times as large."""
+    compared_actions: int = 10
+    """Actions of each of the three kinds that the data's are compared with."""
+    backup_actions: int = 10
+    """Next actions of which the target takes the best."""
+    calibrated: bool = False
+    """Do not push the policy's actions below the return that the data achieved (Cal-QL)."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError naming the key, what was got and what is wanted."""
+        super().__post_init__()
+        for key in ("compared_actions", "backup_actions"):
+            _require(getattr(self, key) >= 1, f"agent.{key} must be >= 1, got {getattr(self, key)}")
+        _require(self.conservatism >= 0, f"agent.conservatism must be >= 0, got {self.conservatism}")
+
+
+@dataclass(frozen=True)
+class CalQlConfig(CqlConfig):
+    """Cal-QL (Nakamoto et al. 2023, arXiv 2303.05479): CQL, calibrated by the data's own returns."""
+
+    name: str = "calql"
+    calibrated: bool = True
+
+
+@dataclass(frozen=True)
+class _ValueConfig:
+    """What the agents share that learn values from data."""
+
+    utd: int = 2
+    batch_size: int = 256
+    prior_share: float = 0.5
+    hidden: list[int] = field(default_factory=lambda: [256, 256])
+    embedding: int = 64
+    discount: float = 0.97
+    polyak: float = 0.005
+    learning_rate: float = 3e-4
+    encoder_learning_rate: float = 5e-4
+    spread: float = 0.1
+    """Standard deviation of the policy's exploration, before the tanh."""
+    shift_pixels: int = 4
+    colour_jitter: bool = True
+    encoder: str = "conv"
+    trunk: str | None = None
+    views: int = 1
+
+    def __post_init__(self) -> None:
+        """Raise ValueError naming the key, what was got and what is wanted."""
+        for key in ("utd", "batch_size", "embedding"):
+            _require(getattr(self, key) >= 1, f"agent.{key} must be >= 1, got {getattr(self, key)}")
+        for key in ("learning_rate", "encoder_learning_rate", "spread"):
+            _require(getattr(self, key) > 0, f"agent.{key} must be > 0, got {getattr(self, key)}")
+        for key in ("prior_share", "discount", "polyak"):
+            _require(0 <= getattr(self, key) <= 1, f"agent.{key} must be in 0..1, got {getattr(self, key)}")
+        _require(self.shift_pixels >= 0, f"agent.shift_pixels must be >= 0, got {self.shift_pixels}")
+        _check_encoder(self.encoder, self.trunk, self.views)
+        _require(len(self.hidden) > 0, "agent.hidden must name at least one layer, got []")
+
+
+@dataclass(frozen=True)
+class IqlConfig(_ValueConfig):
+    """IQL (Kostrikov et al. 2021, arXiv 2110.06169), with its settings for sparse rewards (AntMaze)."""
+
+    name: str = "iql"
+    expectile: float = 0.9
+    inverse_temperature: float = 10.0
+    """How much better actions are preferred in imitation; the paper's beta."""
+    largest_weight: float = 100.0
+    policy_polyak: float = 0.01
+    """Weight of each update in the average policy, which is the one that acts; 1 is no average."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError naming the key, what was got and what is wanted."""
+        super().__post_init__()
+        _require(0 < self.expectile < 1, f"agent.expectile must be in 0..1 (both excluded), got {self.expectile}")
+        for key in ("inverse_temperature", "largest_weight", "policy_polyak"):
+            _require(getattr(self, key) > 0, f"agent.{key} must be > 0, got {getattr(self, key)}")
+
+
+@dataclass(frozen=True)
+class Td3BcConfig(_ValueConfig):
+    """TD3+BC (Fujimoto and Gu 2021, arXiv 2106.06860), and PRDC (Ran et al. 2023, arXiv 2306.06569) by `neighbours`."""
+
+    name: str = "td3bc"
+    actor_period: int = 2
+    alpha: float = 2.5
+    """Weight of the value against the distance to the data; both papers'."""
+    target_noise: float = 0.2
+    noise_clip: float = 0.5
+    clip_targets: bool = True
+    neighbours: bool = False
+    """Stay near the nearest pair of observation and action in the data, not near this observation's action."""
+    observation_weight: float = 2.0
+    """How much observations count in that distance; PRDC's beta."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError naming the key, what was got and what is wanted."""
+        super().__post_init__()
+        for key in ("alpha", "target_noise", "noise_clip"):
+            _require(getattr(self, key) >= 0, f"agent.{key} must be >= 0, got {getattr(self, key)}")
+        _require(self.observation_weight > 0, f"agent.observation_weight must be > 0, got {self.observation_weight}")
+        _require(
+            self.actor_period >= 1 and self.utd % self.actor_period == 0,
+            f"agent.utd must be a multiple of agent.actor_period ({self.actor_period}), got {self.utd}",
+        )
+
+
+@dataclass(frozen=True)
+class BcConfig:
+    """Behaviour cloning of demonstrations alone: what a person corrects during the run is not learned from."""
+
+    name: str = "bc"
+    utd: int = 2
+    batch_size: int = 128
+    hidden: list[int] = field(default_factory=lambda: [256, 256])
+    embedding: int = 64
+    learning_rate: float = 1e-3
+    shift_pixels: int = 4
+    colour_jitter: bool = True
+    encoder: str = "conv"
+    trunk: str | None = None
+    views: int = 1
+
+    def __post_init__(self) -> None:
+        """Raise ValueError naming the key, what was got and what is wanted."""
+        for key in ("utd", "batch_size", "embedding"):
+            _require(getattr(self, key) >= 1, f"agent.{key} must be >= 1, got {getattr(self, key)}")
+        _require(self.learning_rate > 0, f"agent.learning_rate must be > 0, got {self.learning_rate}")
+        _require(self.shift_pixels >= 0, f"agent.shift_pixels must be >= 0, got {self.shift_pixels}")
+        _check_encoder(self.encoder, self.trunk, self.views)
+
+
+@dataclass(frozen=True)
+class HgDaggerConfig(BcConfig):
+    """HG-DAgger (Kelly et al. 2019, arXiv 1810.02890): behaviour cloning of demonstrations and of every correction."""
+
+    name: str = "hg_dagger"
+
+
+@dataclass(frozen=True)
+class QcConfig:
+    """Q-chunking (Li et al. 2025, arXiv 2507.07969): critics of action chunks choose among a flow's proposals."""
+
+    name: str = "qc"
+    chunk: int = 5
+    """Actions that one decision is on; the robot carries them out one after the other."""
+    candidates: int = 32
+    """Proposals among which the critics choose when the robot acts."""
+    target_candidates: int = 4
+    """Proposals whose best is the target; the paper takes as many as for acting, which a CPU cannot afford."""
+    flow_steps: int = 5
+    """Euler steps from noise to a proposal."""
+    utd: int = 2
+    batch_size: int = 128
+    prior_share: float = 0.5
+    critics: int = 2
+    hidden: list[int] = field(default_factory=lambda: [256, 256])
+    embedding: int = 64
+    discount: float = 0.97
+    polyak: float = 0.005
+    policy_polyak: float = 0.01
+    learning_rate: float = 1e-3
+    encoder_learning_rate: float = 5e-4
+    clip_targets: bool = True
+    shift_pixels: int = 4
+    colour_jitter: bool = True
+    encoder: str = "conv"
+    trunk: str | None = None
+    views: int = 1
+
+    def __post_init__(self) -> None:
+        """Raise ValueError naming the key, what was got and what is wanted."""
+        for key in ("chunk", "candidates", "target_candidates", "flow_steps", "utd", "batch_size", "critics"):
+            _require(1 <= getattr(self, key) <= 1024, f"agent.{key} must be in 1..1024, got {getattr(self, key)}")
+        for key in ("prior_share", "discount", "polyak", "policy_polyak"):
+            _require(0 <= getattr(self, key) <= 1, f"agent.{key} must be in 0..1, got {getattr(self, key)}")
+        for key in ("learning_rate", "encoder_learning_rate"):
+            _require(getattr(self, key) > 0, f"agent.{key} must be > 0, got {getattr(self, key)}")
+        _require(self.shift_pixels >= 0, f"agent.shift_pixels must be >= 0, got {self.shift_pixels}")
+        _require(len(self.hidden) > 0, "agent.hidden must name at least one layer, got []")
+        _check_encoder(self.encoder, self.trunk, self.views)
+
+
+AgentConfig = SacConfig | IqlConfig | Td3BcConfig | BcConfig | QcConfig
+
+_KINDS = (RlpdConfig, SacConfig, BcConfig, HgDaggerConfig, IqlConfig, CqlConfig, CalQlConfig, Td3BcConfig, QcConfig)
+AGENTS: dict[str, type[AgentConfig]] = {kind.name: kind for kind in _KINDS}

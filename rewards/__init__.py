@@ -1,0 +1,1 @@
+"""Rewards that nobody writes by hand: models that judge frames, and the process that serves them. Torch lives here."""

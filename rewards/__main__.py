@@ -1,0 +1,124 @@
+"""`python -m rewards collect|train|audit|label|relabel|serve <config.json>`: what the verbs of the front door start."""
+
+import logging
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from rich.console import Console
+
+from rewards.config import AuditConfig, CollectConfig, LabelConfig, RelabelConfig, ServeConfig, TrainConfig
+from wire.errors import UserError, run_main
+from wire.parent import end_with_parent
+
+Config = TypeVar("Config")
+_CONSOLE = Console()
+
+
+def main() -> int:
+    """Read the configuration and do what was asked for."""
+    verb, path = sys.argv[1], Path(sys.argv[2])
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s (%(name)s:%(lineno)d)", level=logging.WARNING)
+    logging.getLogger("rewards").setLevel(logging.INFO if verb == "serve" else logging.WARNING)
+    if verb not in _DO:
+        raise UserError(f"python -m rewards takes {', '.join(_DO)}, got {verb}")
+    kind, do = _DO[verb]
+    return do(_read(path, kind))
+
+
+def _collect(config: CollectConfig) -> int:
+    from rich.progress import Progress
+
+    from rewards.collect import collect
+
+    with Progress(console=_CONSOLE, transient=True) as bar:
+        task = bar.add_task("collecting frames", total=config.positives)
+        found = collect(config, lambda done, of: bar.update(task, completed=done))
+    _say(
+        f"{found['positives']} frames of success and {found['negatives']} of none, of {found['episodes']} episodes, in "
+        f"{config.out}\ntrain on them: handrail rewards train runs=[{config.out}] out=<folder>"
+    )
+    return 0
+
+
+def _train(config: TrainConfig) -> int:
+    from rewards.train import train
+
+    with _CONSOLE.status("training"):
+        model = train(config)
+    _say(f"{model.version} in {config.out}: see {Path(config.out) / 'report.md'}")
+    return 0
+
+
+def _audit(config: AuditConfig) -> int:
+    from rewards.audit import audit
+
+    figures = audit(config)
+    for key in ("n", "positives", "accuracy", "false_positive_rate", "false_negative_rate", "auc", "threshold"):
+        value = figures[key]
+        _say(f"{key:20} {value if isinstance(value, int) or value is None else format(value, '.4f')}")
+    return 0
+
+
+def _label(config: LabelConfig) -> int:
+    from rewards.page import serve_page
+
+    return serve_page(config, _say, _until_stopped())
+
+
+def _relabel(config: RelabelConfig) -> int:
+    from rewards.models import load_model
+    from rewards.relabel import relabel
+
+    model = load_model(Path(config.model))
+    for run in config.runs:
+        done = relabel(model, run)
+        _say(
+            f"{run}: {done.steps} steps labelled by {model.version}; success in {done.successes} of {done.episodes} "
+            f"episodes, otherwise than recorded in {done.changed}"
+        )
+    return 0
+
+
+def _serve(config: ServeConfig) -> int:
+    from rewards.service import serve
+
+    return serve(config, _say, _until_stopped())
+
+
+_DO: dict[str, Any] = {
+    "collect": (CollectConfig, _collect),
+    "train": (TrainConfig, _train),
+    "audit": (AuditConfig, _audit),
+    "label": (LabelConfig, _label),
+    "relabel": (RelabelConfig, _relabel),
+    "serve": (ServeConfig, _serve),
+}
+"""Verb -> its settings, and what does it."""
+
+
+def _until_stopped() -> threading.Event:
+    """Set by Ctrl-C and SIGTERM."""
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    return stopped
+
+
+def _say(text: str) -> None:
+    _CONSOLE.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _read(path: Path, kind: type[Config]) -> Config:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (OSError, msgspec.DecodeError) as error:
+        raise UserError(f"{path} holds no configuration for this: {error}") from error
+
+
+if __name__ == "__main__":
+    end_with_parent()
+    sys.exit(run_main(main))

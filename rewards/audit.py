@@ -1,0 +1,71 @@
+"""How often a success classifier is right about runs that it has not seen: frame by frame, and episode by episode."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rewards.calibration import rates
+from rewards.config import AuditConfig
+from rewards.dataset import gather
+from rewards.decide import decide
+from rewards.episodes import archive_of, episodes_of, labels_of, truth
+from rewards.models import load_model
+from rewards.report import write_report
+from rewards.score import ModelError, stack
+from rewards.success import SuccessClassifier
+from wire.files import write_atomically
+from wire.statistics import wilson_interval
+from wire.store import StepStore
+
+
+def audit(config: AuditConfig) -> dict[str, Any]:
+    """The figures of a model on runs; written to `config.json` and `config.report` where these are given.
+
+    Raises:
+        ModelError: The model is missing or no success classifier, or nothing in the runs is judged.
+    """
+    model = load_model(Path(config.model))
+    if not isinstance(model, SuccessClassifier):
+        raise ModelError(f"{config.model} holds a model of kind {model.kind}; audit takes success classifiers")
+    frames = gather(
+        config.runs, list(model.inputs), margin=config.margin, per_episode=None, seed=0, gate=model.rule.gate
+    )
+    figures = {"model": model.version, "runs": list(config.runs), "margin": config.margin}
+    figures |= rates(model.score(frames.inputs).value * frames.open, frames.truth, model.rule.threshold)
+    figures["episodes"] = episode_rates(model, config.runs)
+    if config.json is not None:
+        path = Path(config.json)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, (json.dumps(figures, indent=2) + "\n").encode())
+    if config.report is not None:
+        write_report(Path(config.report), model, frames, {"runs": list(config.runs)})
+    return figures
+
+
+def episode_rates(model: SuccessClassifier, runs: list[str]) -> dict[str, Any]:
+    """What the model's rule makes of whole episodes, of which every state is judged.
+
+    `false`: it sees a success in an episode that has none; `early`: it sees one more than two steps before the first;
+    `missed`: it sees none in an episode that has one.
+    """
+    counts = dict.fromkeys(("with_success", "without_success", "false", "early", "missed"), 0)
+    gate = model.rule.gate
+    names = [*model.inputs, *([gate.name] if gate is not None else [])]
+    for run in runs:
+        path = archive_of(run)
+        labels = labels_of(path)
+        with StepStore.read(path) as store:
+            for episode in episodes_of(store):
+                known = truth(episode, labels, margin=0)
+                if (known < 0).any():
+                    continue
+                batch = stack(episode.states, list(dict.fromkeys(names)))
+                said = decide(model.rule, model.score(batch).value, episode.states, cut=bool(known[-1]))
+                first = int(known.argmax()) if known.any() else None
+                when = int(said.argmax()) if said.any() else None
+                counts["with_success" if first is not None else "without_success"] += 1
+                counts["false"] += first is None and when is not None
+                counts["early"] += first is not None and when is not None and when < first - 2
+                counts["missed"] += first is not None and when is None
+    wrong = counts["false"]
+    return counts | {"false_ci95": list(wilson_interval(wrong, counts["without_success"]))}

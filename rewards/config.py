@@ -1,0 +1,146 @@
+"""Settings of the rewards room; nothing heavy is imported here, because the command line reads this file too."""
+
+from dataclasses import dataclass, field
+
+from envs.config import EnvConfig
+
+REWARD = "classifier-1"
+"""Name and version of the reward's definition in a spec: 1, and the end, where a success classifier says so; else 0."""
+
+
+def _require(holds: bool, what: str) -> None:
+    if not holds:
+        raise ValueError(what)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollectConfig:
+    """`handrail rewards collect`: frames of success and of what only looks like it, by a clumsy script."""
+
+    out: str
+    env: EnvConfig = field(default_factory=lambda: EnvConfig(obs="pixels"))
+    positives: int = 200
+    """Frames of success at which to stop."""
+    linger: int = 3
+    """Control periods to go on after a success, for more frames of it."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise ValueError naming the key, what was got and what is wanted."""
+        _require(self.positives >= 1, f"positives must be >= 1, got {self.positives}")
+        _require(self.linger >= 0, f"linger must be >= 0, got {self.linger}")
+        _require(self.seed >= 0, f"seed must be >= 0, got {self.seed}")
+        _require(self.env.env != "gym", "rewards are learned from a workcell's cameras: set env=sim or env=ros")
+        _require(self.env.obs == "pixels", f"a classifier looks at frames: set obs=pixels, got obs={self.env.obs}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """`handrail rewards train`: a success classifier from judged frames."""
+
+    runs: list[str]
+    out: str
+    cameras: list[str] | None = None
+    """Which of the runs' cameras to look at; None: all."""
+    goals: str | None = None
+    """Folder of pictures of success; what nobody judged in the runs then counts as none (VICE)."""
+    max_fpr: float = 0.005
+    """Share of the validation frames without success that may count as one."""
+    k: int = 2
+    n: int = 3
+    """Success is k of the last n frames above the threshold."""
+    gate: str | None = None
+    """What must be so besides, e.g. proprio[10]>0.08."""
+    margin: int = 2
+    """Frames before an episode's success that count as neither."""
+    per_episode: int = 16
+    """At most so many frames without success of each episode."""
+    validation: float = 0.25
+    """Share of the episodes held out."""
+    iterations: int = 600
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    shift_pixels: int = 4
+    colour: float = 1.0
+    """Strength of the colour augmentation; 0 is off."""
+    hard_share: float = 0.25
+    """Of a batch's frames without success: so many at least are ones that a person refused, where there are any."""
+    threads: int = 1
+    """More are faster where cores are idle, and far slower where they are not."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise ValueError naming the key, what was got and what is wanted."""
+        _require(len(self.runs) > 0, "runs must name at least one run: runs=[runs/<run>]")
+        _require(0 <= self.max_fpr < 1, f"max_fpr must be in 0..1 (1 excluded), got {self.max_fpr}")
+        _require(1 <= self.k <= self.n <= 100, f"k and n must be 1 <= k <= n <= 100, got k={self.k} n={self.n}")
+        _require(0 < self.validation < 1, f"validation must be in 0..1 (both excluded), got {self.validation}")
+        for key in ("per_episode", "iterations", "batch_size", "threads"):
+            _require(getattr(self, key) >= 1, f"{key} must be >= 1, got {getattr(self, key)}")
+        for key in ("margin", "shift_pixels", "colour", "weight_decay", "seed"):
+            _require(getattr(self, key) >= 0, f"{key} must be >= 0, got {getattr(self, key)}")
+        _require(self.learning_rate > 0, f"learning_rate must be > 0, got {self.learning_rate}")
+        _require(0 <= self.hard_share <= 1, f"hard_share must be in 0..1, got {self.hard_share}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditConfig:
+    """`handrail rewards audit`: how often a model is right about runs that it has not seen."""
+
+    model: str
+    runs: list[str]
+    json: str | None = None
+    """File to write the figures to."""
+    report: str | None = None
+    """Folder for a report with pictures."""
+    margin: int = 2
+
+    def __post_init__(self) -> None:
+        """Raise ValueError naming the key, what was got and what is wanted."""
+        _require(len(self.runs) > 0, "runs must name at least one run: runs=[runs/<run>]")
+        _require(self.margin >= 0, f"margin must be >= 0, got {self.margin}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RelabelConfig:
+    """`handrail rewards relabel`: a model's word for every step of runs, appended beside their archives."""
+
+    model: str
+    runs: list[str]
+
+    def __post_init__(self) -> None:
+        """Raise ValueError naming the key, what was got and what is wanted."""
+        _require(len(self.runs) > 0, "runs must name at least one run: runs=[runs/<run>]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelConfig:
+    """`handrail rewards label`: a page of frames on this machine, on which a person marks them."""
+
+    run: str
+    who: str = ""
+    model: str | None = None
+    """Whose doubtful frames to show first."""
+    port: int = 8010
+    frames: int = 400
+
+    def __post_init__(self) -> None:
+        """Raise ValueError naming the key, what was got and what is wanted."""
+        _require(0 <= self.port <= 65535, f"port must be in 0..65535, got {self.port}")
+        _require(self.frames >= 1, f"frames must be >= 1, got {self.frames}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeConfig:
+    """`handrail rewards serve`: scores over the wire, in a process of its own."""
+
+    model: str
+    bind: str = "tcp://127.0.0.1:5556"
+    run: str | None = None
+    """A learner's run on this machine: steps that were recorded without a score get their labels there."""
+    insecure: bool = False
+    keys: str | None = None
+
+    def __post_init__(self) -> None:
+        """Nothing can be wrong here that is not found where it is used."""

@@ -1,0 +1,131 @@
+"""A model's word for the steps of an archive, appended beside it; and for those that were recorded without a score."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from rewards.decide import decide
+from rewards.episodes import Episode, EpisodeReader, archive_of, episodes_of
+from rewards.score import ModelError, RewardModel, require_spec, stack
+from wire.database import StoreError
+from wire.labels import Label, append_labels, labels_since
+from wire.store import StepStore
+from wire.types import UNSCORED
+
+log = logging.getLogger(__name__)
+
+_ROWS = 512
+"""Of a live archive, read between two answers to a robot."""
+
+
+class Relabelled(NamedTuple):
+    """What a relabelling came to."""
+
+    steps: int
+    successes: int
+    """Episodes in which the model sees a success."""
+    episodes: int
+    changed: int
+    """Episodes of which it says otherwise than what was recorded."""
+
+
+def labels_for(model: RewardModel, episode: Episode) -> list[Label]:
+    """What a model with a rule says of each state of an episode; raises ModelError where it has no rule."""
+    if model.rule is None:
+        raise ModelError(f"the {model.kind} model {model.version} gives rewards, not success: it has no rule")
+    gate = model.rule.gate
+    names = [*model.inputs, *([gate.name] if gate is not None and gate.name not in model.inputs else [])]
+    value = model.score(stack(episode.states, names)).value
+    last = episode.steps[-1]
+    found = decide(model.rule, value, episode.states, cut=last.terminated and last.success)
+    return [
+        Label(episode.stream, int(seq), float(success), float(score), version=model.version, who="handrail")
+        for seq, success, score in zip(episode.seqs, found, value, strict=True)
+    ]
+
+
+def relabel(model: RewardModel, run: str, tell: Callable[[Relabelled], None] = lambda so_far: None) -> Relabelled:
+    """Append a model's labels for every step of a run, an episode at a time.
+
+    Raises:
+        ModelError: There is no such run, or the model cannot look at its steps.
+    """
+    path = archive_of(run)
+    total = Relabelled(0, 0, 0, 0)
+    with StepStore.read(path) as store:
+        require_spec(model, store.spec, whose=str(path))
+        for episode in episodes_of(store):
+            labels = labels_for(model, episode)
+            append_labels(path, labels)
+            success = any(label.value for label in labels)
+            total = Relabelled(
+                total.steps + len(labels),
+                total.successes + success,
+                total.episodes + 1,
+                total.changed + (success != episode.steps[-1].success),
+            )
+            tell(total)
+    return total
+
+
+class Backfill:
+    """Labels the episodes of a run in which steps had to be recorded without a score, as they end up in its archive."""
+
+    def __init__(self, model: RewardModel, archive: Path) -> None:
+        """Label what `model` has not labelled yet; the archive need not be there yet."""
+        self._model, self._archive = model, archive
+        self._store: StepStore | None = None
+        self._reader = EpisodeReader(archive)
+        self._row = 0
+        self._done: set[tuple[str, int]] = set()
+        self.labelled = 0
+
+    def work(self) -> bool:
+        """Look at some more rows; returns whether there may be more at once.
+
+        Raises:
+            ModelError: The model cannot look at the run's steps.
+            StoreError: The labels cannot be written.
+        """
+        if self._store is None and not self._open():
+            return False
+        assert self._store is not None
+        until = min(self._store.last_row(), self._row + _ROWS)
+        for row in self._store.rows(self._row, until):
+            for episode in self._reader.take(row):
+                self._label(episode)
+        more, self._row = until > self._row, until
+        return more
+
+    def close(self) -> None:
+        """Close the archive."""
+        if self._store is not None:
+            self._store.close()
+
+    def _open(self) -> bool:
+        try:
+            self._store = StepStore.read(self._archive)
+        except StoreError:
+            return False  # Its learner has not begun it.
+        require_spec(self._model, self._store.spec, whose=str(self._archive))
+        labels, _ = labels_since(self._archive)
+        self._done = {(label.stream, label.seq) for label in labels if label.version == self._model.version}
+        return True
+
+    def _label(self, episode: Episode) -> None:
+        unscored = [
+            int(seq) for seq, step in zip(episode.seqs, episode.steps, strict=True) if step.reward_by == UNSCORED
+        ]
+        if not unscored or all((episode.stream, seq) in self._done for seq in unscored):
+            return
+        labels = labels_for(self._model, episode)
+        append_labels(self._archive, labels)
+        self.labelled += len(labels)
+        log.info("labelled late: episode=%d steps=%d success=%s", episode.number, len(labels), _any(labels))
+
+
+def _any(labels: list[Label]) -> bool:
+    return bool(np.any([label.value for label in labels]))

@@ -1,0 +1,150 @@
+"""Train a success classifier: frames in, a calibrated model with a promised false-positive rate out."""
+
+import logging
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from rewards.augmentation import coloured, shifted
+from rewards.calibration import fit_platt, rates, sigmoid, threshold_for
+from rewards.config import TrainConfig
+from rewards.dataset import Frames, gather, goals, join, split
+from rewards.models import DESCRIPTION
+from rewards.network import Architecture, Network, as_floats
+from rewards.report import write_report
+from rewards.score import Gate, ModelError, Rule
+from rewards.success import SuccessClassifier
+
+log = logging.getLogger(__name__)
+
+_AVERAGE = 0.99
+"""Of the weights' moving average, which is what is kept."""
+_GATE = re.compile(r"(\w+)\[(\d+)\]\s*(>=|>|<=|<)\s*(-?\d+(?:\.\d+)?(?:e-?\d+)?)")
+
+
+def train(config: TrainConfig) -> SuccessClassifier:
+    """Train, calibrate, choose the threshold, and write model and report to `config.out`.
+
+    Raises:
+        ModelError: There is a model already, or the frames do not suffice; the text says what is missing.
+    """
+    out = Path(config.out)
+    if (out / DESCRIPTION).exists():
+        raise ModelError(f"{out} holds a model already, and models never change; name another folder with out=")
+    gate = parse_gate(config.gate)
+    frames = _frames(config, gate)
+    training, held_out = split(frames, config.validation, config.seed)
+    log.info("frames: training=%s validation=%s", training.counts(), held_out.counts())
+    began_s, began_cpu_s = time.monotonic(), time.process_time()
+    network = fit(training, config)
+    model, figures = calibrated(network, held_out, config, gate)
+    facts = {
+        "runs": list(config.runs),
+        "goals": config.goals,
+        "training": training.counts(),
+        "validation": held_out.counts(),
+        "max_fpr": config.max_fpr,
+        "seconds": round(time.monotonic() - began_s, 1),
+        "cpu_seconds": round(time.process_time() - began_cpu_s, 1),
+        "figures": figures,
+    }
+    write_report(out, model, held_out, facts)
+    model.save(out, facts)
+    return model
+
+
+def fit(frames: Frames, config: TrainConfig) -> Network:
+    """The network after `iterations` balanced batches; the same frames, settings and threads give the same weights."""
+    torch.manual_seed(config.seed)
+    torch.set_num_threads(config.threads)
+    network = Network(Architecture(tuple(frames.inputs)))
+    average = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    optimiser = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, config.learning_rate, total_steps=config.iterations, pct_start=0.1
+    )
+    network.train()
+    network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    for images, truth in _batches(frames, config):
+        loss = functional.binary_cross_entropy_with_logits(network(images), truth)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        with torch.no_grad():
+            for name, tensor in network.state_dict().items():
+                average[name].lerp_(tensor, 1.0 - _AVERAGE)
+    network.load_state_dict(average)
+    return network.eval()
+
+
+def calibrated(
+    network: Network, held_out: Frames, config: TrainConfig, gate: Gate | None
+) -> tuple[SuccessClassifier, dict[str, Any]]:
+    """The classifier with probabilities and threshold from episodes that the network has not seen, and its figures."""
+    shapes = {name: column.shape[1:] for name, column in held_out.inputs.items()}
+    raw = SuccessClassifier(network, shapes, fit_platt(np.zeros(2), np.array([0, 1])), Rule(0.5))
+    logits = raw.logits(held_out.inputs)
+    platt = fit_platt(logits, held_out.truth)
+    # What the gate shuts out is no success whatever its picture, so it may leave the threshold lower.
+    probability = sigmoid(platt.log_odds(logits)) * held_out.open
+    threshold = threshold_for(probability, held_out.truth, config.max_fpr)
+    model = SuccessClassifier(network, shapes, platt, Rule(threshold, config.k, config.n, gate))
+    return model, rates(probability, held_out.truth, threshold)
+
+
+def parse_gate(text: str | None) -> Gate | None:
+    """`proprio[10]>0.08` as a gate; raises ModelError where it is none."""
+    if text is None:
+        return None
+    found = _GATE.fullmatch(text.strip())
+    if found is None:
+        raise ModelError(f"gate must look like proprio[10]>0.08, got {text}")
+    bound = float(found[4])
+    above = found[3].startswith(">")
+    return Gate(found[1], int(found[2]), low=bound if above else None, high=None if above else bound)
+
+
+def _frames(config: TrainConfig, gate: Gate | None) -> Frames:
+    frames = gather(
+        config.runs,
+        config.cameras,
+        margin=config.margin,
+        per_episode=config.per_episode,
+        seed=config.seed,
+        negatives_too=config.goals is not None,
+        gate=gate,
+    )
+    if config.goals is None:
+        return frames
+    shapes = {name: column.shape[1:] for name, column in frames.inputs.items()}
+    return join([frames, goals(Path(config.goals), shapes, int(frames.episode.max()) + 1)])
+
+
+def _batches(frames: Frames, config: TrainConfig) -> Iterator[tuple[dict[str, torch.Tensor], torch.Tensor]]:
+    """Augmented batches, half of them successes; of the others a share that people refused, where there are any."""
+    draw = np.random.default_rng([config.seed, 7])
+    rng = torch.Generator().manual_seed(config.seed)
+    positive, negative = np.flatnonzero(frames.truth == 1), np.flatnonzero(frames.truth == 0)
+    hard = np.flatnonzero(frames.hard)
+    half = max(1, config.batch_size // 2)
+    n_hard = round(config.hard_share * half) if len(hard) else 0
+    truth = torch.cat([torch.ones(half), torch.zeros(half)])
+    for _ in range(config.iterations):
+        rows = np.concatenate([draw.choice(positive, half), draw.choice(negative, half - n_hard)])
+        if n_hard:
+            rows = np.concatenate([rows, draw.choice(hard, n_hard)])
+        images = {name: as_floats(torch.from_numpy(column[rows])) for name, column in frames.inputs.items()}
+        yield (
+            {
+                name: coloured(shifted(image, config.shift_pixels, rng), config.colour, rng)
+                for name, image in images.items()
+            },
+            truth,
+        )

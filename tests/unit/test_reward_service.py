@@ -1,0 +1,226 @@
+"""The service and the robot's end of it over real sockets, with a model that needs no training."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from rewarding import SIZE, Bright, episode, look, spec, write
+
+from envs.judge import Judgement
+from rewards.client import Scorer, ServiceJudge
+from rewards.episodes import episodes_of
+from rewards.relabel import Backfill, labels_for, relabel
+from rewards.score import ModelError, RewardModel
+from rewards.service import RewardService
+from wire.labels import effective, labels_since
+from wire.scoring import Gate, Rule, Scored, Unscored
+from wire.sockets import ActorSocket
+from wire.store import StepStore
+from wire.types import UNSCORED
+
+PATIENCE_S = 30.0
+RNG = np.random.default_rng(0)
+
+
+@contextlib.contextmanager
+def running(model: RewardModel, bind: str = "tcp://127.0.0.1:*", run: Path | None = None) -> Iterator[RewardService]:
+    service = RewardService(model, bind, run=run)
+    stopped = threading.Event()
+    thread = threading.Thread(target=service.serve, args=(stopped.is_set,), daemon=True)
+    thread.start()
+    try:
+        yield service
+    finally:
+        stopped.set()
+        thread.join()
+        service.close()
+
+
+@contextlib.contextmanager
+def asking(address: str) -> Iterator[Scorer]:
+    scorer = Scorer(address)
+    scorer.start()
+    with contextlib.closing(scorer):
+        until(lambda: scorer.status.serving is not None)
+        yield scorer
+
+
+def until(condition) -> None:
+    deadline_s = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.005)
+
+
+def test_frames_that_are_sent_come_back_as_the_models_scores():
+    with running(Bright()) as service, asking(service.address) as scorer:
+        for done in (True, False):
+            number = scorer.ask(look(RNG, done))
+            assert number is not None
+            answer = scorer.answer(number, PATIENCE_S)
+            assert isinstance(answer, Scored)
+            assert (answer.value > 0.5) == done
+            assert answer.version == "bright-1"
+
+
+def test_in_simulation_a_step_waits_for_its_score_and_the_rule_decides():
+    with running(Bright(Rule(0.5, 2, 3))) as service, asking(service.address) as scorer:
+        judge = ServiceJudge(scorer, wait_s=PATIENCE_S, lag=0)
+        said = [judge.judge(look(RNG, done)) for done in (False, True, False, True)]
+        assert said == [Judgement(False, "bright-1")] * 3 + [Judgement(True, "bright-1")]
+        judge.begin_episode()
+        assert not judge.judge(look(RNG, True)).success
+        assert judge.unscored == 0
+
+
+def test_the_gate_is_the_robots_to_look_at():
+    rule = Rule(0.5, 1, 1, Gate("state", 0, low=2.0))
+    with running(Bright(rule)) as service, asking(service.address) as scorer:
+        judge = ServiceJudge(scorer, wait_s=PATIENCE_S, lag=0)
+        assert judge.judge(look(RNG, True)) == Judgement(False, "bright-1")
+
+
+def test_a_robot_takes_in_what_has_come_and_never_waits():
+    with running(Bright()) as service, asking(service.address) as scorer:
+        judge = ServiceJudge(scorer, wait_s=0.0, lag=2)
+        assert judge.judge(look(RNG, True)) == Judgement(False, "bright-1")
+        # The answer to the first frame ends a later step, as soon as it is there.
+        until(lambda: judge.judge(look(RNG, False)).success)
+
+
+class Slow(Bright):
+    """Does not answer before it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may = threading.Event()
+
+    def score(self, batch):
+        self.may.wait()
+        return super().score(batch)
+
+
+def test_a_service_that_thinks_too_long_leaves_steps_unscored():
+    model = Slow()
+    with running(model) as service, asking(service.address) as scorer:
+        judge = ServiceJudge(scorer, wait_s=0.0, lag=2)
+        said = [judge.judge(look(RNG, True)) for _ in range(5)]
+        assert said == [Judgement(False, "bright-1")] * 2 + [Judgement(False, UNSCORED)] * 3
+        assert judge.unscored == 3
+        model.may.set()
+        until(lambda: judge.judge(look(RNG, False)).by == "bright-1")
+
+
+def test_a_service_that_dies_and_comes_back_is_found_again():
+    with running(Bright()) as service:
+        address = service.address
+    with contextlib.ExitStack() as stack:
+        scorer = Scorer(address)
+        with running(Bright(), address):
+            scorer.start()
+            stack.callback(scorer.close)
+            until(lambda: scorer.status.serving is not None)
+            judge = ServiceJudge(scorer, wait_s=0.2, lag=0)
+        assert judge.judge(look(RNG, True)) == Judgement(False, UNSCORED)
+        with running(Bright(), address):
+            until(lambda: judge.judge(look(RNG, False)).by == "bright-1")
+
+
+class Torn(Bright):
+    def score(self, batch):
+        found = super().score(batch)
+        return found._replace(value=np.full_like(found.value, np.nan))
+
+
+def test_a_model_that_answers_nan_is_no_score():
+    with running(Torn()) as service, asking(service.address) as scorer:
+        number = scorer.ask(look(RNG, True))
+        assert number is not None
+        assert isinstance(scorer.answer(number, PATIENCE_S), Unscored)
+
+
+def test_what_is_no_message_does_not_keep_the_service_from_others():
+    with running(Bright()) as service, ActorSocket(service.address) as stranger:
+        for _ in range(200):
+            stranger.send(RNG.bytes(50))
+            stranger.wait(0.001)
+        with asking(service.address) as scorer:
+            number = scorer.ask(look(RNG, True))
+            assert number is not None
+            assert isinstance(scorer.answer(number, PATIENCE_S), Scored)
+
+
+def test_a_model_without_a_rule_cannot_be_served():
+    with pytest.raises(ModelError, match="relabel"):
+        RewardService(Bright(rule=None), "tcp://127.0.0.1:*")
+
+
+def unscored_run(folder: Path, *, late: tuple[int, ...] = (2, 3)) -> Path:
+    """Three episodes; in the second one the service was away in some steps, in which the task was done."""
+    rng = np.random.default_rng(0)
+    episodes = [episode(rng, number, success=False, reward_by="bright-1") for number in range(3)]
+    done = look(rng, True)
+    for t in late:
+        episodes[1][t] = msgspec.structs.replace(episodes[1][t], reward_by=UNSCORED)
+    episodes[1][late[-1] + 1] = msgspec.structs.replace(episodes[1][late[-1] + 1], observation=done)
+    return write(folder / "steps.sqlite", episodes, of=spec("classifier-1"))
+
+
+def test_what_was_recorded_without_a_score_is_labelled_from_the_archive(tmp_path: Path):
+    path = unscored_run(tmp_path)
+    with running(Bright(), run=tmp_path):
+        until(lambda: labels_since(path)[0])
+    labels = labels_since(path)[0]
+    assert [label.seq for label in labels] == list(range(7, 13))  # The whole episode, and no other.
+    assert [label.value for label in labels] == [0, 0, 0, 1, 0, 0]
+    assert {(label.source, label.version) for label in labels} == {("model", "bright-1")}
+    assert all(label.score is not None for label in labels)
+
+
+def test_a_service_that_starts_again_labels_nothing_twice(tmp_path: Path):
+    path = unscored_run(tmp_path)
+    for _ in range(2):
+        backfill = Backfill(Bright(), path)
+        while backfill.work():
+            pass
+        backfill.close()
+    assert len(labels_since(path)[0]) == 6
+
+
+def test_an_archive_that_is_not_there_yet_is_waited_for(tmp_path: Path):
+    backfill = Backfill(Bright(), tmp_path / "steps.sqlite")
+    assert not backfill.work()
+    unscored_run(tmp_path)
+    while backfill.work():
+        pass
+    backfill.close()
+    assert backfill.labelled == 6
+
+
+def test_relabelling_says_what_changed_and_a_newer_version_counts(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    path = write(tmp_path / "steps.sqlite", [episode(rng, n, success=n == 0) for n in range(3)])
+    done = relabel(Bright(), str(tmp_path))
+    assert (done.steps, done.successes, done.episodes, done.changed) == (18, 1, 3, 0)
+    never = Bright(Rule(1 - 1e-9))
+    never.version = "bright-2"
+    assert relabel(never, str(path)).changed == 1
+    counts = effective(labels_since(path)[0])
+    assert len(counts) == 18
+    assert {label.version for label in counts.values()} == {"bright-2"}
+    assert not any(label.value for label in counts.values())
+
+
+def test_a_run_of_other_cameras_is_refused_by_name(tmp_path: Path):
+    path = write(tmp_path / "steps.sqlite", [episode(np.random.default_rng(0), 0, success=True)])
+    with pytest.raises(ModelError, match="side"):
+        relabel(Bright(inputs={"side": (SIZE, SIZE, 3)}), str(path))
+    with StepStore.read(path) as store:
+        (only,) = episodes_of(store)
+    with pytest.raises(ModelError, match="no rule"):
+        labels_for(Bright(rule=None), only)
