@@ -23,6 +23,7 @@ def raise_process() -> None:
 def first_in_line() -> Iterator[None]:
     """Let the calling thread alone run as soon as it can, before all that is not real-time."""
     try:
+        before, its = os.sched_getscheduler(0), os.sched_getparam(0)
         os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(_PRIORITY))
     except (OSError, AttributeError):
         yield
@@ -31,4 +32,4 @@ def first_in_line() -> Iterator[None]:
         yield
     finally:
         with contextlib.suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+            os.sched_setscheduler(0, before, its)

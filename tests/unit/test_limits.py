@@ -26,7 +26,7 @@ def record_of(size: int) -> bytes:
 
     def sealed(length: int) -> bytes:
         step = msgspec.structs.replace(STEP, action=np.zeros(length, np.uint8))
-        return seal(codec._ENCODER.encode(step))
+        return seal(codec._short_header(codec._ENCODER.encode(step)))
 
     return sealed(size - len(sealed(size)) + size)
 
