@@ -52,7 +52,8 @@ def act(config: ActorConfig) -> int:
         keys = None if config.keys is None else actor_keys(Path(config.keys), config.key)
         wait_s = 0.0 if config.in_real_time else config.judge_wait_s
         leaving.enter_context(judged(env, config.judge, wait_s=wait_s, keys=keys, insecure=config.insecure))
-        policy = PolicySlot(env.wire_spec, seed=config.seed)
+        trunk_file = None if config.trunk is None else Path(config.trunk)
+        policy = PolicySlot(env.wire_spec, seed=config.seed, trunk_file=trunk_file)
         uplink = Uplink(
             config.learner,
             Path(config.outbox),
@@ -167,7 +168,9 @@ def _wait_for_weights(policy: PolicySlot, uplink: Uplink, learner: str) -> None:
         status = uplink.status
         if status.state in _OVER:
             return
-        text = f"waiting for weights from {learner}: {status.state}, {status.detail or 'no weights yet'}"
+        text = (
+            f"waiting for weights from {learner}: {status.state}, {policy.refusal or status.detail or 'no weights yet'}"
+        )
         if text != said:
             log.warning("%s; the robot holds", text)
             said = text

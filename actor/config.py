@@ -178,6 +178,8 @@ class ActorConfig:
     in real time always does."""
     max_lead_steps: int = 8
     """With pace=learner, how many steps the simulation may run ahead of learning."""
+    trunk: str | None = None
+    """File of the frozen trunk that the policy stands on, where that is not one of those installed."""
     seed: int = 0
 
     def __post_init__(self) -> None:

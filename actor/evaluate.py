@@ -21,6 +21,7 @@ from envs.guard import Guard
 from envs.make import make_env
 from envs.pictures import write_video
 from networks.architecture import ArchitectureError
+from networks.config import RUN_TRUNK
 from wire.errors import UserError
 from wire.specs import EnvSpec
 from wire.statistics import wilson_interval
@@ -130,7 +131,7 @@ def load_run(run: Path, env: CellEnv) -> PolicySlot:
 
 def load_policy(path: Path, run: Path, env: CellEnv) -> PolicySlot:
     """A policy of a run, ready to act in `env`; raises UserError where it cannot."""
-    policy = PolicySlot(env.wire_spec)
+    policy = PolicySlot(env.wire_spec, trunk_file=run / RUN_TRUNK)
     try:
         policy.load(path.read_bytes(), trained_in=_trained_in(run, env.wire_spec))
     except (WeightsRefused, ArchitectureError) as error:

@@ -5,13 +5,15 @@ import threading
 import time
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from networks import parameters, policy
+from networks import parameters, policy, trunk
 from networks.architecture import Architecture, ArchitectureError, architecture_for
+from networks.trunk import FrozenTrunk
 from wire.specs import EnvSpec
 from wire.types import Action, Observation
 from wire.weights import Weights, WeightsRefused, decode_weights
@@ -23,6 +25,8 @@ log = logging.getLogger(__name__)
 class _Loaded:
     version: int
     params: Any
+    frozen: Any
+    """Parameters of the trunk, or {}."""
     functions: dict[bool, Any]
     """Exploring and not: they belong to the parameters, so that both are swapped at once."""
 
@@ -30,14 +34,20 @@ class _Loaded:
 class PolicySlot:
     """Holds the newest policy. `offer` verifies and prepares off the loop's thread, `act` only swaps a reference."""
 
-    def __init__(self, spec: EnvSpec, *, seed: int = 0) -> None:
+    def __init__(self, spec: EnvSpec, *, seed: int = 0, trunk_file: Path | None = None) -> None:
+        """A slot without weights; `trunk_file` is looked at for a frozen trunk before those installed are."""
         self._spec = spec
+        self._trunk_file = trunk_file
         self._key = jax.random.key(seed)
         self._loaded: _Loaded | None = None
+        self._plan: list[tuple[Action, int]] = []
+        """The rest of a chunk, with the version of the weights that decided on it."""
         self._compiled: dict[str, dict[bool, Any]] = {}
         self._arrived = threading.Event()
         self.refused = 0
         """Weight sets that were torn, foreign or not finite."""
+        self.refusal = ""
+        """Why the last of them was."""
         self.loaded_s = 0.0
         """Monotonic time at which the newest set was taken."""
 
@@ -52,6 +62,7 @@ class PolicySlot:
             self.load(data)
         except (WeightsRefused, ArchitectureError) as error:
             self.refused += 1
+            self.refusal = str(error)
             log.warning("weights refused: %s", error)
             return False
         return True
@@ -61,15 +72,20 @@ class PolicySlot:
         weights: Weights = decode_weights(data, fingerprint=(trained_in or self._spec).fingerprint())
         arch = Architecture.from_json(weights.architecture)
         fitting = architecture_for(
-            self._spec, hidden=arch.hidden, embedding=arch.embedding, discrete_grippers=bool(arch.grippers)
+            self._spec,
+            hidden=arch.hidden,
+            embedding=arch.embedding,
+            discrete_grippers=bool(arch.grippers),
         )
         if _outside(arch) != _outside(fitting):
             raise ArchitectureError(f"these weights are of a network for other observations or actions: {arch}")
         params = jax.device_put(parameters.unflatten(weights.tensors, arch))
+        frozen = trunk.find(arch, extra=self._trunk_file)
         if weights.architecture not in self._compiled:
             # Compile here, in the uplink's thread: the control loop must never wait for a compiler.
-            self._compiled = {weights.architecture: _compiled(arch, params, self._spec)}
-        self._loaded = _Loaded(weights.version, params, self._compiled[weights.architecture])
+            self._compiled = {weights.architecture: _compiled(arch, params, frozen, self._spec)}
+        fixed = {} if frozen is None else frozen.params
+        self._loaded = _Loaded(weights.version, params, fixed, self._compiled[weights.architecture])
         self.loaded_s = time.monotonic()
         self._arrived.set()
 
@@ -78,15 +94,20 @@ class PolicySlot:
         return self._arrived.wait(timeout_s)
 
     def reset(self) -> None:
-        """Nothing: it plans nothing ahead."""
+        """Drop what is left of a chunk: the next action is decided on anew."""
+        self._plan = []
 
     def act(self, observation: Observation, *, explore: bool = True) -> tuple[Action, int]:
         """The action for one observation, float32 (n,), and the version of the weights that chose it."""
         loaded = self._loaded
         if loaded is None:
             raise RuntimeError("no weights yet; call wait() before the first act()")
-        action, self._key = loaded.functions[explore](loaded.params, observation, self._key)
-        return np.asarray(action), loaded.version
+        if not self._plan:
+            decided, self._key = loaded.functions[explore](loaded.params, loaded.frozen, observation, self._key)
+            # A chunk is carried out to its end by the weights that decided on it.
+            actions = np.asarray(decided).reshape(-1, *self._spec.action.shape)
+            self._plan = [(action, loaded.version) for action in actions]
+        return self._plan.pop(0)
 
 
 def _outside(arch: Architecture) -> tuple[Any, ...]:
@@ -94,17 +115,19 @@ def _outside(arch: Architecture) -> tuple[Any, ...]:
     return arch.frames, arch.vectors, arch.action_dim, arch.grippers
 
 
-def _compiled(arch: Architecture, params: Any, spec: EnvSpec) -> dict[bool, Any]:
+def _compiled(arch: Architecture, params: Any, frozen: FrozenTrunk | None, spec: EnvSpec) -> dict[bool, Any]:
     """Jitted functions to an action and the next key, exploring and not, already run once."""
 
-    def act(params: Any, observation: Any, key: Any, *, explore: bool) -> Any:
+    def act(params: Any, fixed: Any, observation: Any, key: Any, *, explore: bool) -> Any:
         # Inside, so that one call does it all: the loop neither waits for a second one nor for its compilation.
         following, key = jax.random.split(key)
         batch = {name: value[None] for name, value in observation.items()}
+        if frozen is not None:
+            batch = frozen.features(fixed, batch, arch.frames)
         return policy.act(params, batch, key if explore else None, arch)[0], following
 
     functions = {explore: jax.jit(partial(act, explore=explore)) for explore in (True, False)}
     blank = {name: np.zeros(array.shape, array.dtype) for name, array in spec.observation.items()}
     for function in functions.values():
-        jax.block_until_ready(function(params, blank, jax.random.key(0)))
+        jax.block_until_ready(function(params, {} if frozen is None else frozen.params, blank, jax.random.key(0)))
     return functions

@@ -26,6 +26,7 @@ _USAGE = """usage: handrail <verb> [key=value ...]
   demos check    judge them: handrail demos check demos.sqlite
   rewards        learn what success looks like: handrail rewards collect|label|train|audit|relabel|serve
   report         when the human helped in a run, and what that did: handrail report runs/<run>
+  trunk train    train a frozen trunk on renders, for agent.encoder=trunk: handrail trunk train task=pick_cube
   keys           who may speak on a link that leaves the machine: handrail keys new|allow|revoke|show
   doctor         what of this machine can be used
 
@@ -88,7 +89,15 @@ _EXAMPLES = {
         "handrail demos show demos.sqlite    # look at them",
         "handrail demos check demos.sqlite   # judge them",
     ),
+    "trunk": (
+        "handrail trunk train task=pick_cube env.image_size=64 out=trunk.safetensors",
+        "handrail trunk convert weights=resnet18.safetensors env.image_size=128 out=resnet18-128.safetensors",
+        "handrail sim agent.encoder=trunk agent.trunk=trunk.safetensors",
+    ),
 }
+
+
+_SUBVERBS = {"demos": ("record",), "trunk": ("train", "convert")}
 
 
 def main() -> None:
@@ -116,7 +125,7 @@ def run(words: list[str]) -> int:
     if "--help" in rest or "-h" in rest:
         sys.stdout.write(_help(verb))
         return 0
-    rest = _without_subverb(rest) if verb == "demos" else rest
+    rest = _without_subverb(verb, rest) if verb in _SUBVERBS else rest
     rest, show = _take_show(rest)
     config = compose_verb(verb, verbs.with_defaults(verb, rest))
     if show:
@@ -136,8 +145,14 @@ def _doctor(words: list[str]) -> int:
     return run_doctor("--json" in words)
 
 
-def _without_subverb(words: list[str]) -> list[str]:
-    """The words after `record`; --script is short for human=script."""
+def _without_subverb(verb: str, words: list[str]) -> list[str]:
+    """The words after it; --script is short for human=script."""
+    got, wanted = words[0] if words else "nothing", _SUBVERBS[verb]
+    if got not in wanted:
+        raise UserError(f"handrail {verb} takes the sub-verb {' or '.join(wanted)}, got {got}")
+    converts = any(word.startswith("weights=") for word in words)
+    if verb == "trunk" and converts != (got == "convert"):
+        raise UserError("weights=<file> goes with handrail trunk convert, and with nothing else")
     return ["human=script" if word == "--script" else word for word in words[1:]]
 
 

@@ -22,7 +22,8 @@ from actor.config import (
 )
 from envs.config import EnvConfig
 from handrail.keys import link_folder, require_actor_keys, require_learner_keys
-from learner.config import LearnerConfig, learner_config
+from learner.config import LearnerConfig, TrunkConfig, learner_config
+from networks.config import trunk_file
 from rewards.config import AuditConfig, CollectConfig, LabelConfig, RelabelConfig, ServeConfig, TrainConfig
 from wire.errors import UserError
 from wire.store import StepStore
@@ -80,7 +81,10 @@ def learner_settings(config: DictConfig, *, run: Path, bind: str, demos: Path | 
         **{key: config[key] for key in ("seed", "steps", "stop_at", "resume")},
         **_plain(config.learner),
     }
-    return _checked(lambda: learner_config(values))
+    told = _checked(lambda: learner_config(values))
+    if told.agent.encoder == "trunk":
+        require_trunk(config, told.agent.trunk)
+    return told
 
 
 def offline_settings(config: DictConfig, *, run: Path, archive: list[str], seed: int) -> LearnerConfig:
@@ -286,6 +290,27 @@ def require_fitting(demos: Path, env: EnvConfig) -> None:
     """Raise SpecMismatch where demonstrations are of another environment."""
     with StepStore.read(demos) as store:
         env.require_fitting(store.spec, whose=f"the file of demonstrations {demos}")
+
+
+def require_trunk(config: DictConfig, name: str | None) -> None:
+    """Raise UserError where there is no trunk of this name, or none for this task, or nothing for it to look at."""
+    if config.env.kind == "gym":
+        if name is not None:
+            trunk_file(name, task=config.env.id, image_size=64)
+        return
+    if config.obs != "pixels":
+        raise UserError(f"agent.encoder=trunk is for images, got obs={config.obs}; set obs=pixels, or drop it")
+    trunk_file(name, task=config.task, image_size=config.env.image_size)
+
+
+def trunk_settings(config: DictConfig) -> TrunkConfig:
+    """What the training of a trunk is told."""
+    if config.env.kind != "sim":
+        raise UserError(f"a trunk is trained on renders of simulated scenes: env=sim, got env={config.env.kind}")
+    _checked(lambda: env_config(config))
+    keys = ("task", "out", "seed", "pictures", "epochs", "features")
+    values: dict[str, Any] = {key: config[key] for key in keys}
+    return _checked(lambda: TrunkConfig(image_size=config.env.image_size, **values))
 
 
 def require_something_to_imitate(config: DictConfig) -> None:

@@ -1,5 +1,6 @@
 """What each verb does: prepare the rooms' configurations, start them, and tell the user what came of it."""
 
+import dataclasses
 import json
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from handrail.collect_infer import collect_infer
 from handrail.local import INTERRUPTED, Rooms, free_port, last_error, rooms, run_room, write_json
 from handrail.serving import SERVICE, begin_serving, serving, wait
 from learner.config import LearnerConfig
+from networks.config import RUN_TRUNK
 from rewards.config import ServeConfig
 from wire.database import EmptyError
 from wire.errors import UserError
@@ -61,6 +63,9 @@ def sim(config: DictConfig, words: list[str]) -> int:
     learner = settings.learner_settings(config, run=run, bind=address, demos=demos)
     judge, service = _judge(config, run)
     actor = settings.actor_settings(config, learner=address, outbox=run / "outbox.sqlite", judge=judge)
+    if learner.agent.encoder == "trunk":
+        # Where the learner leaves it before it sends the first policy.
+        actor = dataclasses.replace(actor, trunk=actor.trunk or str(run / RUN_TRUNK))
     evaluation = settings.final_evaluation(config, actor.env, run)
     _check_run(run, resume=config.resume)
     _remember(run, "sim", config, words)
@@ -147,6 +152,16 @@ def record(config: DictConfig, words: list[str]) -> int:
     return _run_told("record", told, keys=told.human in HANDS)
 
 
+def trunk(config: DictConfig, words: list[str]) -> int:
+    """Train a frozen trunk, or make one of a file of weights."""
+    if config.weights is None:
+        told = settings.plain(settings.trunk_settings(config))
+    else:
+        told = {"weights": config.weights, "out": config.out, "image_size": config.env.image_size}
+    with tempfile.TemporaryDirectory() as folder:
+        return run_room(["learner.trunks", str(write_json(Path(folder) / "config.json", told))])
+
+
 def teleop(config: DictConfig, words: list[str]) -> int:
     """Let a person check what the axes do before they touch a robot."""
     return _run_told("teleop", settings.teleop_settings(config), keys=True)
@@ -160,6 +175,7 @@ RUN: dict[str, Callable[[DictConfig, list[str]], int]] = {
     "eval": evaluate,
     "demos": record,
     "teleop": teleop,
+    "trunk": trunk,
     **{f"rewards {verb}": partial(reward, verb=verb) for verb in settings.REWARD_VERBS},
 }
 

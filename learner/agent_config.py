@@ -3,11 +3,23 @@
 from dataclasses import dataclass, field
 
 GRIPPERS = ("continuous", "discrete")
+ENCODERS = ("conv", "trunk")
+PRECISIONS = ("float32", "bfloat16")
 
 
 def _require(holds: bool, what: str) -> None:
     if not holds:
         raise ValueError(what)
+
+
+def _check_encoder(encoder: str, trunk: str | None, views: int) -> None:
+    _require(encoder in ENCODERS, f"agent.encoder must be {' or '.join(ENCODERS)}, got {encoder}")
+    _require(trunk is None or encoder == "trunk", f"agent.trunk goes with agent.encoder=trunk, got agent.trunk={trunk}")
+    _require(1 <= views <= 16, f"agent.views must be in 1..16, got {views}")
+    _require(
+        views == 1 or encoder == "trunk",
+        f"agent.views={views} goes with agent.encoder=trunk: without a trunk every draw is a view of its own",
+    )
 
 
 @dataclass(frozen=True)
@@ -23,7 +35,7 @@ class SacConfig:
     prior_share: float = 0.0
     """Share of every minibatch that comes from demonstrations, interventions and past runs."""
     critics: int | None = 2
-    """Members of the ensemble; None is ten, or two where convolutions make every update dear."""
+    """Members of the ensemble; None is ten, or two where there are cameras."""
     subset: int = 2
     """Critics, drawn without replacement, whose minimum is the target."""
     layer_norm: bool = False
@@ -66,6 +78,14 @@ class SacConfig:
     """Random shift of images (DrQ), in pixels; 0 is off."""
     colour_jitter: bool = True
     """Random gain and offset per image and channel."""
+    encoder: str = "conv"
+    """What sees: conv, trained from nothing; trunk, frozen, its features computed once per frame."""
+    trunk: str | None = None
+    """The trunk's file, or the name of an installed one; None: the one installed for this task and image size."""
+    views: int = 1
+    """With a trunk: views of every frame that are kept, the first as it is, the others shifted and recoloured."""
+    precision: str = "float32"
+    """Of the convolutions; bfloat16 is for GPUs. Parameters and everything else stay in float32."""
 
     def __post_init__(self) -> None:
         """Raise ValueError naming the key, what was got and what is wanted."""
@@ -86,6 +106,10 @@ class SacConfig:
             *("takeover_cost", "human_slack"),
         ):
             _require(getattr(self, key) >= 0, f"agent.{key} must be >= 0, got {getattr(self, key)}")
+        _check_encoder(self.encoder, self.trunk, self.views)
+        _require(
+            self.precision in PRECISIONS, f"agent.precision must be {' or '.join(PRECISIONS)}, got {self.precision}"
+        )
         _require(len(self.hidden) > 0, "agent.hidden must name at least one layer, got []")
         _require(
             self.critics is None or self.critics >= self.subset,
@@ -172,6 +196,9 @@ class _ValueConfig:
     """Standard deviation of the policy's exploration, before the tanh."""
     shift_pixels: int = 4
     colour_jitter: bool = True
+    encoder: str = "conv"
+    trunk: str | None = None
+    views: int = 1
 
     def __post_init__(self) -> None:
         """Raise ValueError naming the key, what was got and what is wanted."""
@@ -182,6 +209,7 @@ class _ValueConfig:
         for key in ("prior_share", "discount", "polyak"):
             _require(0 <= getattr(self, key) <= 1, f"agent.{key} must be in 0..1, got {getattr(self, key)}")
         _require(self.shift_pixels >= 0, f"agent.shift_pixels must be >= 0, got {self.shift_pixels}")
+        _check_encoder(self.encoder, self.trunk, self.views)
         _require(len(self.hidden) > 0, "agent.hidden must name at least one layer, got []")
 
 
@@ -245,6 +273,9 @@ class BcConfig:
     learning_rate: float = 1e-3
     shift_pixels: int = 4
     colour_jitter: bool = True
+    encoder: str = "conv"
+    trunk: str | None = None
+    views: int = 1
 
     def __post_init__(self) -> None:
         """Raise ValueError naming the key, what was got and what is wanted."""
@@ -252,6 +283,7 @@ class BcConfig:
             _require(getattr(self, key) >= 1, f"agent.{key} must be >= 1, got {getattr(self, key)}")
         _require(self.learning_rate > 0, f"agent.learning_rate must be > 0, got {self.learning_rate}")
         _require(self.shift_pixels >= 0, f"agent.shift_pixels must be >= 0, got {self.shift_pixels}")
+        _check_encoder(self.encoder, self.trunk, self.views)
 
 
 @dataclass(frozen=True)
@@ -261,7 +293,51 @@ class HgDaggerConfig(BcConfig):
     name: str = "hg_dagger"
 
 
-AgentConfig = SacConfig | IqlConfig | Td3BcConfig | BcConfig
+@dataclass(frozen=True)
+class QcConfig:
+    """Q-chunking (Li et al. 2025, arXiv 2507.07969): critics of action chunks choose among a flow's proposals."""
 
-_KINDS = (RlpdConfig, SacConfig, BcConfig, HgDaggerConfig, IqlConfig, CqlConfig, CalQlConfig, Td3BcConfig)
+    name: str = "qc"
+    chunk: int = 5
+    """Actions that one decision is on; the robot carries them out one after the other."""
+    candidates: int = 32
+    """Proposals among which the critics choose when the robot acts."""
+    target_candidates: int = 4
+    """Proposals whose best is the target; the paper takes as many as for acting, which a CPU cannot afford."""
+    flow_steps: int = 5
+    """Euler steps from noise to a proposal."""
+    utd: int = 2
+    batch_size: int = 128
+    prior_share: float = 0.5
+    critics: int = 2
+    hidden: list[int] = field(default_factory=lambda: [256, 256])
+    embedding: int = 64
+    discount: float = 0.97
+    polyak: float = 0.005
+    policy_polyak: float = 0.01
+    learning_rate: float = 1e-3
+    encoder_learning_rate: float = 5e-4
+    clip_targets: bool = True
+    shift_pixels: int = 4
+    colour_jitter: bool = True
+    encoder: str = "conv"
+    trunk: str | None = None
+    views: int = 1
+
+    def __post_init__(self) -> None:
+        """Raise ValueError naming the key, what was got and what is wanted."""
+        for key in ("chunk", "candidates", "target_candidates", "flow_steps", "utd", "batch_size", "critics"):
+            _require(1 <= getattr(self, key) <= 1024, f"agent.{key} must be in 1..1024, got {getattr(self, key)}")
+        for key in ("prior_share", "discount", "polyak", "policy_polyak"):
+            _require(0 <= getattr(self, key) <= 1, f"agent.{key} must be in 0..1, got {getattr(self, key)}")
+        for key in ("learning_rate", "encoder_learning_rate"):
+            _require(getattr(self, key) > 0, f"agent.{key} must be > 0, got {getattr(self, key)}")
+        _require(self.shift_pixels >= 0, f"agent.shift_pixels must be >= 0, got {self.shift_pixels}")
+        _require(len(self.hidden) > 0, "agent.hidden must name at least one layer, got []")
+        _check_encoder(self.encoder, self.trunk, self.views)
+
+
+AgentConfig = SacConfig | IqlConfig | Td3BcConfig | BcConfig | QcConfig
+
+_KINDS = (RlpdConfig, SacConfig, BcConfig, HgDaggerConfig, IqlConfig, CqlConfig, CalQlConfig, Td3BcConfig, QcConfig)
 AGENTS: dict[str, type[AgentConfig]] = {kind.name: kind for kind in _KINDS}

@@ -21,7 +21,7 @@ SYMMETRIES = ("mirror", "translation")
 def augment(
     key: jax.Array, observation: dict[str, jax.Array], *, shift_pixels: int, colour_jitter: bool
 ) -> dict[str, jax.Array]:
-    """Shift and recolour every camera's images, each image and camera for itself; vectors pass untouched.
+    """Shift and recolour every camera's images, each image and camera for itself; all else passes untouched.
 
     Args:
         key: Source of randomness.

@@ -13,10 +13,12 @@ from learner.agent_config import (
     CqlConfig,
     HgDaggerConfig,
     IqlConfig,
+    QcConfig,
     RlpdConfig,
     SacConfig,
     Td3BcConfig,
 )
+from learner.trunk_config import TrunkConfig
 
 __all__ = [
     "AGENTS",
@@ -27,9 +29,11 @@ __all__ = [
     "HgDaggerConfig",
     "IqlConfig",
     "LearnerConfig",
+    "QcConfig",
     "RlpdConfig",
     "SacConfig",
     "Td3BcConfig",
+    "TrunkConfig",
     "learner_config",
 ]
 
@@ -37,6 +41,7 @@ MODES = ("online", "offline")
 WEIGHTINGS = ("none", "return", "advantage")
 _WARMUP = 300
 INTERVENTIONS = ("plain", "lagrange", "takeover")
+PLACES = ("auto", "host", "device")
 
 
 def _require(holds: bool, what: str) -> None:
@@ -97,6 +102,10 @@ class LearnerConfig:
     """Transitions in memory, of this run and again of past ones; the oldest online ones make room."""
     min_online: int = 100
     """Online transitions before batches draw from them."""
+    keep_on: str = "auto"
+    """Where images, or their features, are kept: host, device, or auto: on the GPU where they fit."""
+    devices: int = 1
+    """Devices that share every minibatch; 0 is all."""
     publish_period: int = 10
     """Environment steps between two sets of weights for the actors."""
     checkpoint_period_s: float = 60.0
@@ -124,6 +133,8 @@ class LearnerConfig:
             self.stop_at is None or 0 < self.stop_at <= 1,
             f"stop_at is a success rate in 0..1 (0 excluded), got {self.stop_at}",
         )
+        self._check_devices()
+        self._check_features()
         _require(
             self.reward in ("task", "classifier"), f"the learner's reward is task or classifier, got {self.reward}"
         )
@@ -145,6 +156,28 @@ class LearnerConfig:
             got != "lagrange" or share > 0,
             f"learner.interventions=lagrange needs human actions in every batch: agent.prior_share > 0, got {share}",
         )
+
+    @property
+    def may_keep_on_device(self) -> bool:
+        """Whether frames may be kept there: past runs are joined, and symmetries applied, on the host."""
+        return self.devices == 1 and not self.archive and not self.symmetries
+
+    def _check_devices(self) -> None:
+        one_of("learner.keep_on", self.keep_on, PLACES)
+        _require(self.devices >= 0, f"learner.devices must be >= 0, got {self.devices}")
+        _require(
+            self.keep_on != "device" or self.may_keep_on_device,
+            "learner.keep_on=device is for one device, without archive= and learner.symmetries; set it to auto",
+        )
+
+    def _check_features(self) -> None:
+        """What one frame's features, and actions in chunks, are not made for."""
+        seen, chunked = self.agent.encoder == "trunk", isinstance(self.agent, QcConfig)
+        for holds, name in ((seen, "agent.encoder=trunk"), (chunked, "agent=qc")):
+            _require(
+                not (holds and self.mode == "offline"), f"{name} learns beside actors; drop mode=offline, or {name}"
+            )
+            _require(not (holds and self.symmetries), f"{name} knows no symmetries; drop learner.symmetries, or {name}")
 
     def _check_archive(self) -> None:
         if not self.archive or self.mode == "offline":

@@ -1,6 +1,6 @@
 """Where a batch comes from: online experience, prior data and past runs, in fixed shares of every minibatch."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -42,9 +42,12 @@ class Mixer:
         seed: int,
         archive_share: float = 0.5,
         symmetries: Symmetries | None = None,
+        chunk: tuple[int, float] | None = None,
     ) -> None:
+        """A mixer; with `chunk`, a length and a discount, minibatches are of windows."""
         self._replay = replay
         self._pool = pool
+        self._chunk = chunk
         self._batch_size = batch_size
         self._prior_share = prior_share
         self._archive_share = archive_share
@@ -82,9 +85,9 @@ class Mixer:
                 rows[i, prior:] = self._replay.online.sample(rng, online)
             if archive and self._pool:
                 past[i] = self._pool.sample(rng, archive)
-        found = self._replay.gather(rows)
+        found = self._gather(self._replay, rows, rng)
         if archive and self._pool:
-            joined = (found, self._pool.replay.gather(past))
+            joined = (found, self._gather(self._pool.replay, past, rng))
             found = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *joined)
         if self._symmetries is not None:
             symmetric(rng, found, self._symmetries)
@@ -94,3 +97,9 @@ class Mixer:
         source = np.repeat(np.array([_PRIOR, _ONLINE, _ARCHIVE], np.int8), (prior, online, archive))
         source = np.broadcast_to(source, (minibatches, self._batch_size))
         return {**found, "source": source, "prior": imitable.astype(np.float32)}
+
+    def _gather(self, replay: Replay, rows: np.ndarray, rng: np.random.Generator) -> dict[str, Any]:
+        if self._chunk is None:
+            return replay.gather(rows, rng)
+        length, discount = self._chunk
+        return replay.gather_chunks(rows, length=length, discount=discount, rng=rng)

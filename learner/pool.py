@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from learner.config import AgentConfig, LearnerConfig
+from learner.features import FeatureCache
 from learner.past_runs import PastRun, examine, find_archives, read_steps
 from learner.replay import Replay
 from learner.returns import advantages, trajectory_weights
@@ -58,12 +59,15 @@ class Pool:
 
 
 def past_runs(
-    config: LearnerConfig, run: Run, spec: EnvSpec, say: Callable[[str], None]
+    config: LearnerConfig, run: Run, spec: EnvSpec, say: Callable[[str], None], *, cache: FeatureCache | None = None
 ) -> tuple[Pool | None, list[PastRun]]:
-    """The pool that a configuration asks for, and what became of every run; None where it asks for none."""
+    """The pool that a configuration asks for, and what became of every run; None where it asks for none.
+
+    `cache` is what turns frames into features in the run that asks.
+    """
     if not config.archive:
         return None, []
-    return open_pool(spec, config, own=run.archive, say=say)
+    return open_pool(spec, config, own=run.archive, say=say, cache=cache)
 
 
 def discount_of(agent: AgentConfig) -> float:
@@ -80,7 +84,12 @@ def describe(pool: Pool | None, runs: list[PastRun]) -> dict[str, Any] | None:
 
 
 def open_pool(
-    spec: EnvSpec, config: LearnerConfig, *, own: Path | None = None, say: Callable[[str], None]
+    spec: EnvSpec,
+    config: LearnerConfig,
+    *,
+    own: Path | None = None,
+    say: Callable[[str], None],
+    cache: FeatureCache | None = None,
 ) -> tuple[Pool, list[PastRun]]:
     """Read every past run that serves, and say in one line each why others do not.
 
@@ -89,6 +98,7 @@ def open_pool(
         config: Its archive, capacity, weighting and camera calibration.
         own: The archive of the run that asks, which is no past run.
         say: Told what a person must know.
+        cache: What turns frames into features; None: they are kept as they are.
 
     Raises:
         UserError: There is no run, or none that serves.
@@ -99,7 +109,8 @@ def open_pool(
         if run.reason:
             say(f"past run {run.path} is left out: {run.reason}")
     serving = [run for run in runs if not run.reason]
-    replay = Replay(spec, max(1, sum(run.steps for run in serving)), discount=discount_of(config.agent))
+    steps = sum(run.steps for run in serving)
+    replay = Replay(spec, max(1, steps), discount=discount_of(config.agent), cache=cache)
     _fill(replay, serving, say)
     if not len(replay):
         reasons = "; ".join(f"{run.path}: {run.reason}" for run in runs[:3] if run.reason) or "they hold no transition"

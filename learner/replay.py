@@ -9,9 +9,12 @@ import itertools
 from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from learner.columns import Observations
+from learner.features import FeatureCache
 from learner.returns import returns_to_go
 from wire.errors import UserError
 from wire.specs import EnvSpec
@@ -78,8 +81,26 @@ class Replay:
     to both). When the capacity is reached the oldest online transition makes room; prior ones stay.
     """
 
-    def __init__(self, spec: EnvSpec, capacity: int, *, learn_corrections: bool = True, discount: float = 0.97) -> None:
-        """Room for `capacity` transitions; without `learn_corrections` only demonstrations are prior data."""
+    def __init__(
+        self,
+        spec: EnvSpec,
+        capacity: int,
+        *,
+        learn_corrections: bool = True,
+        discount: float = 0.97,
+        cache: FeatureCache | None = None,
+        keep_on: str = "host",
+    ) -> None:
+        """Room for `capacity` transitions.
+
+        Args:
+            spec: Of the environment.
+            capacity: Transitions.
+            learn_corrections: False: only demonstrations are prior data.
+            discount: Of returns to go.
+            cache: What turns every frame into features as it comes in; they are kept in the frame's place.
+            keep_on: Where frames, or their features, are kept: see learner.columns.
+        """
         self.spec = spec
         self.discount = discount
         self._learn_corrections = learn_corrections
@@ -92,8 +113,10 @@ class Replay:
         self.discarded = 0
         """Transitions forgotten because a person threw their episode away."""
         slots = 2 * capacity + _SPARE_SLOTS
-        self._columns = {name: np.empty((slots, *a.shape), a.dtype) for name, a in spec.observation.items()}
+        self._observations = Observations(spec, slots, cache=cache, keep_on=keep_on)
         self._references = np.zeros(slots, np.int32)
+        self._begun_at = np.full(slots, -1, np.int64)
+        """The transition that begins with the observation of a slot; -1: none."""
         self._free_slots = list(range(slots - 1, -1, -1))
         self._free_rows = list(range(capacity - 1, -1, -1))
         self._here = np.zeros(capacity, np.int64)
@@ -106,6 +129,7 @@ class Replay:
         self._seq = np.full(capacity, -1, np.int64)
         self._stream = np.zeros(capacity, np.int32)
         self._streams: dict[str, int] = {}
+        self._scored = np.zeros(capacity, bool)
         self._unscored: deque[int] = deque()
         """Rows whose reward nobody knows yet: kept out of both sources until a label says what it is."""
         self._by_policy = np.zeros(capacity, bool)
@@ -195,23 +219,55 @@ class Replay:
         if step.discarded:
             self._discard(rows)
 
-    def gather(self, rows: np.ndarray) -> dict[str, np.ndarray | dict[str, np.ndarray]]:
+    def gather(
+        self, rows: np.ndarray, rng: np.random.Generator | None = None, *, last: np.ndarray | None = None
+    ) -> dict[str, Any]:
         """The transitions with these numbers (any shape): observation, next_observation, action, reward, mask.
+
+        Of frames that are kept as several views, `rng` draws one for each camera and observation; None: the first.
+        `last`, of the same shape, names other transitions for the next observations and masks.
 
         And return_to_go, the discounted return from there to the end; minus infinity while that is unknown.
         And `takeover_in`: 1 for the policy's last transition before somebody took over, 2 for the one before it, and so
         on back to where the policy had begun to drive; 0 for all others. Steps that form no transition, because the
         robot was held, do not count. Rewards are those of the archive.
         """
-        here, after = self._here[rows], self._next[rows]
+        last = rows if last is None else last
+        here, after = self._here[rows], self._next[last]
         return {
-            "observation": {name: column.take(here, 0, mode="clip") for name, column in self._columns.items()},
-            "next_observation": {name: column.take(after, 0, mode="clip") for name, column in self._columns.items()},
+            "observation": self._observations.take(here, rng),
+            "next_observation": self._observations.take(after, rng),
             "action": self._action[rows],
             "reward": self._reward[rows],
-            "mask": self._mask[rows],
+            "mask": self._mask[last],
             "return_to_go": self._return_to_go[rows],
             "takeover_in": self._takeover_in[rows],
+        }
+
+    def gather_chunks(
+        self, rows: np.ndarray, *, length: int, discount: float, rng: np.random.Generator | None = None
+    ) -> dict[str, Any]:
+        """Windows of `length` consecutive transitions that begin with these: see `gather`, and learner.agents.qc.
+
+        Actions lie one after the other, (..., length * n); `reward` is the discounted sum; `bootstrap` is what the
+        value of `next_observation`, after the window's last transition, counts for; `valid` is 1 for whole windows and
+        for those that the task's end cut short, whose missing actions, without effect, are the last one again.
+        """
+        chain, there = [rows], [np.ones(rows.shape, bool)]
+        for _ in range(length - 1):
+            following = self._begun_at[self._next[chain[-1]]]
+            # A label may have ended the task in mid-episode, and what waits for one has no reward yet.
+            goes_on = (following >= 0) & (self._mask[chain[-1]] > 0) & self._scored[following]
+            there.append(there[-1] & goes_on)
+            chain.append(np.where(there[-1], following, chain[-1]))
+        window, present = np.stack(chain, axis=-1), np.stack(there, axis=-1)
+        out = self.gather(rows, rng, last=chain[-1])
+        discounts = (discount ** np.arange(length)).astype(np.float32)
+        return out | {
+            "action": self._action[window].reshape(*rows.shape, -1),
+            "reward": np.sum(discounts * present * self._reward[window], axis=-1, dtype=np.float32),
+            "bootstrap": (discount ** present.sum(axis=-1) * out["mask"]).astype(np.float32),
+            "valid": (present[..., -1] | (out["mask"] == 0)).astype(np.float32),
         }
 
     def vector_moments(self) -> dict[str, np.ndarray]:
@@ -233,22 +289,16 @@ class Replay:
 
     def vectors_at(self, rows: np.ndarray) -> np.ndarray:
         """The vectors that these transitions begin with, in alphabetical order of their names, float32 (n, d)."""
-        return self._vectors(self._here[rows])
+        return self._observations.vectors(self._here[rows])
 
     def vectors(self) -> np.ndarray:
         """The vectors of every observation held, in alphabetical order of their names, float32 (m, d)."""
-        return self._vectors(np.flatnonzero(self._references))
-
-    def _vectors(self, slots: np.ndarray) -> np.ndarray:
-        names = [name for name, array in sorted(self.spec.observation.items()) if not array.is_frame]
-        seen = [self._columns[name][slots] for name in names]
-        return np.concatenate(seen, axis=1) if seen else np.zeros((len(slots), 0), np.float32)
+        return self._observations.vectors(np.flatnonzero(self._references))
 
     def _store(self, observation: Observation) -> int:
         slot = self._free_slots.pop()
-        for name, column in self._columns.items():
-            column[slot] = observation[name]
-        self._references[slot] = 1
+        self._observations.put(slot, observation)
+        self._references[slot], self._begun_at[slot] = 1, -1
         return slot
 
     def _release(self, slot: int) -> None:
@@ -261,6 +311,7 @@ class Replay:
             self._evict()
         row, step = self._free_rows.pop(), pending.step
         self._here[row], self._next[row] = pending.slot, next_slot
+        self._begun_at[pending.slot] = row
         self._references[[pending.slot, next_slot]] += 1
         self._action[row], self._reward[row] = step.action, step.reward
         # A time limit is no end of the task: value follows, so it must not mask the bootstrap.
@@ -272,6 +323,7 @@ class Replay:
         self._is_demo[row] = step.source is Source.DEMO
         self._seq[row], self._stream[row] = pending.seq, self._streams.setdefault(stream, len(self._streams))
         self._episodes.setdefault(stream, []).append(row)
+        self._scored[row] = False
         if step.reward_by == UNSCORED:
             self._unscored.append(row)
         else:
@@ -279,6 +331,7 @@ class Replay:
 
     def _admit(self, row: int) -> None:
         """Let batches draw from a transition."""
+        self._scored[row] = True
         if not self._is_demo[row]:
             self.online.push(row)
         if self._is_prior[row]:
@@ -318,6 +371,7 @@ class Replay:
             self._forget(row)
 
     def _forget(self, row: int) -> None:
+        self._begun_at[self._here[row]] = -1
         self._seq[row] = -1
         for slot in (self._here[row], self._next[row]):
             self._release(int(slot))

@@ -15,13 +15,15 @@ from learner.agents.base import Metrics, numbers_of
 from learner.augmentation import chosen_symmetries
 from learner.checkpoint import Checkpointer
 from learner.coach import advise
-from learner.config import BcConfig, LearnerConfig
+from learner.config import BcConfig, LearnerConfig, QcConfig
 from learner.console import LearnerConsole, Snapshot
+from learner.features import feature_cache
 from learner.inbox import Inbox
 from learner.late_labels import LateLabels
 from learner.limiter import RateLimiter
 from learner.metrics import MetricsWriter
 from learner.mixer import Mixer
+from learner.placement import Placement
 from learner.plots import plot_run
 from learner.pool import describe, discount_of, past_runs
 from learner.progress import EpisodeResult, Progress
@@ -51,14 +53,20 @@ class Trainer:
 
     def __init__(self, config: LearnerConfig, run: Run, spec: EnvSpec, inbox: Inbox, console: LearnerConsole) -> None:
         self.config, self.run, self.spec, self.inbox, self.console = config, run, spec, inbox, console
-        self.agent = make_agent(adopted(config.agent, config.init), spec, interventions=config.interventions)
+        told = adopted(config.agent, config.init)
+        cache = feature_cache(told, spec, run.path, seed=config.seed, resume=config.resume, init=config.init)
+        trunk = None if cache is None else cache.trunk.describe()
+        self.agent = make_agent(told, spec, interventions=config.interventions, trunk=trunk)
         self.replay = Replay(
             spec,
             config.capacity,
             learn_corrections=config.agent.name != "bc",
             discount=discount_of(config.agent),
+            cache=cache,
+            keep_on=config.keep_on if config.may_keep_on_device else "host",
         )
-        self.pool, self._past = past_runs(config, run, spec, console.say)
+        self._placement = Placement(config.devices, batch_size=config.agent.batch_size)
+        self.pool, self._past = past_runs(config, run, spec, console.say, cache=cache)
         self.mixer = Mixer(
             self.replay,
             self.pool,
@@ -68,6 +76,7 @@ class Trainer:
             symmetries=chosen_symmetries(spec, config.symmetries) if config.symmetries else None,
             min_online=config.min_online,
             seed=config.seed,
+            chunk=(config.agent.chunk, config.agent.discount) if isinstance(config.agent, QcConfig) else None,
         )
         self.late = LateLabels(run.archive, self.replay, by_model=config.reward == "classifier")
         self.limiter = RateLimiter()
@@ -94,13 +103,15 @@ class Trainer:
         # Actors may be sending already: what came after the inbox opened the archive will come out of the inbox.
         for row in self._intact_rows(archived, self.inbox.resumed_row) if archived is not None else ():
             self._take(row)
-        self._state = self.agent.init(self.config.seed, self._normaliser())
+        self._state = self._placement.whole(self.agent.init(self.config.seed, self._normaliser()))
         if self.config.init is not None:
-            self._state = warm_start(self._state, Path(self.config.init), self.spec, self.console.say)
+            started = warm_start(self._state, Path(self.config.init), self.spec, self.console.say)
+            self._state = self._placement.whole(started)
             self._fitted = True
         restored = self._checkpoints.restore(self._state, fingerprint=self.spec.fingerprint())
         if restored is not None:
             self._state, limiter, self.version = restored
+            self._state = self._placement.whole(self._state)
             self.limiter.done, self.limiter.waived = limiter.done, limiter.waived
             self._fitted = self._fitted or limiter.done > 0
             log.info("resumed: env_steps=%d blocks=%d", self.limiter.arrived, self.limiter.done)
@@ -215,8 +226,8 @@ class Trainer:
         if not self._fitted:
             # The first batch can be drawn: only now is there data to normalise by. Nothing was learned yet.
             self._fitted = True
-            self._state = self.agent.init(self.config.seed, self._normaliser())
-        batch = self.mixer.sample(self.limiter.done, self.config.agent.utd)
+            self._state = self._placement.whole(self.agent.init(self.config.seed, self._normaliser()))
+        batch = self._placement.shared(self.mixer.sample(self.limiter.done, self.config.agent.utd))
         # Wait for the block before this one, so that one is always queued and the counters stay true.
         jax.block_until_ready(self._metrics)
         self._state, self._metrics = self.agent.update(self._state, batch)

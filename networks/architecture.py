@@ -1,10 +1,13 @@
 """What a policy network is made of: travels with its weights, so that the robot builds what the learner trained."""
 
+import math
+
 import msgspec
 
 from wire.errors import UserError, plain
 from wire.specs import EnvSpec
 
+_MAX_FEATURES = 1 << 20
 MAX_GRIPPERS = 3
 """Of one policy: every further one triples the classes of the head."""
 
@@ -24,6 +27,28 @@ class Gripper(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """and where in that vector."""
 
 
+class Trunk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A frozen net before the encoder, which then gets its features instead of pictures; see networks.trunk."""
+
+    digest: str
+    """SHA-256 of its file."""
+    shape: tuple[int, ...]
+    """Of the features of one picture: (n,), or (height, width, channels)."""
+
+
+class Chunk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Decisions on several actions at once, the best of several proposals; see networks.chunks."""
+
+    length: int
+    """Actions that one decision is on."""
+    candidates: int
+    """Proposals among which the critics choose."""
+    flow_steps: int
+    """Euler steps from noise to a proposal."""
+    critics: int
+    """Members of the ensemble."""
+
+
 class Architecture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Shapes of the observation encoder, of the tanh-Gaussian policy head and, where there is one, the gripper's."""
 
@@ -39,11 +64,17 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Length of the embedding of one camera."""
     grippers: tuple[Gripper, ...] = ()
     """Entries of the action that a discrete head decides; all others are the Gaussian's."""
+    trunk: Trunk | None = None
+    """What the cameras' pictures pass first, where that is not trained."""
+    chunk: Chunk | None = None
+    """Where the policy decides on action chunks."""
 
     def __post_init__(self) -> None:
         """Raise ArchitectureError for sizes that no network can have."""
         sizes = [self.action_dim, self.embedding, *self.hidden, *self.channels, *self.vectors.values()]
         sizes += [size for shape in self.frames.values() for size in shape]
+        # A trunk without features has no size to be wrong, hence the zero.
+        sizes += (self.trunk.shape or (0,)) if self.trunk is not None else ()
         deep = max(len(self.hidden), len(self.channels)) > 32
         if not self.hidden or deep or min(sizes) < 1 or max(sizes) > 65536 or (not self.frames and not self.vectors):
             raise ArchitectureError(f"no network has these sizes: {self}")
@@ -54,6 +85,16 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
                     "channels; set the image size to 64 or 128, say"
                 )
         self._check_grippers()
+        self._check_chunk()
+        if self.trunk is not None and math.prod(self.trunk.shape) > _MAX_FEATURES:
+            raise ArchitectureError(f"no trunk has so many features of one picture: {self.trunk.shape}")
+
+    def _check_chunk(self) -> None:
+        if self.chunk is None:
+            return
+        sizes = (self.chunk.length, self.chunk.candidates, self.chunk.flow_steps, self.chunk.critics)
+        if min(sizes) < 1 or max(sizes) > 1024 or self.grippers:
+            raise ArchitectureError(f"no network decides on such chunks: {self}")
 
     def _check_grippers(self) -> None:
         entries = {gripper.entry for gripper in self.grippers}
@@ -66,6 +107,16 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     def move_dim(self) -> int:
         """Length of what the Gaussian decides: the action without discrete grippers."""
         return self.action_dim - len(self.grippers)
+
+    @property
+    def decision_dim(self) -> int:
+        """Length of what critics judge: one action's moves, or those of a whole chunk, one action after the other."""
+        return self.move_dim * (1 if self.chunk is None else self.chunk.length)
+
+    @property
+    def convolves(self) -> bool:
+        """Whether an update computes gradients of convolutions."""
+        return bool(self.frames) and self.trunk is None
 
     @property
     def vector_dim(self) -> int:
@@ -93,9 +144,15 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 def architecture_for(
-    spec: EnvSpec, *, hidden: tuple[int, ...], embedding: int = 64, discrete_grippers: bool = False
+    spec: EnvSpec,
+    *,
+    hidden: tuple[int, ...],
+    embedding: int = 64,
+    discrete_grippers: bool = False,
+    trunk: Trunk | None = None,
+    chunk: Chunk | None = None,
 ) -> Architecture:
-    """The network that fits an environment: a convolutional encoder per camera, every vector as it is.
+    """The network that fits an environment: an encoder per camera, every vector as it is.
 
     Raises:
         ArchitectureError: Where an observation fits no network, or shows no gripper although they shall be discrete.
@@ -113,6 +170,8 @@ def architecture_for(
         hidden=hidden,
         embedding=embedding,
         grippers=_grippers(spec) if discrete_grippers else (),
+        trunk=trunk,
+        chunk=chunk,
     )
 
 

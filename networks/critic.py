@@ -13,7 +13,7 @@ def init(key: jax.Array, arch: Architecture, *, members: int, normalise: bool) -
     def one(key: jax.Array) -> Params:
         key_trunk, key_head = jax.random.split(key)
         return {
-            "trunk": mlp_init(key_trunk, arch.feature_dim + arch.move_dim, arch.hidden, normalise=normalise),
+            "trunk": mlp_init(key_trunk, arch.feature_dim + arch.decision_dim, arch.hidden, normalise=normalise),
             "head": dense_init(key_head, arch.hidden[-1], 1),
         }
 
@@ -21,6 +21,6 @@ def init(key: jax.Array, arch: Architecture, *, members: int, normalise: bool) -
 
 
 def apply(params: Params, features: jax.Array, action: jax.Array) -> jax.Array:
-    """Values of shape (members, batch) for features (batch, n) and actions (batch, move_dim)."""
+    """Values of shape (members, batch) for features (batch, n) and actions (batch, arch.decision_dim)."""
     x = jnp.concatenate([features, action], axis=-1)
     return jax.vmap(lambda p: dense(p["head"], mlp(p["trunk"], x))[..., 0])(params)

@@ -1,4 +1,7 @@
-"""Observation -> features: a small convolutional net per camera beside the normalised vectors.
+"""Observation -> features: a small net per camera beside the normalised vectors.
+
+Over pictures it is convolutional. Over the features of a frozen trunk it is a bottleneck alone, after learned spatial
+embeddings where they have places (SERL, Luo et al. 2024, arXiv 2401.16013: a weight for every place and channel).
 
 The first convolution works on 2x2 pixel blocks folded into channels (space to depth): on a CPU a convolution over 3
 channels costs four times as much as one over 12. The picture then reaches the embedding twice, flattened and as the
@@ -8,17 +11,28 @@ is matters more here than what it looks like.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from networks.architecture import Architecture
 from networks.layers import Params, dense, dense_init, layer_norm, layer_norm_init
 
 _FOLD = 2
+_SPATIAL = 8
+"""Learned spatial embeddings of every channel."""
 
 
 def init(key: jax.Array, arch: Architecture) -> Params:
     """Parameters of every camera's net; empty for an observation without cameras."""
     keys = jax.random.split(key, max(len(arch.frames), 1))
-    return {name: _camera_init(k, arch, shape) for k, (name, shape) in zip(keys, arch.frames.items(), strict=False)}
+    if arch.trunk is not None:
+        return {
+            name: _bottleneck_init(k, arch.trunk.shape, arch.embedding)
+            for k, name in zip(keys, arch.frames, strict=False)
+        }
+    return {
+        name: camera_init(k, shape, channels=arch.channels, embedding=arch.embedding)
+        for k, (name, shape) in zip(keys, arch.frames.items(), strict=False)
+    }
 
 
 def identity_normaliser(arch: Architecture) -> Params:
@@ -32,10 +46,27 @@ def apply(params: Params, normaliser: Params, observation: dict[str, jax.Array],
     Args:
         params: From `init`.
         normaliser: Mean and standard deviation of the vectors, fixed when training started.
-        observation: Images as uint8 or as floats in 0..255, shape (batch, height, width, 3); vectors (batch, n).
+        observation: Images as uint8 or as floats in 0..255, shape (batch, height, width, 3), or in their place what
+            the trunk made of them, (batch, n); vectors (batch, n).
         arch: The architecture that `params` were made for.
     """
     return jnp.concatenate([vectors(normaliser, observation, arch), *images(params, observation, arch)], axis=-1)
+
+
+def in_half(params: Params, *, half: bool = True) -> Params:
+    """The same parameters, with convolutions and embedding in bfloat16, in which they then compute.
+
+    Norms stay as they are, and so do all results; gradients come back to the parameters that were given, unrounded.
+    """
+    if not half:
+        return params
+    return {
+        name: {
+            part: jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), values) if part != "norm" else values
+            for part, values in net.items()
+        }
+        for name, net in params.items()
+    }
 
 
 def vectors(normaliser: Params, observation: dict[str, jax.Array], arch: Architecture) -> jax.Array:
@@ -47,34 +78,63 @@ def vectors(normaliser: Params, observation: dict[str, jax.Array], arch: Archite
 
 def images(params: Params, observation: dict[str, jax.Array], arch: Architecture) -> list[jax.Array]:
     """One embedding of shape (batch, arch.embedding) per camera."""
-    return [_camera(params[name], observation[name]) for name in arch.frames]
+    if arch.trunk is not None:
+        return [_bottleneck(params[name], observation[name], arch.trunk.shape) for name in arch.frames]
+    return [camera(params[name], observation[name]) for name in arch.frames]
 
 
-def _camera_init(key: jax.Array, arch: Architecture, shape: tuple[int, int, int]) -> Params:
-    keys = jax.random.split(key, len(arch.channels) + 1)
+def camera_init(key: jax.Array, shape: tuple[int, int, int], *, channels: tuple[int, ...], embedding: int) -> Params:
+    """Parameters of one camera's net over pictures of `shape`."""
+    keys = jax.random.split(key, len(channels) + 1)
     params: Params = {}
     n_in = 3 * _FOLD**2
-    for i, n_out in enumerate(arch.channels):
+    for i, n_out in enumerate(channels):
         fan_in = 9 * n_in
         params[f"conv_{i}"] = {
             "w": jax.random.normal(keys[i], (3, 3, n_in, n_out)) * (2.0 / fan_in) ** 0.5,
             "b": jnp.zeros(n_out),
         }
         n_in = n_out
-    shrink = _FOLD * 2 ** (len(arch.channels) - 1)
+    shrink = _FOLD * 2 ** (len(channels) - 1)
     flat = (shape[0] // shrink) * (shape[1] // shrink) * n_in
-    params["embed"] = dense_init(keys[-1], flat + 2 * n_in, arch.embedding)
-    params["norm"] = layer_norm_init(arch.embedding)
+    params["embed"] = dense_init(keys[-1], flat + 2 * n_in, embedding)
+    params["norm"] = layer_norm_init(embedding)
     return params
 
 
-def _camera(params: Params, image: jax.Array) -> jax.Array:
-    x = _fold(image.astype(jnp.float32) / 255.0 - 0.5)
+def camera(params: Params, image: jax.Array) -> jax.Array:
+    """The embedding, float32 (batch, embedding) in -1..1, of one camera's pictures (batch, height, width, 3).
+
+    Convolutions run in the precision of their parameters: see `in_half`.
+    """
+    dtype = params["conv_0"]["w"].dtype
+    x = _fold((image.astype(jnp.float32) / 255.0 - 0.5).astype(dtype))
     depth = sum(name.startswith("conv") for name in params)
     for i in range(depth):
         x = jax.nn.relu(_conv(params[f"conv_{i}"], x, stride=1 if i == depth - 1 else 2))
-    features = jnp.concatenate([x.reshape(x.shape[0], -1), _expected_position(x)], axis=-1)
-    return jnp.tanh(layer_norm(params["norm"], dense(params["embed"], features)))
+    place = _expected_position(x.astype(jnp.float32)).astype(dtype)
+    embedded = dense(params["embed"], jnp.concatenate([x.reshape(x.shape[0], -1), place], axis=-1))
+    return jnp.tanh(layer_norm(params["norm"], embedded.astype(jnp.float32)))
+
+
+def _bottleneck_init(key: jax.Array, shape: tuple[int, ...], embedding: int) -> Params:
+    key_embed, key_spatial = jax.random.split(key)
+    *places, n_in = shape
+    params: Params = {}
+    if places:
+        # As mean pooling at first, each embedding with another emphasis.
+        noise = jax.random.normal(key_spatial, (int(np.prod(places)), n_in, _SPATIAL))
+        params["spatial"] = (1.0 + noise) / np.prod(places)
+        n_in *= _SPATIAL
+    return params | {"embed": dense_init(key_embed, n_in, embedding), "norm": layer_norm_init(embedding)}
+
+
+def _bottleneck(params: Params, features: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    x = features.astype(jnp.float32)
+    if "spatial" in params:
+        x = jnp.einsum("npc,pce->nce", x.reshape(x.shape[0], -1, shape[-1]), params["spatial"])
+        x = x.reshape(x.shape[0], -1)
+    return jnp.tanh(layer_norm(params["norm"], dense(params["embed"], x)))
 
 
 def _fold(image: jax.Array) -> jax.Array:

@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from networks import encoder, gripper, policy
+from networks import chunks, critic, encoder, gripper, policy
 from networks.architecture import Architecture, ArchitectureError
 from networks.layers import Params
 
@@ -12,6 +12,18 @@ def flatten(params: Params) -> dict[str, np.ndarray]:
     """Host copies of every array, named by its path: {"policy/head/w": ...}."""
     leaves = jax.tree_util.tree_flatten_with_path(params)[0]
     return {"/".join(str(key.key) for key in path): np.array(leaf) for path, leaf in leaves}
+
+
+def nested(tensors: dict[str, np.ndarray]) -> Params:
+    """The inverse of `flatten`: {"stem/w": ...} -> {"stem": {"w": ...}}."""
+    out: Params = {}
+    for name, tensor in tensors.items():
+        *path, last = name.split("/")
+        node = out
+        for part in path:
+            node = node.setdefault(part, {})
+        node[last] = tensor
+    return out
 
 
 def unflatten(tensors: dict[str, np.ndarray], arch: Architecture) -> Params:
@@ -36,6 +48,9 @@ def _template(arch: Architecture) -> Params:
     template = {
         "encoder": encoder.init(key, arch),
         "normaliser": encoder.identity_normaliser(arch),
-        "policy": policy.init(key, arch),
     }
+    if arch.chunk is not None:
+        critics = critic.init(key, arch, members=arch.chunk.critics, normalise=True)
+        return template | {"flow": chunks.init(key, arch), "critics": critics}
+    template["policy"] = policy.init(key, arch)
     return template | ({"gripper": gripper.init(key, arch)} if arch.grippers else {})

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from networks import encoder, gripper
+from networks import chunks, encoder, gripper
 from networks.architecture import Architecture
 from networks.layers import Params, dense, dense_init, mlp, mlp_init
 
@@ -60,13 +60,21 @@ def mode(gaussian: Gaussian) -> jax.Array:
 def act(params: Params, observation: dict[str, jax.Array], key: jax.Array | None, arch: Architecture) -> jax.Array:
     """Actions for a batch of observations, shape (batch, action_dim); the mode where `key` is None.
 
+    Of a policy over chunks all actions of one, shape (batch, chunk.length * action_dim); where `key` is None, of those
+    that it always proposes.
+
     Args:
-        params: What travels to the robot: {"encoder", "normaliser", "policy"}, and "gripper" where that is discrete.
+        params: What travels to the robot: {"encoder", "normaliser", "policy"}, and "gripper" where that is discrete;
+            over chunks {"encoder", "normaliser", "flow", "critics"}.
         observation: As `networks.encoder.apply` takes it.
         key: Source of exploration noise, or None for the deterministic policy. Discrete grippers do not explore.
         arch: The architecture that `params` were made for.
     """
     features = encoder.apply(params["encoder"], params["normaliser"], observation, arch)
+    if arch.chunk is not None:
+        key = jax.random.key(0) if key is None else key
+        count = arch.chunk.candidates
+        return chunks.best_of(params["flow"], params["critics"], features, key, arch, candidates=count)[0]
     gaussian = distribution(params["policy"], features)
     move = mode(gaussian) if key is None else sample(gaussian, key)[0]
     if not arch.grippers:

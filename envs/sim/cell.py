@@ -115,16 +115,26 @@ class SimCell:
         self._peak_force_n = 0.0
         for name, pose in places.items():
             self._place(name, pose)
+        self._hues = hues
         if self._varied:
-            scene.vary(self.model, hues, rng)
-            taken = [pose[:2] for pose in places.values()]
-            for name, xy in zip(scene.DISTRACTORS, scene.scatter(rng, len(scene.DISTRACTORS), taken), strict=True):
-                self._place(name, upright(xy, scene.DISTRACTOR_HALF_M, rng.uniform(0.0, np.pi / 2)))
+            self.change_look(rng, [pose[:2] for pose in places.values()])
         mujoco.mj_forward(self.model, self.data)
         self._controller.reset(self.data)
         if self._handling.held in places:
             self._take_hold(self._handling.held)
         self._standing = True
+
+    def change_look(self, rng: np.random.Generator, taken_m: list[np.ndarray]) -> None:
+        """Draw anew what the varied scene varies; distractors keep away from `taken_m`, places of shape (2,)."""
+        scene.vary(self.model, self._hues, rng)
+        for name, xy in zip(scene.DISTRACTORS, scene.scatter(rng, len(scene.DISTRACTORS), taken_m), strict=True):
+            self._place(name, upright(xy, scene.DISTRACTOR_HALF_M, rng.uniform(0.0, np.pi / 2)))
+
+    def shift(self, name: str, xy: np.ndarray) -> None:
+        """Put a thing elsewhere at its height, `xy` of shape (2,), metres, base frame; it is there after kinematics."""
+        body = self.model.body(name)
+        place = self.data.mocap_pos[body.mocapid[0]] if body.mocapid[0] >= 0 else self.data.joint(name).qpos
+        place[:2] = xy
 
     def _take_hold(self, name: str) -> None:
         """Shut the hand on the thing between its pads, and let both come to rest."""

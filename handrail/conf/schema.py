@@ -71,10 +71,10 @@ LEARNER_KEYS = _part_of(
     LearnerConfig,
     *("interventions", "capacity", "min_online", "publish_period", "checkpoint_period_s", "tensorboard", "wandb"),
     *("evaluate_period", "warmup_steps", "archive_share", "weighting", "weighting_temperature"),
-    *("camera_calibration", "symmetries"),
+    *("camera_calibration", "symmetries", "keep_on", "devices"),
 )
 """`learner.*`: how the learner runs, whatever it learns."""
-ACTOR_KEYS = _part_of(ActorConfig, "pace", "max_lead_steps", "outbox_cap_gb", "judge_wait_s", "confirm_s")
+ACTOR_KEYS = _part_of(ActorConfig, "pace", "max_lead_steps", "outbox_cap_gb", "judge_wait_s", "confirm_s", "trunk")
 """`actor.*`: how the actor runs."""
 
 
@@ -224,6 +224,19 @@ class TeleopVerb(EnvKeys):
 
 
 @dataclass
+class TrunkVerb(EnvKeys):
+    """`handrail trunk train|convert`: a frozen trunk for agent.encoder=trunk."""
+
+    defaults: list[Any] = field(default_factory=lambda: ["_self_", {"env": "sim"}])
+    out: str = "trunk.safetensors"
+    pictures: int = 28_000
+    epochs: int = 10
+    features: int = 64
+    weights: str | None = None
+    """With convert: a safetensors file of a ResNet-10, -18 or -34 as timm or torchvision name its tensors."""
+
+
+@dataclass
 class CollectVerb(EnvKeys):
     """`handrail rewards collect`: frames of success and of what only looks like it, by a clumsy script."""
 
@@ -255,6 +268,7 @@ VERBS: dict[str, type] = {
     "eval": EvalVerb,
     "demos": DemosVerb,
     "teleop": TeleopVerb,
+    "trunk": TrunkVerb,
     "rewards collect": CollectVerb,
     **{
         f"rewards {name}": _verb_of(config, config.__doc__ or "", **more)

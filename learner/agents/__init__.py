@@ -4,17 +4,28 @@ from learner.agents.base import Agent
 from learner.agents.bc import Bc
 from learner.agents.calql import CalQl
 from learner.agents.iql import Iql
+from learner.agents.qc import Qc
 from learner.agents.sac import Sac
 from learner.agents.td3bc import Td3Bc
-from learner.config import AgentConfig, BcConfig, CqlConfig, IqlConfig, SacConfig, Td3BcConfig
-from networks.architecture import architecture_for
+from learner.config import AgentConfig, BcConfig, CqlConfig, IqlConfig, QcConfig, SacConfig, Td3BcConfig
+from networks.architecture import Chunk, Trunk, architecture_for
 from wire.specs import EnvSpec
 
 
-def make_agent(config: AgentConfig, spec: EnvSpec, *, interventions: str = "plain") -> Agent:
-    """The agent that a configuration names, for an environment."""
-    discrete = isinstance(config, SacConfig) and config.gripper == "discrete"
-    arch = architecture_for(spec, hidden=tuple(config.hidden), embedding=config.embedding, discrete_grippers=discrete)
+def make_agent(
+    config: AgentConfig, spec: EnvSpec, *, interventions: str = "plain", trunk: Trunk | None = None
+) -> Agent:
+    """The agent that a configuration names, for an environment; over the features of a trunk, where one is given."""
+    arch = architecture_for(
+        spec,
+        hidden=tuple(config.hidden),
+        embedding=config.embedding,
+        discrete_grippers=isinstance(config, SacConfig) and config.gripper == "discrete",
+        trunk=trunk,
+        chunk=_chunk(config) if isinstance(config, QcConfig) else None,
+    )
+    if isinstance(config, QcConfig):
+        return Qc(config, arch, spec.return_bounds)
     if isinstance(config, BcConfig):
         return Bc(config, arch)
     if isinstance(config, IqlConfig):
@@ -25,3 +36,9 @@ def make_agent(config: AgentConfig, spec: EnvSpec, *, interventions: str = "plai
         return CalQl(config, arch, spec.return_bounds, interventions)
     # RLPD is SAC with other settings: prior data in every minibatch, LayerNorm, more critics.
     return Sac(config, arch, spec.return_bounds, interventions)
+
+
+def _chunk(config: QcConfig) -> Chunk:
+    return Chunk(
+        length=config.chunk, candidates=config.candidates, flow_steps=config.flow_steps, critics=config.critics
+    )

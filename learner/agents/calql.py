@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from learner.agents.base import Batch
 from learner.agents.sac import Sac, State
 from learner.config import CqlConfig
-from networks import critic, encoder, policy
+from networks import critic, policy
 from networks.layers import Params
 
 
@@ -28,7 +28,7 @@ class CalQl(Sac):
         """SAC's, with the best of `backup_actions` next actions: the max-target backup of both papers' code."""
         if self.config.backup_actions == 1:
             return super().td_target(state, batch, key)
-        features = encoder.apply(state.encoder, state.normaliser, batch["next_observation"], self.arch)
+        features = self._features(state.encoder, state.normaliser, batch["next_observation"])
         actions, _ = _sampled(state.policy, features, key, self.config.backup_actions)
         values = jnp.min(_values(state.target_critics, features, actions), axis=0)
         return batch["reward"] + self.config.discount * batch["mask"] * jnp.max(values, axis=0)
@@ -42,8 +42,8 @@ class CalQl(Sac):
         """
         n = self.config.compared_actions
         key_uniform, key_here, key_next = jax.random.split(key, 3)
-        here = encoder.apply(state.encoder, state.normaliser, batch["observation"], self.arch)
-        after = encoder.apply(state.encoder, state.normaliser, batch["next_observation"], self.arch)
+        here = self._features(state.encoder, state.normaliser, batch["observation"])
+        after = self._features(state.encoder, state.normaliser, batch["next_observation"])
         own, own_density = _sampled(state.policy, here, key_here, n)
         following, following_density = _sampled(state.policy, after, key_next, n)
         uniform = jax.random.uniform(key_uniform, own.shape, minval=-1.0, maxval=1.0)

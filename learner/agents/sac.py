@@ -66,7 +66,7 @@ class Sac:
         if self._bounds is not None and self._charged:
             self._bounds = takeover.lowered(self._bounds, cost=config.takeover_cost, discount=config.discount)
         self._members = (2 if arch.frames else 10) if config.critics is None else config.critics
-        self._polyak = (0.01 if arch.frames else 0.005) if config.polyak is None else config.polyak
+        self._polyak = (0.01 if arch.convolves else 0.005) if config.polyak is None else config.polyak
         self._target_entropy = config.target_entropy_per_dim * arch.move_dim
         # As one vector each: thirty small arrays would be thirty times the handful of kernels that Adam takes.
         adam = optax.flatten(optax.adam(config.learning_rate))
@@ -77,6 +77,7 @@ class Sac:
             self._optimisers |= {"human": adam, "multiplier": multiplier}
         if arch.grippers:
             self._optimisers["gripper"] = adam
+        self._halved = arch.convolves and config.precision == "bfloat16"
         self.stepper = Stepper(self._gradient_step, arch, config.actor_period)
 
     def init(self, seed: int, normaliser: dict[str, np.ndarray]) -> State:
@@ -112,7 +113,7 @@ class Sac:
         self, trained: dict[str, Params], normaliser: Params, batch: Batch, target: jax.Array
     ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
         """Mean squared error of every critic to the target, with the features and the values."""
-        features = encoder.apply(trained["encoder"], normaliser, batch["observation"], self.arch)
+        features = self._features(trained["encoder"], normaliser, batch["observation"])
         values = critic.apply(trained["critics"], features, gripper.moves(batch["action"], self.arch))
         return jnp.mean((values - target) ** 2), (features, values)
 
@@ -124,7 +125,7 @@ class Sac:
         """r + discount * mask * min over a random subset of the target critics; unclipped, shape (batch,)."""
         config = self.config
         key_action, key_subset = jax.random.split(key)
-        features = encoder.apply(state.encoder, state.normaliser, batch["next_observation"], self.arch)
+        features = self._features(state.encoder, state.normaliser, batch["next_observation"])
         action, log_probability = policy.sample(policy.distribution(state.policy, features), key_action)
         members = state.target_critics
         if config.subset < self._members:
@@ -219,7 +220,7 @@ class Sac:
         target = grasp.td_target(
             state.gripper,
             state.target_gripper,
-            encoder.apply(state.encoder, state.normaliser, batch["next_observation"], self.arch),
+            self._features(state.encoder, state.normaliser, batch["next_observation"]),
             batch,
             self.arch,
             discount=config.discount,
@@ -248,3 +249,6 @@ class Sac:
         mixed = optax.incremental_update(state.policy, state.average_policy, self.config.policy_polyak)
         state = state._replace(average_policy=mixed)
         return state, metrics | {"actor/loss": loss, "actor/temperature": jnp.exp(state.log_temperature)}
+
+    def _features(self, params: Params, normaliser: Params, observation: dict[str, jax.Array]) -> jax.Array:
+        return encoder.apply(encoder.in_half(params, half=self._halved), normaliser, observation, self.arch)

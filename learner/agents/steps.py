@@ -19,7 +19,7 @@ State = TypeVar("State", bound=NamedTuple)
 class Stepper:
     """Runs `step(state, batch, with_actor=...)` over stacked minibatches, with the actor in every `period`-th.
 
-    The whole block is one compiled call, except with cameras on a CPU: XLA runs gradients of convolutions fifteen times
+    The whole block is one compiled call, except with convolutions on a CPU: XLA runs their gradients fifteen times
     slower inside a scan there, so each step is a call of its own.
     """
 
@@ -34,7 +34,7 @@ class Stepper:
 
     def __call__(self, state: Any, batch: Batch) -> tuple[Any, Metrics]:
         """The state after all minibatches, and the mean of every metric. Consumes `state`."""
-        if not self._arch.frames or jax.default_backend() != "cpu":
+        if not self._arch.convolves or jax.default_backend() != "cpu":
             return self.block(state, batch)
         collected: list[Metrics] = []
         for i in range(batch["reward"].shape[0]):

@@ -5,7 +5,7 @@ import pytest
 from experience import make_spec
 from learning import SEEING, TINY, vector_spec
 
-from networks.architecture import Architecture, ArchitectureError, architecture_for
+from networks.architecture import Architecture, ArchitectureError, Trunk, architecture_for
 from wire.specs import ArraySpec
 
 
@@ -56,3 +56,10 @@ def test_an_environment_gets_a_net_per_camera_and_its_vectors_in_alphabetical_or
 def test_an_observation_that_no_network_takes_is_named(array: ArraySpec):
     with pytest.raises(ArchitectureError, match="observation odd has shape"):
         architecture_for(vector_spec(observation={"odd": array}), hidden=(8,))
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (1024, 1024, 2), (-1, 4)])
+def test_a_trunk_whose_features_no_picture_has_is_refused(shape: tuple[int, ...]):
+    text = architecture_for(make_spec(size=16), hidden=(8,), trunk=Trunk(digest="0" * 64, shape=(4,))).to_json()
+    with pytest.raises(ArchitectureError):
+        Architecture.from_json(text.replace('"shape":[4]', f'"shape":{list(shape)}'))

@@ -47,6 +47,14 @@ def test_the_update_is_timed_and_what_is_not_installed_is_reported_absent(tmp_pa
     assert all("absent" in rows[name] for name in rows if name.startswith(("torch", "stable")))
 
 
+def test_learning_on_a_device_is_timed_from_pictures_and_from_features(tmp_path):
+    document = run("gpu.py", "--tiny", out=tmp_path / "gpu.json")
+    check_document(document, "gpu")
+    steps = [row for row in document["rows"] if row["what"].startswith("environment step")]
+    assert {row["encoder"] for row in steps} == {"conv", "trunk"}
+    assert all(row["gradient_steps_per_s"] > 0 for row in steps)
+
+
 def test_the_loop_is_timed_beside_a_learner_at_work(tmp_path):
     document = run("loop.py", "--obs", "state", "--task", "reach", "--steps", "12", out=tmp_path / "loop.json")
     check_document(document, "loop")

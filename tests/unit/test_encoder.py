@@ -65,3 +65,22 @@ def test_the_expected_position_says_where_a_thing_is():
     np.testing.assert_allclose(
         encoder._expected_position(jnp.asarray(pixels)), [[-1, -1], [0, 0], [1, -0.5]], atol=1e-5
     )
+
+
+def test_in_half_precision_gradients_still_reach_parameters_in_single():
+    params = encoder.init(jax.random.key(0), TWO)
+    observation = {name: np.zeros((2, n), np.float32) for name, n in TWO.vectors.items()}
+    rng = np.random.default_rng(0)
+    observation |= {name: rng.integers(0, 256, (2, *shape), np.uint8) for name, shape in TWO.frames.items()}
+    normaliser = encoder.identity_normaliser(TWO)
+
+    def total(params, half):
+        seen = encoder.apply(encoder.in_half(params, half=half), normaliser, observation, TWO)
+        assert seen.dtype == np.float32
+        return seen.sum()
+
+    full, half = (jax.grad(total)(params, half) for half in (False, True))
+    assert all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(half))
+    flat = [np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(each)]) for each in (full, half)]
+    assert np.corrcoef(*flat)[0, 1] > 0.99
+    assert np.abs(flat[0] - flat[1]).max() > 0
