@@ -10,13 +10,13 @@ A record says which seq it comes `after`: the previous one in the outbox. Usuall
 the outbox skips numbers (after a power cut, so as not to give one out twice) or another archive took those between.
 """
 
-import zlib
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
 import msgspec
 
-from wire.codec import LIMITS, MALFORMED, Count, DecodeError
+from wire.codec import LIMITS, Count
 from wire.errors import plain
+from wire.sealing import seal, unseal
 
 PROTOCOL = 1
 HEARTBEAT_S = 0.5
@@ -32,7 +32,6 @@ GAP_S = 0.25
 CREDIT_RECORDS = 32
 CREDIT_BYTES = LIMITS.record_bytes
 STREAMS = 256
-_CRC_BYTES = 4
 REASON_CHARS = 4096
 """A reason is for people: it is cut to so much, and made printable, where it is made and where it arrives."""
 
@@ -151,7 +150,6 @@ class WhoAreYou(_Message):
 ToLearner = Hello | Record | Ready | Ping | Goodbye
 ToActor = Welcome | Refused | NotNow | Ack | Rejected | WeightsSet | Finished | WhoAreYou
 
-_T = TypeVar("_T")
 _ENCODER = msgspec.msgpack.Encoder()
 _FROM_ACTOR = msgspec.msgpack.Decoder(ToLearner)
 _FROM_LEARNER = msgspec.msgpack.Decoder(ToActor)
@@ -162,26 +160,11 @@ def encode(message: ToLearner | ToActor) -> bytes:
     return seal(_ENCODER.encode(message))
 
 
-def seal(payload: bytes) -> bytes:
-    """The payload with its checksum."""
-    return payload + zlib.crc32(payload).to_bytes(_CRC_BYTES, "little")
-
-
 def decode_from_actor(data: bytes) -> ToLearner:
     """The message an actor sent; raises DecodeError on anything else."""
-    return _decode(_FROM_ACTOR, data)
+    return unseal(_FROM_ACTOR, data)
 
 
 def decode_from_learner(data: bytes) -> ToActor:
     """The message a learner sent; raises DecodeError on anything else."""
-    return _decode(_FROM_LEARNER, data)
-
-
-def _decode(decoder: "msgspec.msgpack.Decoder[_T]", data: bytes) -> _T:
-    payload = memoryview(data)[:-_CRC_BYTES]
-    if zlib.crc32(payload) != int.from_bytes(data[-_CRC_BYTES:], "little"):
-        raise DecodeError("not a message: it fails its checksum")
-    try:
-        return decoder.decode(payload)
-    except MALFORMED as error:
-        raise DecodeError(f"not a message: {plain(error)}") from None
+    return unseal(_FROM_LEARNER, data)

@@ -6,19 +6,18 @@ answered, and the step's label comes later. Messages end with a CRC-32, as those
 """
 
 import math
-import zlib
 from collections.abc import Mapping
-from typing import Annotated, NamedTuple, TypeVar
+from typing import Annotated, NamedTuple
 
 import msgspec
 import numpy as np
 
-from wire.codec import LIMITS, MALFORMED, Count, DecodeError
+from wire.codec import LIMITS, Count
 from wire.errors import UserError, plain
+from wire.sealing import seal, unseal
 
 PROTOCOL = 1
 _REASON_CHARS = 1000
-_CRC_BYTES = 4
 
 
 class ScoringError(UserError, ValueError):
@@ -136,7 +135,6 @@ class Unscored(_Message):
 ToService = Introduce | Ask
 ToClient = Serving | Scored | Unscored
 
-_T = TypeVar("_T")
 _ENCODER = msgspec.msgpack.Encoder()
 _FROM_CLIENT = msgspec.msgpack.Decoder(ToService)
 _FROM_SERVICE = msgspec.msgpack.Decoder(ToClient)
@@ -147,26 +145,11 @@ def encode(message: ToService | ToClient) -> bytes:
     return seal(_ENCODER.encode(message))
 
 
-def seal(payload: bytes) -> bytes:
-    """The payload with its checksum."""
-    return payload + zlib.crc32(payload).to_bytes(_CRC_BYTES, "little")
-
-
 def decode_from_client(data: bytes) -> ToService:
     """The message a client sent; raises DecodeError on anything else."""
-    return _decode(_FROM_CLIENT, data)
+    return unseal(_FROM_CLIENT, data)
 
 
 def decode_from_service(data: bytes) -> ToClient:
     """The message a service sent; raises DecodeError on anything else."""
-    return _decode(_FROM_SERVICE, data)
-
-
-def _decode(decoder: "msgspec.msgpack.Decoder[_T]", data: bytes) -> _T:
-    payload = memoryview(data)[:-_CRC_BYTES]
-    if zlib.crc32(payload) != int.from_bytes(data[-_CRC_BYTES:], "little"):
-        raise DecodeError("not a message: it fails its checksum")
-    try:
-        return decoder.decode(payload)
-    except MALFORMED as error:
-        raise DecodeError(f"not a message: {plain(error)}") from None
+    return unseal(_FROM_SERVICE, data)
