@@ -2,21 +2,18 @@
 
 from dataclasses import dataclass, field
 
+from wire.errors import require
+
 GRIPPERS = ("continuous", "discrete")
 ENCODERS = ("conv", "trunk")
 PRECISIONS = ("float32", "bfloat16")
 
 
-def _require(holds: bool, what: str) -> None:
-    if not holds:
-        raise ValueError(what)
-
-
 def _check_encoder(encoder: str, trunk: str | None, views: int) -> None:
-    _require(encoder in ENCODERS, f"agent.encoder must be {' or '.join(ENCODERS)}, got {encoder}")
-    _require(trunk is None or encoder == "trunk", f"agent.trunk goes with agent.encoder=trunk, got agent.trunk={trunk}")
-    _require(1 <= views <= 16, f"agent.views must be in 1..16, got {views}")
-    _require(
+    require(encoder in ENCODERS, f"agent.encoder must be {' or '.join(ENCODERS)}, got {encoder}")
+    require(trunk is None or encoder == "trunk", f"agent.trunk goes with agent.encoder=trunk, got agent.trunk={trunk}")
+    require(1 <= views <= 16, f"agent.views must be in 1..16, got {views}")
+    require(
         views == 1 or encoder == "trunk",
         f"agent.views={views} goes with agent.encoder=trunk: without a trunk every draw is a view of its own",
     )
@@ -90,14 +87,14 @@ class SacConfig:
     def __post_init__(self) -> None:
         """Raise ValueError naming the key, what was got and what is wanted."""
         for key in ("utd", "actor_period", "batch_size", "subset", "embedding", "bc_fade_steps", "takeover_steps"):
-            _require(getattr(self, key) >= 1, f"agent.{key} must be >= 1, got {getattr(self, key)}")
+            require(getattr(self, key) >= 1, f"agent.{key} must be >= 1, got {getattr(self, key)}")
         for key in (
             *("learning_rate", "encoder_learning_rate", "initial_temperature"),
             *("multiplier", "multiplier_learning_rate"),
         ):
-            _require(getattr(self, key) > 0, f"agent.{key} must be > 0, got {getattr(self, key)}")
+            require(getattr(self, key) > 0, f"agent.{key} must be > 0, got {getattr(self, key)}")
         for key in ("prior_share", "discount", "polyak", "policy_polyak"):
-            _require(
+            require(
                 getattr(self, key) is None or 0 <= getattr(self, key) <= 1,
                 f"agent.{key} must be in 0..1, got {getattr(self, key)}",
             )
@@ -105,18 +102,18 @@ class SacConfig:
             *("bc_weight", "shift_pixels", "toggle_penalty", "gripper_margin"),
             *("takeover_cost", "human_slack"),
         ):
-            _require(getattr(self, key) >= 0, f"agent.{key} must be >= 0, got {getattr(self, key)}")
+            require(getattr(self, key) >= 0, f"agent.{key} must be >= 0, got {getattr(self, key)}")
         _check_encoder(self.encoder, self.trunk, self.views)
-        _require(
+        require(
             self.precision in PRECISIONS, f"agent.precision must be {' or '.join(PRECISIONS)}, got {self.precision}"
         )
-        _require(len(self.hidden) > 0, "agent.hidden must name at least one layer, got []")
-        _require(
+        require(len(self.hidden) > 0, "agent.hidden must name at least one layer, got []")
+        require(
             self.critics is None or self.critics >= self.subset,
             f"agent.subset must be <= agent.critics ({self.critics}), got {self.subset}",
         )
-        _require(self.gripper in GRIPPERS, f"agent.gripper must be {' or '.join(GRIPPERS)}, got {self.gripper}")
-        _require(
+        require(self.gripper in GRIPPERS, f"agent.gripper must be {' or '.join(GRIPPERS)}, got {self.gripper}")
+        require(
             self.utd % self.actor_period == 0,
             f"agent.utd must be a multiple of agent.actor_period ({self.actor_period}), got {self.utd}",
         )
@@ -167,8 +164,8 @@ class CqlConfig(SacConfig):
         """Raise ValueError naming the key, what was got and what is wanted."""
         super().__post_init__()
         for key in ("compared_actions", "backup_actions"):
-            _require(getattr(self, key) >= 1, f"agent.{key} must be >= 1, got {getattr(self, key)}")
-        _require(self.conservatism >= 0, f"agent.conservatism must be >= 0, got {self.conservatism}")
+            require(getattr(self, key) >= 1, f"agent.{key} must be >= 1, got {getattr(self, key)}")
+        require(self.conservatism >= 0, f"agent.conservatism must be >= 0, got {self.conservatism}")
 
 
 @dataclass(frozen=True)
@@ -203,14 +200,14 @@ class _ValueConfig:
     def __post_init__(self) -> None:
         """Raise ValueError naming the key, what was got and what is wanted."""
         for key in ("utd", "batch_size", "embedding"):
-            _require(getattr(self, key) >= 1, f"agent.{key} must be >= 1, got {getattr(self, key)}")
+            require(getattr(self, key) >= 1, f"agent.{key} must be >= 1, got {getattr(self, key)}")
         for key in ("learning_rate", "encoder_learning_rate", "spread"):
-            _require(getattr(self, key) > 0, f"agent.{key} must be > 0, got {getattr(self, key)}")
+            require(getattr(self, key) > 0, f"agent.{key} must be > 0, got {getattr(self, key)}")
         for key in ("prior_share", "discount", "polyak"):
-            _require(0 <= getattr(self, key) <= 1, f"agent.{key} must be in 0..1, got {getattr(self, key)}")
-        _require(self.shift_pixels >= 0, f"agent.shift_pixels must be >= 0, got {self.shift_pixels}")
+            require(0 <= getattr(self, key) <= 1, f"agent.{key} must be in 0..1, got {getattr(self, key)}")
+        require(self.shift_pixels >= 0, f"agent.shift_pixels must be >= 0, got {self.shift_pixels}")
         _check_encoder(self.encoder, self.trunk, self.views)
-        _require(len(self.hidden) > 0, "agent.hidden must name at least one layer, got []")
+        require(len(self.hidden) > 0, "agent.hidden must name at least one layer, got []")
 
 
 @dataclass(frozen=True)
@@ -228,9 +225,9 @@ class IqlConfig(_ValueConfig):
     def __post_init__(self) -> None:
         """Raise ValueError naming the key, what was got and what is wanted."""
         super().__post_init__()
-        _require(0 < self.expectile < 1, f"agent.expectile must be in 0..1 (both excluded), got {self.expectile}")
+        require(0 < self.expectile < 1, f"agent.expectile must be in 0..1 (both excluded), got {self.expectile}")
         for key in ("inverse_temperature", "largest_weight", "policy_polyak"):
-            _require(getattr(self, key) > 0, f"agent.{key} must be > 0, got {getattr(self, key)}")
+            require(getattr(self, key) > 0, f"agent.{key} must be > 0, got {getattr(self, key)}")
 
 
 @dataclass(frozen=True)
@@ -253,9 +250,9 @@ class Td3BcConfig(_ValueConfig):
         """Raise ValueError naming the key, what was got and what is wanted."""
         super().__post_init__()
         for key in ("alpha", "target_noise", "noise_clip"):
-            _require(getattr(self, key) >= 0, f"agent.{key} must be >= 0, got {getattr(self, key)}")
-        _require(self.observation_weight > 0, f"agent.observation_weight must be > 0, got {self.observation_weight}")
-        _require(
+            require(getattr(self, key) >= 0, f"agent.{key} must be >= 0, got {getattr(self, key)}")
+        require(self.observation_weight > 0, f"agent.observation_weight must be > 0, got {self.observation_weight}")
+        require(
             self.actor_period >= 1 and self.utd % self.actor_period == 0,
             f"agent.utd must be a multiple of agent.actor_period ({self.actor_period}), got {self.utd}",
         )
@@ -280,9 +277,9 @@ class BcConfig:
     def __post_init__(self) -> None:
         """Raise ValueError naming the key, what was got and what is wanted."""
         for key in ("utd", "batch_size", "embedding"):
-            _require(getattr(self, key) >= 1, f"agent.{key} must be >= 1, got {getattr(self, key)}")
-        _require(self.learning_rate > 0, f"agent.learning_rate must be > 0, got {self.learning_rate}")
-        _require(self.shift_pixels >= 0, f"agent.shift_pixels must be >= 0, got {self.shift_pixels}")
+            require(getattr(self, key) >= 1, f"agent.{key} must be >= 1, got {getattr(self, key)}")
+        require(self.learning_rate > 0, f"agent.learning_rate must be > 0, got {self.learning_rate}")
+        require(self.shift_pixels >= 0, f"agent.shift_pixels must be >= 0, got {self.shift_pixels}")
         _check_encoder(self.encoder, self.trunk, self.views)
 
 
@@ -327,13 +324,13 @@ class QcConfig:
     def __post_init__(self) -> None:
         """Raise ValueError naming the key, what was got and what is wanted."""
         for key in ("chunk", "candidates", "target_candidates", "flow_steps", "utd", "batch_size", "critics"):
-            _require(1 <= getattr(self, key) <= 1024, f"agent.{key} must be in 1..1024, got {getattr(self, key)}")
+            require(1 <= getattr(self, key) <= 1024, f"agent.{key} must be in 1..1024, got {getattr(self, key)}")
         for key in ("prior_share", "discount", "polyak", "policy_polyak"):
-            _require(0 <= getattr(self, key) <= 1, f"agent.{key} must be in 0..1, got {getattr(self, key)}")
+            require(0 <= getattr(self, key) <= 1, f"agent.{key} must be in 0..1, got {getattr(self, key)}")
         for key in ("learning_rate", "encoder_learning_rate"):
-            _require(getattr(self, key) > 0, f"agent.{key} must be > 0, got {getattr(self, key)}")
-        _require(self.shift_pixels >= 0, f"agent.shift_pixels must be >= 0, got {self.shift_pixels}")
-        _require(len(self.hidden) > 0, "agent.hidden must name at least one layer, got []")
+            require(getattr(self, key) > 0, f"agent.{key} must be > 0, got {getattr(self, key)}")
+        require(self.shift_pixels >= 0, f"agent.shift_pixels must be >= 0, got {self.shift_pixels}")
+        require(len(self.hidden) > 0, "agent.hidden must name at least one layer, got []")
         _check_encoder(self.encoder, self.trunk, self.views)
 
 

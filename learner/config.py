@@ -19,6 +19,7 @@ from learner.agent_config import (
     Td3BcConfig,
 )
 from learner.trunk_config import TrunkConfig
+from wire.errors import require
 
 __all__ = [
     "AGENTS",
@@ -42,11 +43,6 @@ WEIGHTINGS = ("none", "return", "advantage")
 _WARMUP = 300
 INTERVENTIONS = ("plain", "lagrange", "takeover")
 PLACES = ("auto", "host", "device")
-
-
-def _require(holds: bool, what: str) -> None:
-    if not holds:
-        raise ValueError(what)
 
 
 @dataclass(frozen=True)
@@ -116,43 +112,41 @@ class LearnerConfig:
         """Raise ValueError naming the key, what was got and what is wanted."""
         for key in ("steps", "learner.capacity", "learner.min_online", "learner.publish_period"):
             value = getattr(self, key.removeprefix("learner."))
-            _require(value >= 1, f"{key} must be >= 1, got {value}")
+            require(value >= 1, f"{key} must be >= 1, got {value}")
         for key in ("archive_share", "weighting_temperature"):
             value = getattr(self, key)
-            _require(0 <= value <= 1, f"learner.{key} must be in 0..1, got {value}")
-        _require(self.weighting_temperature > 0, "learner.weighting_temperature must be > 0, got 0")
+            require(0 <= value <= 1, f"learner.{key} must be in 0..1, got {value}")
+        require(self.weighting_temperature > 0, "learner.weighting_temperature must be > 0, got 0")
         one_of("learner.weighting", self.weighting, WEIGHTINGS)
         for name in self.symmetries:
             one_of("learner.symmetries", name, ("mirror", "translation"))
         self._check_archive()
         self._check_mode()
-        _require(self.seed >= 0, f"seed must be >= 0, got {self.seed}")
+        require(self.seed >= 0, f"seed must be >= 0, got {self.seed}")
         period_s = self.checkpoint_period_s
-        _require(period_s > 0, f"learner.checkpoint_period_s must be > 0, got {period_s}")
-        _require(
+        require(period_s > 0, f"learner.checkpoint_period_s must be > 0, got {period_s}")
+        require(
             self.stop_at is None or 0 < self.stop_at <= 1,
             f"stop_at is a success rate in 0..1 (0 excluded), got {self.stop_at}",
         )
         self._check_devices()
         self._check_features()
-        _require(
-            self.reward in ("task", "classifier"), f"the learner's reward is task or classifier, got {self.reward}"
-        )
+        require(self.reward in ("task", "classifier"), f"the learner's reward is task or classifier, got {self.reward}")
         self._check_interventions()
 
     def _check_interventions(self) -> None:
         got = self.interventions
         near = difflib.get_close_matches(got, INTERVENTIONS, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        _require(
+        require(
             got in INTERVENTIONS, f"learner.interventions must be one of {', '.join(INTERVENTIONS)}, got {got}{hint}"
         )
-        _require(
+        require(
             got == "plain" or isinstance(self.agent, SacConfig),
             f"learner.interventions={got} goes with agent=rlpd or sac, got agent={self.agent.name}; drop one of them",
         )
         share = getattr(self.agent, "prior_share", 1.0)
-        _require(
+        require(
             got != "lagrange" or share > 0,
             f"learner.interventions=lagrange needs human actions in every batch: agent.prior_share > 0, got {share}",
         )
@@ -164,8 +158,8 @@ class LearnerConfig:
 
     def _check_devices(self) -> None:
         one_of("learner.keep_on", self.keep_on, PLACES)
-        _require(self.devices >= 0, f"learner.devices must be >= 0, got {self.devices}")
-        _require(
+        require(self.devices >= 0, f"learner.devices must be >= 0, got {self.devices}")
+        require(
             self.keep_on != "device" or self.may_keep_on_device,
             "learner.keep_on=device is for one device, without archive= and learner.symmetries; set it to auto",
         )
@@ -174,20 +168,20 @@ class LearnerConfig:
         """What one frame's features, and actions in chunks, are not made for."""
         seen, chunked = self.agent.encoder == "trunk", isinstance(self.agent, QcConfig)
         for holds, name in ((seen, "agent.encoder=trunk"), (chunked, "agent=qc")):
-            _require(
+            require(
                 not (holds and self.mode == "offline"), f"{name} learns beside actors; drop mode=offline, or {name}"
             )
-            _require(not (holds and self.symmetries), f"{name} knows no symmetries; drop learner.symmetries, or {name}")
+            require(not (holds and self.symmetries), f"{name} knows no symmetries; drop learner.symmetries, or {name}")
 
     def _check_archive(self) -> None:
         if not self.archive or self.mode == "offline":
             return
-        _require(
+        require(
             not isinstance(self.agent, BcConfig),
             f"agent={self.agent.name} imitates, and archive= holds more than what is worth imitating; drop archive=",
         )
         share = getattr(self.agent, "prior_share", 0.0)
-        _require(
+        require(
             share > 0,
             f"archive= is drawn from by agent.prior_share, which is {share:g} with agent={self.agent.name}; set "
             "agent.prior_share=0.5, say, or drop archive=",
@@ -195,14 +189,14 @@ class LearnerConfig:
 
     def _check_mode(self) -> None:
         one_of("mode", self.mode, MODES)
-        _require(self.evaluate_period >= 0, f"learner.evaluate_period must be >= 0, got {self.evaluate_period}")
+        require(self.evaluate_period >= 0, f"learner.evaluate_period must be >= 0, got {self.evaluate_period}")
         warmup = self.warmup_steps
-        _require(warmup is None or warmup >= 0, f"learner.warmup_steps must be >= 0, got {warmup}")
-        _require(
+        require(warmup is None or warmup >= 0, f"learner.warmup_steps must be >= 0, got {warmup}")
+        require(
             self.mode == "online" or bool(self.archive) or self.demos is not None,
             "mode=offline learns from past runs, and none are named; set archive=<run or folder of runs> or demos=",
         )
-        _require(
+        require(
             self.mode == "offline" or not getattr(self.agent, "neighbours", False),
             "agent.neighbours looks among data that stays as it is: set mode=offline, or agent.neighbours=false",
         )

@@ -2,10 +2,7 @@
 
 from dataclasses import dataclass
 
-
-def _require(holds: bool, what: str) -> None:
-    if not holds:
-        raise ValueError(what)
+from wire.errors import require
 
 
 @dataclass(frozen=True)
@@ -28,9 +25,9 @@ class TrunkConfig:
     def __post_init__(self) -> None:
         """Raise ValueError naming the key, what was got and what is wanted."""
         for key, least in {"pictures": 100, "epochs": 0, "features": 1, "batch_size": 1, "seed": 0}.items():
-            _require(getattr(self, key) >= least, f"{key} must be >= {least}, got {getattr(self, key)}")
-        _require(self.learning_rate > 0, f"learning_rate must be > 0, got {self.learning_rate}")
-        _require(
+            require(getattr(self, key) >= least, f"{key} must be >= {least}, got {getattr(self, key)}")
+        require(self.learning_rate > 0, f"learning_rate must be > 0, got {self.learning_rate}")
+        require(
             self.image_size >= 16 and self.image_size % 8 == 0,
             f"env.image_size must be a multiple of 8, at least 16, got {self.image_size}",
         )

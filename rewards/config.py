@@ -3,14 +3,10 @@
 from dataclasses import dataclass, field
 
 from envs.config import EnvConfig
+from wire.errors import require
 
 REWARD = "classifier-1"
 """Name and version of the reward's definition in a spec: 1, and the end, where a success classifier says so; else 0."""
-
-
-def _require(holds: bool, what: str) -> None:
-    if not holds:
-        raise ValueError(what)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +23,11 @@ class CollectConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError naming the key, what was got and what is wanted."""
-        _require(self.positives >= 1, f"positives must be >= 1, got {self.positives}")
-        _require(self.linger >= 0, f"linger must be >= 0, got {self.linger}")
-        _require(self.seed >= 0, f"seed must be >= 0, got {self.seed}")
-        _require(self.env.env != "gym", "rewards are learned from a workcell's cameras: set env=sim or env=ros")
-        _require(self.env.obs == "pixels", f"a classifier looks at frames: set obs=pixels, got obs={self.env.obs}")
+        require(self.positives >= 1, f"positives must be >= 1, got {self.positives}")
+        require(self.linger >= 0, f"linger must be >= 0, got {self.linger}")
+        require(self.seed >= 0, f"seed must be >= 0, got {self.seed}")
+        require(self.env.env != "gym", "rewards are learned from a workcell's cameras: set env=sim or env=ros")
+        require(self.env.obs == "pixels", f"a classifier looks at frames: set obs=pixels, got obs={self.env.obs}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,16 +68,16 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError naming the key, what was got and what is wanted."""
-        _require(len(self.runs) > 0, "runs must name at least one run: runs=[runs/<run>]")
-        _require(0 <= self.max_fpr < 1, f"max_fpr must be in 0..1 (1 excluded), got {self.max_fpr}")
-        _require(1 <= self.k <= self.n <= 100, f"k and n must be 1 <= k <= n <= 100, got k={self.k} n={self.n}")
-        _require(0 < self.validation < 1, f"validation must be in 0..1 (both excluded), got {self.validation}")
+        require(len(self.runs) > 0, "runs must name at least one run: runs=[runs/<run>]")
+        require(0 <= self.max_fpr < 1, f"max_fpr must be in 0..1 (1 excluded), got {self.max_fpr}")
+        require(1 <= self.k <= self.n <= 100, f"k and n must be 1 <= k <= n <= 100, got k={self.k} n={self.n}")
+        require(0 < self.validation < 1, f"validation must be in 0..1 (both excluded), got {self.validation}")
         for key in ("per_episode", "iterations", "batch_size", "threads"):
-            _require(getattr(self, key) >= 1, f"{key} must be >= 1, got {getattr(self, key)}")
+            require(getattr(self, key) >= 1, f"{key} must be >= 1, got {getattr(self, key)}")
         for key in ("margin", "shift_pixels", "colour", "weight_decay", "seed"):
-            _require(getattr(self, key) >= 0, f"{key} must be >= 0, got {getattr(self, key)}")
-        _require(self.learning_rate > 0, f"learning_rate must be > 0, got {self.learning_rate}")
-        _require(0 <= self.hard_share <= 1, f"hard_share must be in 0..1, got {self.hard_share}")
+            require(getattr(self, key) >= 0, f"{key} must be >= 0, got {getattr(self, key)}")
+        require(self.learning_rate > 0, f"learning_rate must be > 0, got {self.learning_rate}")
+        require(0 <= self.hard_share <= 1, f"hard_share must be in 0..1, got {self.hard_share}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,8 +94,8 @@ class AuditConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError naming the key, what was got and what is wanted."""
-        _require(len(self.runs) > 0, "runs must name at least one run: runs=[runs/<run>]")
-        _require(self.margin >= 0, f"margin must be >= 0, got {self.margin}")
+        require(len(self.runs) > 0, "runs must name at least one run: runs=[runs/<run>]")
+        require(self.margin >= 0, f"margin must be >= 0, got {self.margin}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +107,7 @@ class RelabelConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError naming the key, what was got and what is wanted."""
-        _require(len(self.runs) > 0, "runs must name at least one run: runs=[runs/<run>]")
+        require(len(self.runs) > 0, "runs must name at least one run: runs=[runs/<run>]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,8 +123,8 @@ class LabelConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError naming the key, what was got and what is wanted."""
-        _require(0 <= self.port <= 65535, f"port must be in 0..65535, got {self.port}")
-        _require(self.frames >= 1, f"frames must be >= 1, got {self.frames}")
+        require(0 <= self.port <= 65535, f"port must be in 0..65535, got {self.port}")
+        require(self.frames >= 1, f"frames must be >= 1, got {self.frames}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,6 +25,12 @@ class UserError(Exception):
     """The user's input was wrong: the text says what, what was got, what was wanted and what to do."""
 
 
+def require(holds: bool, what: str) -> None:
+    """Raise ValueError, which says what a setting must be and what was got, unless it holds."""
+    if not holds:
+        raise ValueError(what)
+
+
 def run_main(main: Callable[[], int | None]) -> int:
     """Run a program's main function and return its exit code: 0 done, 2 the user's input was wrong.
 

@@ -7,17 +7,14 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
+from wire.errors import require
+
 FORMATS_IN = ("lerobot", "minari", "robomimic", "hilserl", "mcap")
 FORMATS_OUT = ("lerobot", "minari", "mcap")
 INTERVENTIONS = ("none", "some", "only")
 KINDS = ("run", "demonstrations")
 SORTS = ("name", "began", "steps", "success", "size")
 CODECS = ("h264", "av1", "png")
-
-
-def _require(holds: bool, what: str) -> None:
-    if not holds:
-        raise ValueError(what)
 
 
 def _one_of(name: str, got: str | None, wanted: Sequence[str]) -> None:
@@ -83,7 +80,7 @@ class ListConfig(Selection):
         """Raise ValueError naming the key, what was got and what is wanted."""
         super().__post_init__()
         _one_of("sort", self.sort, SORTS)
-        _require(self.limit is None or self.limit >= 1, f"limit must be >= 1, got {self.limit}")
+        require(self.limit is None or self.limit >= 1, f"limit must be >= 1, got {self.limit}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +98,7 @@ class ShowConfig:
         """Raise ValueError naming the key, what was got and what is wanted."""
         _require_one_path("show", self.paths)
         _require_png("picture", self.picture, ("auto", "none"))
-        _require(self.episodes >= 0, f"episodes must be >= 0, got {self.episodes}")
+        require(self.episodes >= 0, f"episodes must be >= 0, got {self.episodes}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,9 +134,9 @@ class StatsConfig(Selection):
         """Raise ValueError naming the key, what was got and what is wanted."""
         super().__post_init__()
         _require_png("picture", self.picture, ("auto", "none"))
-        _require(2 <= self.bins <= 255, f"bins must be 2 to 255, got {self.bins}")
+        require(2 <= self.bins <= 255, f"bins must be 2 to 255, got {self.bins}")
         if self.random_return is not None and self.best_return is not None:
-            _require(
+            require(
                 self.best_return > self.random_return,
                 f"best_return must be above random_return ({self.random_return:g}), got {self.best_return:g}",
             )
@@ -164,7 +161,7 @@ class MergeConfig(Selection):
     def __post_init__(self) -> None:
         """Raise ValueError naming the key, what was got and what is wanted."""
         super().__post_init__()
-        _require(bool(self.paths), "merge takes runs: handrail archive merge <run> <run> out=<dir>")
+        require(bool(self.paths), "merge takes runs: handrail archive merge <run> <run> out=<dir>")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,19 +180,19 @@ class PruneConfig(Selection):
     def __post_init__(self) -> None:
         """Raise ValueError naming the key, what was got and what is wanted."""
         super().__post_init__()
-        _require(bool(self.paths), "prune takes a folder of runs: handrail archive prune runs max_steps=0")
-        _require(
+        require(bool(self.paths), "prune takes a folder of runs: handrail archive prune runs max_steps=0")
+        require(
             not self.of_episodes,
             "prune deletes whole runs, so success=, intervention= and min_return= say nothing to it; "
             "write the episodes to keep to a new run: handrail archive filter <run> success=true out=<dir>",
         )
-        _require(
+        require(
             self.chooses or self.max_steps is not None or self.older_than_days is not None,
             "prune must be told which runs: e.g. max_steps=0, older_than_days=30 or task=reach",
         )
         for key in ("max_steps", "older_than_days"):
             value = getattr(self, key)
-            _require(value is None or value >= 0, f"{key} must be >= 0, got {value}")
+            require(value is None or value >= 0, f"{key} must be >= 0, got {value}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,7 +210,7 @@ class DescribeConfig:
         """Raise ValueError naming the key, what was got and what is wanted."""
         _require_one_path("describe", self.paths)
         given = (self.calibration, self.agent, self.note)
-        _require(given != (None, None, None), "describe takes calibration=<file>, agent=<name> or note=<text>")
+        require(given != (None, None, None), "describe takes calibration=<file>, agent=<name> or note=<text>")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,13 +250,13 @@ class ImportConfig:
         _one_of("format", self.format, FORMATS_IN)
         _one_of("env", self.env, ("sim", "gym", "ros"))
         _one_of("rewards", self.rewards, ("given", "success", "last"))
-        _require(self.rate_hz is None or self.rate_hz > 0, f"rate_hz must be > 0, got {self.rate_hz}")
+        require(self.rate_hz is None or self.rate_hz > 0, f"rate_hz must be > 0, got {self.rate_hz}")
         size = self.image_size
-        _require(size is None or 16 <= size <= 512, f"image_size must be 16 to 512 pixels, got {size}")
+        require(size is None or 16 <= size <= 512, f"image_size must be 16 to 512 pixels, got {size}")
         for pair in self.rename:
-            _require(all(pair.partition(":")[::2]), f"rename takes theirs:ours pairs, got {pair}")
+            require(all(pair.partition(":")[::2]), f"rename takes theirs:ours pairs, got {pair}")
         if self.format != "mcap":
-            _require(self.action is None and not self.topics, "action= and topics= go with format=mcap")
+            require(self.action is None and not self.topics, "action= and topics= go with format=mcap")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -280,10 +277,10 @@ class ExportConfig(Selection):
     def __post_init__(self) -> None:
         """Raise ValueError naming the key, what was got and what is wanted."""
         super().__post_init__()
-        _require(bool(self.paths), "export takes a run: handrail archive export <run> format=lerobot out=<dir>")
+        require(bool(self.paths), "export takes a run: handrail archive export <run> format=lerobot out=<dir>")
         _one_of("format", self.format, FORMATS_OUT)
         _one_of("codec", self.codec, CODECS)
-        _require(0 <= self.quality <= 51, f"quality must be 0 to 51, got {self.quality}")
+        require(0 <= self.quality <= 51, f"quality must be 0 to 51, got {self.quality}")
 
 
 VERBS: dict[str, type] = {
@@ -307,10 +304,10 @@ def near(got: str, wanted: Sequence[str]) -> str:
 
 
 def _require_one_path(verb: str, paths: list[str]) -> None:
-    _require(
+    require(
         len(paths) == 1, f"{verb} takes one path, got {' '.join(paths) or 'none'}; see handrail archive {verb} --help"
     )
 
 
 def _require_png(name: str, value: str, words: tuple[str, ...]) -> None:
-    _require(value in words or value.endswith(".png"), f"{name} must be {', '.join(words)} or a .png file, got {value}")
+    require(value in words or value.endswith(".png"), f"{name} must be {', '.join(words)} or a .png file, got {value}")
