@@ -71,7 +71,7 @@ class Checkpointer:
         than seals are) is used only where there is no better one, and only if it can be read.
 
         Args:
-            template: A state of the shapes to restore into.
+            template: A state (a NamedTuple) of the shapes to restore into.
             fingerprint: Of the environment's spec.
 
         Raises:

@@ -5,6 +5,7 @@ import resource
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,11 +19,17 @@ from learner.limiter import RateLimiter
 from learner.seal import SEAL
 from wire.database import StoreError
 
-EMPTY = {"weights": jnp.zeros(1000), "steps": jnp.zeros((3, 4))}
+
+class State(NamedTuple):
+    weights: jnp.ndarray
+    steps: jnp.ndarray
 
 
-def state_of(blocks: int) -> dict[str, jnp.ndarray]:
-    return {"weights": jnp.arange(1000.0) + blocks, "steps": jnp.full((3, 4), float(blocks))}
+EMPTY = State(jnp.zeros(1000), jnp.zeros((3, 4)))
+
+
+def state_of(blocks: int) -> State:
+    return State(jnp.arange(1000.0) + blocks, jnp.full((3, 4), float(blocks)))
 
 
 def save(run: Path, *blocks: int) -> None:
@@ -42,8 +49,8 @@ def restore(run: Path) -> tuple[int | None, str]:
         return None, "\n".join(said)
     state, limiter, version = restored
     assert version == limiter.done
-    for name, array in state_of(limiter.done).items():
-        np.testing.assert_array_equal(state[name], array)
+    for got, saved in zip(state, state_of(limiter.done), strict=True):
+        np.testing.assert_array_equal(got, saved)
     return limiter.done, "\n".join(said)
 
 
