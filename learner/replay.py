@@ -164,12 +164,14 @@ class Replay:
         number = self._streams.get(stream)
         rows = np.flatnonzero((self._seq == seq) & (self._stream == number)) if number is not None else ()
         for row in map(int, rows):
+            before = self._reward[row]
             if success:
                 self._reward[row], self._mask[row] = 1.0, 0.0
-            elif self._reward[row] > 0:
+            elif before > 0:
                 self._reward[row], self._mask[row] = 0.0, 1.0
-            # What the episode returns from here was summed from what the reward is no more.
-            self._return_to_go[(self._stream == number) & (self._episode == self._episode[row])] = -np.inf
+            if self._reward[row] != before:
+                # What the episode returns was summed from what the reward is no more. Episodes count over all streams.
+                self._return_to_go[self._episode == self._episode[row]] = -np.inf
             if row in self._unscored:
                 self._unscored.remove(row)
                 self._admit(row)
