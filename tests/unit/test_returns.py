@@ -75,3 +75,16 @@ def test_episodes_of_interleaved_streams_are_told_apart():
     rows, episodes = replay.members()
     assert len(rows) == 6
     assert sorted(np.unique(episodes, return_counts=True)[1]) == [3, 3]
+
+
+def test_a_label_that_changes_a_reward_makes_its_episodes_returns_unknown_and_no_others():
+    replay = Replay(SPEC, 10, discount=0.5)
+    for stream, first in (("a", 1), ("b", 5)):
+        replay.add(stream, step(0, 0, first, reward=0.0), 1)
+        replay.add(stream, step(0, 1, first + 1, reward=1.0, final=9.0), 2)
+    known = {1.0: 0.5, 2.0: 1.0, 5.0: 0.5, 6.0: 1.0}
+    assert seen_returns(replay) == known
+    replay.relabel("a", 2, success=True)
+    assert seen_returns(replay) == known, "it was a success already"
+    replay.relabel("a", 2, success=False)
+    assert seen_returns(replay) == known | {1.0: -np.inf, 2.0: -np.inf}
