@@ -30,6 +30,14 @@ if sys.flags.optimize:
     raise SystemExit("python -O removes the asserts that the tests consist of")
 
 
+@pytest.fixture(autouse=True)
+def scheduled_as_before() -> Iterator[None]:
+    """A thread left real-time starves what it starts and what it waits for, in whichever test comes later."""
+    before = os.sched_getscheduler(0) if sys.platform == "linux" else None
+    yield
+    assert before is None or os.sched_getscheduler(0) == before, "this test has left its thread another scheduler"
+
+
 @pytest.fixture(scope="module")
 def quick_compiles() -> Iterator[None]:
     """For modules that compile many small programs and run each a few times: they take a third of the time."""

@@ -14,7 +14,7 @@ FORMATS_OUT = ("lerobot", "minari", "mcap")
 INTERVENTIONS = ("none", "some", "only")
 KINDS = ("run", "demonstrations")
 SORTS = ("name", "began", "steps", "success", "size")
-CODECS = ("h264", "av1", "png")
+CODECS = ("h264", "png")
 
 
 def _one_of(name: str, got: str | None, wanted: Sequence[str]) -> None:
@@ -270,9 +270,9 @@ class ExportConfig(Selection):
     out: str
     """A new folder."""
     codec: str = "h264"
-    """Of lerobot's images: h264 or av1, which lose a little, or png, which loses nothing."""
+    """Of lerobot's images: h264, which loses a little, or png, which loses nothing."""
     quality: int = 18
-    """Of lerobot's videos, as their codec counts it: lower is better and larger."""
+    """Of lerobot's videos, H.264's constant rate factor: lower is better and larger."""
 
     def __post_init__(self) -> None:
         """Raise ValueError naming the key, what was got and what is wanted."""

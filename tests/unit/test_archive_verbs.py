@@ -43,7 +43,7 @@ WRONG = {
     "import a format=lerobot out=x image_size=8": "image_size must be 16 to 512 pixels, got 8",
     "export a format=hdf5 out=x": "format must be one of lerobot, minari, mcap, got hdf5",
     "export a format=lerobot out=x quality=99": "quality must be 0 to 51, got 99",
-    "export a format=lerobot out=x codec=h265": "codec must be one of h264, av1, png, got h265; did you mean h264?",
+    "export a format=lerobot out=x codec=h265": "codec must be one of h264, png, got h265; did you mean h264?",
 }
 
 

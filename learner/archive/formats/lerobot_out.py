@@ -140,7 +140,7 @@ class DataSet:
         if video is None:
             place = layout.chunk_and_file(self._video_numbers[camera])
             path = self._out / layout.VIDEOS.format(video_key=f"{layout.IMAGES}{camera}", **place)
-            video = VideoWriter(path, self._codec, self._quality, self._rate, (size[0], size[1]))
+            video = VideoWriter(path, self._quality, self._rate, (size[0], size[1]))
             self._videos[camera] = video
         return video
 

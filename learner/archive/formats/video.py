@@ -1,7 +1,6 @@
 """Camera images as the videos of LeRobotDataset: all episodes of a camera one after the other in an MP4 file."""
 
 import contextlib
-import os
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -14,25 +13,23 @@ from wire.errors import plain
 
 GOP = 2
 """Pictures from one key frame to the next: who reads single frames decodes two at most."""
-ENCODERS = {"h264": "libx264", "av1": "libsvtav1"}
+ENCODER = "libx264"
+"""Not SVT-AV1: run by root, it makes the thread that calls it real-time, before every watchdog, and leaves it so."""
 PIXELS = "yuv420p"
 
 
 class VideoWriter:
     """Encodes uint8 (height, width, 3) images, in order."""
 
-    def __init__(self, path: Path, codec: str, quality: int, rate_hz: float, size: tuple[int, int]) -> None:
+    def __init__(self, path: Path, quality: int, rate_hz: float, size: tuple[int, int]) -> None:
         """Begin a file.
 
         Args:
             path: The file; its folder is made.
-            codec: h264 or av1.
-            quality: Constant rate factor of the codec; lower is better.
+            quality: H.264's constant rate factor; lower is better.
             rate_hz: Images a second.
             size: Height and width in pixels, both even: chroma has half of each.
         """
-        # SVT-AV1 tells the story of its settings on the terminal, unless this says that only errors matter.
-        os.environ.setdefault("SVT_LOG", "1")
         av = needed("av")
         path.parent.mkdir(parents=True, exist_ok=True)
         self.frames = 0
@@ -40,11 +37,7 @@ class VideoWriter:
         self._av = av
         self._file = av.open(str(path), "w")
         options = {"crf": str(quality), "g": str(GOP)}
-        if codec == "av1":
-            options["svtav1-params"] = "lp=1"
-        self._stream = self._file.add_stream(
-            ENCODERS[codec], Fraction(rate_hz).limit_denominator(1000), options=options
-        )
+        self._stream = self._file.add_stream(ENCODER, Fraction(rate_hz).limit_denominator(1000), options=options)
         self._stream.height, self._stream.width = size
         self._stream.pix_fmt = PIXELS
 
