@@ -24,7 +24,7 @@ _USAGE = """usage: handrail <verb> [key=value ...]
   demos record   record demonstrations: handrail demos record --script out=demos.sqlite
   demos show     a picture of recorded episodes, or a video: handrail demos show demos.sqlite
   demos check    judge them: handrail demos check demos.sqlite
-  rewards        learn what success looks like: handrail rewards collect|label|train|audit|relabel|serve
+  rewards        learn what success looks like: handrail rewards collect|label|prefer|train|...
   report         when the human helped in a run, and what that did: handrail report runs/<run>
   trunk train    train a frozen trunk on renders, for agent.encoder=trunk: handrail trunk train task=pick_cube
   keys           who may speak on a link that leaves the machine: handrail keys new|allow|revoke|show
@@ -71,10 +71,17 @@ _EXAMPLES = {
         "handrail rewards label run=runs/<run>                      # open the address that it prints",
         "handrail rewards label run=runs/<run> model=models/lifted  # what that model doubts first",
     ),
+    "rewards prefer": (
+        "handrail rewards prefer runs=[runs/<run>] out=answers.sqlite vlm.model=<name> "
+        "vlm.endpoint=http://127.0.0.1:8000/v1 question='minimise the distance between the gripper and the cube'",
+        "handrail rewards prefer runs=[runs/<run>] out=answers.sqlite answerer=person question='lift the cube'",
+        "handrail rewards prefer runs=[frames.sqlite] out=answers.sqlite answerer=script    # a simulation knows",
+    ),
     "rewards train": (
         "handrail rewards train runs=[frames.sqlite] out=models/lifted",
         "handrail rewards train runs=[frames.sqlite,runs/<run>] out=models/lifted-2",
         "handrail rewards train runs=[runs/<run>] goals=pictures out=models/lifted",
+        "handrail rewards train kind=preference runs=[runs/<run>] preferences=answers.sqlite out=models/nearer",
     ),
     "rewards audit": ("handrail rewards audit model=models/lifted runs=[runs/<run>] json=audit.json",),
     "rewards relabel": ("handrail rewards relabel model=models/lifted-2 runs=[runs/<run>]",),

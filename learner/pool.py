@@ -103,7 +103,10 @@ def open_pool(
     Raises:
         UserError: There is no run, or none that serves.
     """
-    found = [examine(each, spec, config.camera_calibration) for each in find_archives(config.archive, own=own)]
+    found = [
+        examine(each, spec, config.camera_calibration, config.reward_version)
+        for each in find_archives(config.archive, own=own)
+    ]
     runs = _newest_within(found, config.capacity)
     for run in runs:
         if run.reason:
@@ -112,7 +115,12 @@ def open_pool(
     steps = sum(run.steps for run in serving)
     replay = Replay(spec, max(1, steps), discount=discount_of(config.agent), cache=cache)
     _fill(replay, serving, say)
-    if not len(replay):
+    if replay.unscored:
+        say(
+            f"{replay.unscored} transitions have no reward by {config.reward_version} and are left out: relabel their "
+            "runs again"
+        )
+    if not len(replay) - replay.unscored:
         reasons = "; ".join(f"{run.path}: {run.reason}" for run in runs[:3] if run.reason) or "they hold no transition"
         places = ", ".join(config.archive)
         raise UserError(f"none of the {len(runs)} past runs in {places} serves this run: {reasons}")

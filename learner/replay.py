@@ -277,8 +277,9 @@ class Replay:
         return moments(self.vectors())
 
     def members(self) -> tuple[np.ndarray, np.ndarray]:
-        """The numbers of all transitions, in the order of their coming, and the episode of each, int64 (n,)."""
+        """The numbers of all transitions with a reward, in the order of their coming, and their episodes, int64."""
         rows = np.setdiff1d(np.arange(len(self._here)), self._free_rows)
+        rows = rows[self._scored[rows]]
         return rows, self._episode[rows]
 
     def rewards(self, rows: np.ndarray) -> np.ndarray:

@@ -16,6 +16,10 @@ from wire.database import Kind, StoreError, Writer, explained, open_reader
 
 SUCCESS = "success"
 """The kind of label that says whether the task is done: 1 or 0."""
+REWARD = "reward"
+"""The kind of label that gives the reward itself, as a model of that version has it."""
+PROGRESS = "progress"
+"""The kind of label that says how near the task is to its end: the higher, the nearer. A simulation knows it."""
 SOURCES = ("outcome", "model", "person")
 """Who may label, the weightier last: a person overrules a model, and a model the task's own outcome."""
 _KIND = Kind(
