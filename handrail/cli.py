@@ -72,16 +72,15 @@ _EXAMPLES = {
         "handrail rewards label run=runs/<run> model=models/lifted  # what that model doubts first",
     ),
     "rewards prefer": (
-        "handrail rewards prefer runs=[runs/<run>] out=answers.sqlite vlm.model=<name> "
-        "vlm.endpoint=http://127.0.0.1:8000/v1 question='minimise the distance between the gripper and the cube'",
-        "handrail rewards prefer runs=[runs/<run>] out=answers.sqlite answerer=person question='lift the cube'",
-        "handrail rewards prefer runs=[frames.sqlite] out=answers.sqlite answerer=script    # a simulation knows",
+        "handrail rewards prefer runs=[runs/<run>] out=a.sqlite question=lift_the_cube vlm.model=<name>",
+        "handrail rewards prefer runs=[runs/<run>] out=a.sqlite question=lift_the_cube answerer=person",
+        "handrail rewards prefer runs=[frames.sqlite] out=a.sqlite answerer=script    # a simulation knows",
     ),
     "rewards train": (
         "handrail rewards train runs=[frames.sqlite] out=models/lifted",
         "handrail rewards train runs=[frames.sqlite,runs/<run>] out=models/lifted-2",
         "handrail rewards train runs=[runs/<run>] goals=pictures out=models/lifted",
-        "handrail rewards train kind=preference runs=[runs/<run>] preferences=answers.sqlite out=models/nearer",
+        "handrail rewards train kind=preference runs=[runs/<run>] preferences=a.sqlite out=models/nearer",
     ),
     "rewards audit": ("handrail rewards audit model=models/lifted runs=[runs/<run>] json=audit.json",),
     "rewards relabel": ("handrail rewards relabel model=models/lifted-2 runs=[runs/<run>]",),

@@ -152,8 +152,10 @@ class TrainConfig:
         require(0 <= self.max_fpr < 1, f"max_fpr must be in 0..1 (1 excluded), got {self.max_fpr}")
         require(1 <= self.k <= self.n <= 100, f"k and n must be 1 <= k <= n <= 100, got k={self.k} n={self.n}")
         require(0 < self.validation < 1, f"validation must be in 0..1 (both excluded), got {self.validation}")
-        for key in ("per_episode", "iterations", "batch_size", "threads", "members"):
+        for key in ("per_episode", "batch_size", "threads", "members"):
             require(getattr(self, key) >= 1, f"{key} must be >= 1, got {getattr(self, key)}")
+        # The learning rate rises over a tenth of them.
+        require(self.iterations >= 20, f"iterations must be >= 20, got {self.iterations}")
         for key in ("margin", "shift_pixels", "colour", "weight_decay", "seed"):
             require(getattr(self, key) >= 0, f"{key} must be >= 0, got {getattr(self, key)}")
         require(self.learning_rate > 0, f"learning_rate must be > 0, got {self.learning_rate}")
