@@ -84,8 +84,7 @@ class PreferConfig:
         require(
             good, f"accuracy must be two shares in 0..1, for the least and the greatest difference: {self.accuracy}"
         )
-        most = 1 - min(self.accuracy) if good else 1.0
-        require(0 <= self.abstain <= most, f"abstain must be in 0..{most:g}, what accuracy leaves, got {self.abstain}")
+        require(0 <= self.abstain <= 1, f"abstain must be in 0..1, got {self.abstain}")
         require(
             self.answerer == "script" or bool(self.question.strip()),
             "question must say what the goal is: question='minimise the distance between the gripper and the cube'",

@@ -1,47 +1,50 @@
-"""From an archive that nobody has rewarded to a policy: every command of the way, as the documentation has them."""
+"""From an archive that nobody has rewarded to a policy: the way that the documentation describes."""
 
 from pathlib import Path
 
 import pytest
 from front_door import SMALL, Command, read
 
-from wire.labels import REWARD, labels_since
+from envs.config import EnvConfig
+from rewards.audit import audit
+from rewards.collect import collect
+from rewards.config import AuditConfig, CollectConfig, PreferConfig, TrainConfig
+from rewards.fit_preference import train_preference
+from rewards.prefer import prefer
+from rewards.relabel import relabel
+from wire.store import StepStore
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(600)]
 TINY = [word for word in SMALL if not word.startswith(("agent.critics", "agent.utd"))]
+LEARN = (
+    *("mode=offline", "agent=iql", "archive=pool", "steps=40", *TINY, "agent.batch_size=16", "run=learned"),
+    *("learner.evaluate_period=0", "reward=preference:model"),
+)
 
 
 def test_an_unlabelled_archive_becomes_preferences_a_reward_labels_and_a_policy(tmp_path: Path):
-    def run(*words: str) -> str:
-        command = Command(tmp_path, tmp_path / "cache", *words)
-        assert command.ends() == 0, command.said
-        return command.said
-
-    collect = ("task=reach", "driver=random", "episodes=4", "objects=true", "env.image_size=16")
-    run("rewards", "collect", *collect, "out=pool/steps.sqlite")
-    said = run(
-        "rewards", "prefer", "runs=[pool]", "out=a.sqlite", "answerer=script", "pairs=60", "accuracy=[1,1]", "abstain=0"
+    pool, answers, folder = tmp_path / "pool" / "steps.sqlite", tmp_path / "answers.sqlite", tmp_path / "model"
+    seen = EnvConfig(task="reach", obs="pixels", image_size=16)
+    found = collect(CollectConfig(out=str(pool), env=seen, driver="random", episodes=4, objects=True))
+    assert found["episodes"] == 4
+    with StepStore.read(pool) as store:
+        assert set(store.spec.observation) == {"front", "wrist", "proprio", "object"}
+    says: list[str] = []
+    script = {"answerer": "script", "pairs": 60, "accuracy": [1.0, 1.0], "abstain": 0.0}
+    prefer(PreferConfig(runs=[str(pool)], out=str(answers), **script), says.append)
+    assert says[-1].startswith("60 pairs are answered")
+    fit = {"iterations": 20, "batch_size": 8, "members": 2}
+    model = train_preference(
+        TrainConfig(kind="preference", runs=[str(pool)], preferences=str(answers), out=str(folder), **fit)
     )
-    assert "60 pairs are answered in a.sqlite" in said
-    fit = ("iterations=20", "batch_size=8", "members=2")
-    run("rewards", "train", "kind=preference", "runs=[pool]", "preferences=a.sqlite", "out=m", *fit)
+    assert audit(AuditConfig(model=str(folder), runs=[str(pool)]))["n"] == found["positives"] + found["negatives"]
     early = Command(tmp_path, tmp_path / "cache", "learner", *LEARN)
     assert early.ends() == 2, early.said
-    assert "has not given its steps their rewards: handrail rewards relabel" in early.said
-    assert "spearman" in run("rewards", "audit", "model=m", "runs=[pool]")
-    run("rewards", "relabel", "model=m", "runs=[pool]")
-    version = read(tmp_path / "m" / "model.json")["version"]
-    labels = [label for label in labels_since(tmp_path / "pool" / "steps.sqlite")[0] if label.kind == REWARD]
-    assert {label.version for label in labels} == {version}
-    run("learner", *LEARN)
-    assert read(tmp_path / "learned" / "summary.json")["archive"]["transitions"] == len(labels)
-    run("eval", "run=learned", "episodes=1")
-    online = Command(tmp_path, tmp_path / "cache", "sim", "task=reach", "obs=pixels", "reward=preference:m", "run=x")
-    assert online.ends() == 2
-    assert "gives rewards to steps of past runs" in online.said
-
-
-LEARN = (
-    *("mode=offline", "agent=iql", "archive=pool", "steps=40", *TINY, "agent.batch_size=16", "run=learned"),
-    *("learner.evaluate_period=0", "reward=preference:m"),
-)
+    assert f"{model.version} has not given its steps their rewards: handrail rewards relabel" in early.said
+    steps = relabel(model, str(pool)).steps
+    learned = Command(tmp_path, tmp_path / "cache", "learner", *LEARN)
+    assert learned.ends() == 0, learned.said
+    assert read(tmp_path / "learned" / "summary.json")["archive"]["transitions"] == steps
+    with StepStore.read(tmp_path / "learned" / "steps.sqlite") as store:
+        assert store.spec.reward == model.version
+        assert set(store.spec.observation) == {"proprio", "object"}, "a policy of states, though there are frames"

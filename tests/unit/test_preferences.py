@@ -254,7 +254,7 @@ def test_settings_that_cannot_be_are_refused(run: Path):
         ({}, r"answerer=vlm needs vlm\.model"),
         ({"question": " ", "answerer": "person"}, "question must say what the goal is"),
         ({"answerer": "script", "accuracy": [0.5]}, "accuracy must be two shares"),
-        ({"answerer": "script", "abstain": 0.7}, r"abstain must be in 0\.\.0\.58"),
+        ({"answerer": "script", "abstain": 1.2}, r"abstain must be in 0\.\.1, got 1\.2"),
         ({"pairs": 0}, "pairs must be >= 1"),
         ({"runs": []}, "runs must name"),
     ):
