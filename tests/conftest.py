@@ -46,3 +46,9 @@ def quick_compiles() -> Iterator[None]:
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that run whole rooms: they take longest, and short ones fill up the rest."""
+    items.sort(key=lambda item: item.path.parent.name not in ("process", "ros") and not item.get_closest_marker("learn"))
