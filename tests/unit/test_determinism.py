@@ -17,6 +17,8 @@ from learner.train import Trainer
 from wire.store import Row, StepStore
 from wire.types import Source
 
+pytestmark = pytest.mark.usefixtures("compiled_once")
+
 STREAM = "ab" * 16
 STEPS = 130
 
