@@ -50,7 +50,7 @@ def quick_compiles() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """For modules that make the same agent again and again: its programs are kept on disk, as the learner keeps them."""
+    """For modules that make one agent again and again: its programs are kept on disk, as the learner keeps them."""
     import jax
     from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
@@ -65,4 +65,6 @@ def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that run whole rooms: they take longest, and short ones fill up the rest."""
-    items.sort(key=lambda item: item.path.parent.name not in ("process", "ros") and not item.get_closest_marker("learn"))
+    items.sort(
+        key=lambda item: item.path.parent.name not in ("process", "ros") and not item.get_closest_marker("learn")
+    )

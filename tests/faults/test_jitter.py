@@ -78,7 +78,7 @@ def drive(take: Callable[[Step], object]) -> tuple[np.ndarray, float]:
 
 @pytest.fixture(scope="module")
 def alone() -> tuple[float, float]:
-    """What this machine, as busy as it is, makes of a loop that only looks at its steps: percentiles of its time and period."""
+    """What this machine, as busy as it is, makes of a loop that only looks at its steps: its time and its period."""
     took_ms, period_ms = drive(CAMERAS.step_problem)
     return float(np.percentile(took_ms, JUDGED)), period_ms
 

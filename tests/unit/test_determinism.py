@@ -104,6 +104,34 @@ def test_a_resumed_run_does_not_write_its_old_episodes_again(runs: list[Path]):
     assert lines(runs[0], "episode/") == 0
 
 
+def test_a_head_start_comes_before_the_first_policy_is_sent_and_a_resumed_run_makes_none(tmp_path: Path):
+    fill(demos := tmp_path / "demos.sqlite")
+    agent = RlpdConfig(hidden=[8], batch_size=8, utd=2)
+    config = LearnerConfig(
+        run=str(tmp_path / "run"), agent=agent, demos=str(demos), head_start=7, resume=True, tensorboard=False
+    )
+    run = open_run(config)
+    inbox = Inbox("tcp://127.0.0.1:*", run.archive, SPEC, run="r")
+    inbox.start()
+    try:
+        with LearnerConsole() as console, StepStore.read(demos) as shown:
+            first = Trainer(config, run, SPEC, inbox, console)
+            first.recall(shown, None)
+            untrained, sent = digest(first._state), first.version
+            first.train(interrupted=lambda: first.version > 0)
+            assert (sent, first.version, first.limiter.done) == (0, 1, 0)
+            assert digest(first._state) != untrained
+            first.save()
+            first.close()
+            second = Trainer(config, run, SPEC, inbox, console)
+            second.recall(shown, None)
+            assert second.version > 0, "it has nothing to wait for"
+            assert digest(second._state) == digest(first._state)
+            second.close()
+    finally:
+        inbox.close(0.0)
+
+
 def test_steps_that_arrive_while_a_run_is_resumed_are_counted_once(tmp_path: Path):
     fill(tmp_path / "steps.sqlite")
     config = LearnerConfig(run=str(tmp_path), agent=RlpdConfig(hidden=[8]), resume=True, tensorboard=False)
