@@ -64,8 +64,8 @@ SCHEMES = {
     "ahead": "learner.head_start=500",
     "both": "learner.interventions=lagrange agent.multiplier=10 agent.gripper=discrete agent.toggle_penalty=0.01",
 }
-"""What is made of corrections, each against `plain`; the gripper against the continuous one; both together; and updates on demonstrations before the
-first step."""
+"""What is made of corrections, each against `plain`; the gripper against the continuous one, and both together; and
+updates on demonstrations before the first step."""
 ALONE = {"alone": "human=none", "bc": "human=none agent=bc"}
 """Demonstrations and nobody at the robot."""
 

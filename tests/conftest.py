@@ -50,7 +50,7 @@ def quick_compiles() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """For modules that make one agent again and again: its programs are kept on disk, as the learner keeps them."""
+    """For modules that make one agent again and again: programs are kept on disk, as the learner keeps them."""
     import jax
     from jax.experimental.compilation_cache.compilation_cache import reset_cache
 

@@ -99,7 +99,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--folder", type=Path, default=None, help="on the disk to be tried; a temporary one by default")
     told = parser.parse_args()
-    # Left to itself, glibc keeps what a backlog once took for the next one. So told, it gives back all that is free, and
+    # Left to itself, glibc keeps what a backlog once took for the next one. So told, it gives back what is free, and
     # what grows is ours.
     os.environ["MALLOC_MMAP_THRESHOLD_"] = str(128 << 10)
     with contextlib.ExitStack() as stack:
