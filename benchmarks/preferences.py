@@ -1,4 +1,4 @@
-"""A reward learned from noisy preferences: how well it ranks states, and what IQL makes of it on a random pool.
+"""A reward learned from noisy preferences: how it ranks states, and what an agent makes of it on a random pool.
 
     python benchmarks/preferences.py --seeds 0 1 2 --json preferences.json
 
@@ -28,7 +28,7 @@ LABELLERS = {
     "true": "accuracy=[1,1] abstain=0",
 }
 ARMS = ("learned", "average", "task")
-"""IQL with the learned reward; with its mean for every step, which tells nothing apart; with the task's own."""
+"""With the learned reward; with its mean for every step, which tells nothing apart; with the task's own."""
 
 
 def main() -> None:
@@ -41,7 +41,8 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--pairs", type=int, default=1000)
     parser.add_argument("--episodes", type=int, default=150, help="of the pool")
-    parser.add_argument("--steps", type=int, default=3000, help="gradient steps of IQL")
+    parser.add_argument("--steps", type=int, default=3000, help="gradient steps of the agent")
+    parser.add_argument("--agent", default="agent=iql", help="words of the agent that learns offline")
     parser.add_argument("--fit", default="", help="words for rewards train, e.g. iterations=200")
     parser.add_argument("--runs", type=Path, default=Path("runs/preferences"))
     told = parser.parse_args()
@@ -54,10 +55,12 @@ def main() -> None:
             print(json.dumps(rows[-1]), flush=True)
     for arm in told.arms if "reach" in told.tasks else ():
         rates = [learn(told, arm, seed) for seed in told.seeds]
-        rows.append({"arm": arm, "labeller": told.labellers[0], "success": rates, "mean": mean(rates)})
+        rows.append(
+            {"arm": arm, "agent": told.agent, "labeller": told.labellers[0], "success": rates, "mean": mean(rates)}
+        )
         print(json.dumps(rows[-1]), flush=True)
     ratios = {f"Spearman, {row['task']}, {row['labeller']}": row["spearman"]["median"] for row in rows if "task" in row}
-    ratios |= {f"IQL success, {row['arm']}": row["mean"] for row in rows if "arm" in row}
+    ratios |= {f"success, {row['agent']}, {row['arm']}": row["mean"] for row in rows if "arm" in row}
     report.write(told.json, "preferences", rows, ratios, pairs=told.pairs, episodes=told.episodes, steps=told.steps)
 
 
@@ -95,13 +98,16 @@ def rank(told: argparse.Namespace, task: str, labeller: str, seed: int) -> dict[
 
 
 def learn(told: argparse.Namespace, arm: str, seed: int) -> float:
-    """Success of IQL on the pool with one arm's rewards, in 100 fresh episodes."""
+    """Success of the agent on the pool with one arm's rewards, in 100 fresh episodes."""
     labeller = told.labellers[0]
     folder, archive = model(told, "reach", labeller, seed), pool(told, "reach", seed, told.episodes)
     _once(folder / "relabelled", f"rewards relabel model={folder} runs=[{archive}]", touch=True)
     reward = {"task": "task", "learned": f"preference:{folder}"}.get(arm) or f"preference:{average(folder, archive)}"
-    words = "learner mode=offline agent=iql task=reach obs=state learner.tensorboard=false learner.evaluate_period=0"
-    run = told.runs / f"iql-{arm}-{labeller}-{told.pairs}-{told.steps}-{seed}"
+    words = (
+        f"learner mode=offline {told.agent} task=reach obs=state learner.tensorboard=false learner.evaluate_period=0"
+    )
+    name = told.agent.replace("agent.", "").replace("agent=", "").replace(" ", "-").replace("=", "-")
+    run = told.runs / f"{name}-{arm}-{labeller}-{told.pairs}-{told.steps}-{seed}"
     more = (f"archive={archive.parent}", f"steps={told.steps}", f"seed={seed}", f"reward={reward}")
     return float(commands.finished(run, *words.split(), *more)["eval"]["rate"])
 

@@ -72,7 +72,7 @@ _EXAMPLES = {
         "handrail rewards label run=runs/<run> model=models/lifted  # what that model doubts first",
     ),
     "rewards prefer": (
-        "handrail rewards prefer runs=[runs/<run>] out=a.sqlite question=lift_the_cube vlm.model=<name>",
+        "handrail rewards prefer runs=[runs/<run>] out=a.sqlite question=lift_the_cube vlm.model=qwen3-vl",
         "handrail rewards prefer runs=[runs/<run>] out=a.sqlite question=lift_the_cube answerer=person",
         "handrail rewards prefer runs=[frames.sqlite] out=a.sqlite answerer=script    # a simulation knows",
     ),
