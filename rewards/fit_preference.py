@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,11 +76,7 @@ def fit_member(
     Each is trained on a bootstrap sample, without which their disagreement would say nothing. The third that the sample
     leaves out says when to stop: labellers err, and a network that is trained for long enough learns their errors.
     """
-    seed = [config.seed, 13, number]
-    rng, torch_rng = (
-        np.random.default_rng(seed),
-        torch.Generator().manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0])),
-    )
+    rng = np.random.default_rng([config.seed, 13, number])
     torch.manual_seed(int(rng.integers(2**31)))
     torch.set_num_threads(config.threads)
     sample = rng.integers(len(worse_better), size=len(worse_better))
@@ -97,13 +93,7 @@ def fit_member(
     network.train()
     average.eval()
     network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    for step in range(1, config.iterations + 1):
-        pairs = worse_better[sample[rng.integers(len(sample), size=config.batch_size)]]
-        frames = {name: as_floats(torch.from_numpy(column[pairs.T.ravel()])) for name, column in columns.items()}
-        seen = {
-            name: coloured(shifted(image, config.shift_pixels, torch_rng), config.colour, torch_rng)
-            for name, image in frames.items()
-        }
+    for step, seen in enumerate(_batches(columns, worse_better[sample], config, rng), start=1):
         worse, better = network(seen).chunk(2)
         # -log p(better > worse) with p = exp(R+) / (exp(R+) + exp(R-)) (Bradley and Terry 1952).
         loss = functional.softplus(worse - better).mean()
@@ -111,9 +101,7 @@ def fit_member(
         loss.backward()
         optimiser.step()
         schedule.step()
-        with torch.no_grad():
-            for kept, new in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
-                kept.lerp_(new, 1.0 - min(_AVERAGE, step / (step + 10.0)))
+        _follow(average, network, min(_AVERAGE, step / (step + 10.0)))
         if step % max(1, config.iterations // _LOOK) == 0 and unseen.any():
             held_out = _loss(average, columns, worse_better[unseen])
             if held_out < least:
@@ -121,6 +109,27 @@ def fit_member(
                 best.load_state_dict(average.state_dict())
     log.info("member %d: loss on unseen preferences %.4f", number, least)
     return best.eval(), unseen
+
+
+def _batches(
+    columns: Mapping[str, np.ndarray], worse_better: np.ndarray, config: TrainConfig, rng: np.random.Generator
+) -> Iterator[dict[str, torch.Tensor]]:
+    """Augmented frames, (2 * batch_size, 3, height, width) by camera: first the worse ones, then the better ones."""
+    torch_rng = torch.Generator().manual_seed(int(rng.integers(2**31)))
+    for _ in range(config.iterations):
+        pairs = worse_better[rng.integers(len(worse_better), size=config.batch_size)]
+        frames = {name: as_floats(torch.from_numpy(column[pairs.T.ravel()])) for name, column in columns.items()}
+        yield {
+            name: coloured(shifted(image, config.shift_pixels, torch_rng), config.colour, torch_rng)
+            for name, image in frames.items()
+        }
+
+
+def _follow(average: Network, network: Network, weight: float) -> None:
+    """Move the average by what is left beside its own weight."""
+    with torch.no_grad():
+        for kept, new in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+            kept.lerp_(new, 1.0 - weight)
 
 
 def _ordered(left: int, right: int, answer: int) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from rewards.fit_preference import train_preference
 from rewards.models import load_model
 from rewards.network import Architecture, Network
 from rewards.preference import PreferenceReward, Scale
-from rewards.preferences import LEFT, NEITHER, RIGHT, Moment, Pair, Preference, PreferenceFile, draw_pairs
+from rewards.preferences import LEFT, NEITHER, RIGHT, Moment, Preference, PreferenceFile, draw_pairs
 from rewards.relabel import relabel
 from rewards.score import ModelError
 from rewards.service import RewardService
@@ -212,7 +212,3 @@ def test_rank_correlation_is_that_of_ranks():
     # Ties share their mean rank: (1, 2.5, 2.5, 4) against (1, 2, 3, 4).
     assert spearman(np.array([1, 2, 2, 3]), np.array([1, 2, 3, 4])) == pytest.approx(0.9486833)
     assert spearman(np.ones(3), np.arange(3)) is None
-
-
-def test_pairs_of_a_pair_is_a_pair():
-    assert Pair(Moment("a", 1), Moment("b", 2)).right.seq == 2
