@@ -25,8 +25,8 @@ LEARN = (
 def test_an_unlabelled_archive_becomes_preferences_a_reward_labels_and_a_policy(tmp_path: Path):
     pool, answers, folder = tmp_path / "pool" / "steps.sqlite", tmp_path / "answers.sqlite", tmp_path / "model"
     seen = EnvConfig(task="reach", obs="pixels", image_size=16)
-    found = collect(CollectConfig(out=str(pool), env=seen, driver="random", episodes=4, objects=True))
-    assert found["episodes"] == 4
+    found = collect(CollectConfig(out=str(pool), env=seen, driver="random", episodes=3, objects=True))
+    assert found["episodes"] == 3
     with StepStore.read(pool) as store:
         assert set(store.spec.observation) == {"front", "wrist", "proprio", "object"}
     says: list[str] = []
@@ -38,9 +38,6 @@ def test_an_unlabelled_archive_becomes_preferences_a_reward_labels_and_a_policy(
         TrainConfig(kind="preference", runs=[str(pool)], preferences=str(answers), out=str(folder), **fit)
     )
     assert audit(AuditConfig(model=str(folder), runs=[str(pool)]))["n"] == found["positives"] + found["negatives"]
-    early = Command(tmp_path, tmp_path / "cache", "learner", *LEARN)
-    assert early.ends() == 2, early.said
-    assert f"{model.version} has not given its steps their rewards: handrail rewards relabel" in early.said
     steps = relabel(model, str(pool)).steps
     learned = Command(tmp_path, tmp_path / "cache", "learner", *LEARN)
     assert learned.ends() == 0, learned.said
