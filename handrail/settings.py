@@ -111,7 +111,8 @@ def collect_settings(config: DictConfig, *, policy: Path, out: Path, seed: int) 
 
 def candidate_evaluation(config: DictConfig, run: Path) -> EvalConfig:
     """What judges a candidate is told: the same fresh episodes for all."""
-    return _checked(lambda: EvalConfig(run=str(run), env=env_config(config), episodes=config.evaluate_episodes))
+    env = env_config(config).reset_every_time()
+    return _checked(lambda: EvalConfig(run=str(run), env=env, episodes=config.evaluate_episodes))
 
 
 def actor_settings(config: DictConfig, *, learner: str, outbox: Path, judge: str | None = None) -> ActorConfig:
@@ -196,12 +197,12 @@ def service_settings(model: Path, *, bind: str, run: Path | None) -> ServeConfig
 def eval_settings(config: DictConfig, env: EnvConfig) -> EvalConfig:
     """What the evaluation is told."""
     keys = ("run", "episodes", "seed", "video", "video_episodes")
-    return _checked(lambda: EvalConfig(env=env, **{key: config[key] for key in keys}))
+    return _checked(lambda: EvalConfig(env=env.reset_every_time(), **{key: config[key] for key in keys}))
 
 
 def final_evaluation(config: DictConfig, env: EnvConfig, run: Path) -> EvalConfig:
     """What the evaluation at the end of a run is told."""
-    return _checked(lambda: EvalConfig(run=str(run), env=env, episodes=config.eval_episodes))
+    return _checked(lambda: EvalConfig(run=str(run), env=env.reset_every_time(), episodes=config.eval_episodes))
 
 
 def demos_settings(config: DictConfig) -> DemosConfig:
@@ -283,7 +284,8 @@ def init_path(init: str | None) -> str | None:
 
 def judge_settings(config: DictConfig, run: Path) -> JudgeConfig:
     """What judges the policies of offline training is told."""
-    return _checked(lambda: JudgeConfig(run=str(run), env=env_config(config), episodes=config.evaluate_episodes))
+    env = env_config(config).reset_every_time()
+    return _checked(lambda: JudgeConfig(run=str(run), env=env, episodes=config.evaluate_episodes))
 
 
 def require_fitting(demos: Path, env: EnvConfig) -> None:

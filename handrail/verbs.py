@@ -325,6 +325,7 @@ def _complete_summary(run: Path, config: DictConfig) -> None:
     summary["human"] = config.human.kind
     summary["success"] = {"rate": evaluated["rate"], "n": evaluated["episodes"], "ci95": evaluated["ci95"]}
     summary["mean_steps"] = evaluated["mean_steps"]
+    summary["resets"] = actor["resets"]
     summary["link"] = {
         "produced": actor["produced"],
         "archived": archived,

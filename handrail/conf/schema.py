@@ -20,6 +20,7 @@ class SimEnv:
     image_size: int = 64
     realtime: bool = False
     clearance_mm: float | None = None
+    reset_every: int | None = None
 
 
 @dataclass
