@@ -32,8 +32,8 @@ class EnvConfig:
     clearance_mm: float | None = None
     """Of task=peg_insert in simulation: 2, 1 or 0.5 mm between peg and socket, both sides together; None: 2."""
     reset_every: int | None = None
-    """Of task=pick_cube in simulation: lift the cube and put it back in turns, without a reset, but for one before every
-    so many attempts and wherever the cube is out of reach; 0: there only. None: lift it, with a reset before each."""
+    """Of task=pick_cube in simulation: lift the cube and put it back in turns, with a reset before every so many
+    attempts and where the cube is out of reach; 0: there only. None: lift it, with a reset before each."""
     image_size: int = 64
     """Width and height of the images that the policy sees, pixels."""
     realtime: bool = False

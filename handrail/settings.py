@@ -221,6 +221,8 @@ def demos_settings(config: DictConfig) -> DemosConfig:
 def script_settings(config: DictConfig, env: EnvConfig, out: Path, judge: str | None = None) -> DemosConfig:
     """What the recorder is told by a run with demos=script:<n>; one that was stopped is gone on with."""
     episodes = scripted_episodes(config.demos) or 0
+    # The cube lifted and put back, from where people begin: what lies where the hand has put it is square to the hand.
+    env = env if env.reset_every is None else dataclasses.replace(env, reset_every=2)
     return _checked(
         lambda: DemosConfig(
             out=str(out), env=env, episodes=episodes, seed=config.seed, resume=out.exists(), judge=judge

@@ -1,8 +1,8 @@
 """Pick cube without resets: lift it, put it back somewhere else, lift it again; a person only every so many attempts.
 
-After RoboFuME (Yang et al. 2024, arXiv 2310.15145): one policy, told which of the two it shall do, which the observation
-`goal` says. Departure: the two do not take turns whatever came of them. It is put back once it was lifted; until then,
-and after it was put back or dropped, it is to be lifted, so that what lies on the table is never asked to be put there.
+After RoboFuME (Yang et al. 2024, arXiv 2310.15145): one policy, and the observation `goal` says which of the two it
+shall do. Departure: the two do not take turns whatever came of them. The cube is to be put back once it was lifted;
+until then, and after it was put back or dropped, it is to be lifted: what lies on the table is never to be put there.
 """
 
 import numpy as np
@@ -36,7 +36,7 @@ class PickAndReturn(PickCube):
     goal = ArraySpec(shape=(4,), dtype="float32", unit="lift, put back, place - tool m [2]")
 
     def __init__(self, reset_every: int) -> None:
-        """A person resets the cell before every `reset_every`th attempt, and where the cube is out of reach; 0: only then."""
+        """A reset before every `reset_every`th attempt, and where the cube is out of reach; 0: there only."""
         self._reset_every = reset_every
         self.resets = 0
         self._attempts = 0

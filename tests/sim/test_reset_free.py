@@ -38,11 +38,10 @@ class Cell:
 
     def attempt(self, action=None):
         """Carry it out, by the expert or by one action again and again; whether it succeeded."""
-        ended = False
-        while not ended:
+        while True:
             _, _, terminated, truncated, info = self.env.step(self.expert.propose() if action is None else action)
-            ended = terminated or truncated
-        return info["success"]
+            if terminated or truncated:
+                return info["success"]
 
 
 @pytest.fixture
@@ -145,10 +144,9 @@ def test_a_corrector_helps_a_policy_that_keeps_what_it_shall_put_back(cell):
     cell.begin()
     corrector = cell.inner.corrector(np.random.default_rng(0))
     corrector.begin_episode(0)
-    ended = False
+    still, succeeded, ended = np.array([0.0, 0.0, 0.0, -1.0], np.float32), False, False
     while not ended:
         action = corrector.propose()
-        still = np.array([0.0, 0.0, 0.0, -1.0], np.float32)
         _, _, terminated, truncated, info = cell.env.step(still if action is None else action)
-        ended = terminated or truncated
-    assert info["success"]
+        succeeded, ended = info["success"], terminated or truncated
+    assert succeeded
