@@ -189,9 +189,10 @@ def model_of(reward: str) -> Path | None:
     return Path(folder)
 
 
-def service_settings(model: Path, *, bind: str, run: Path | None) -> ServeConfig:
-    """What a reward service that is started beside its robot is told."""
-    return _checked(lambda: ServeConfig(model=str(model), bind=bind, run=None if run is None else str(run)))
+def service_settings(model: Path, *, bind: str, run: Path | None, every: bool = False) -> ServeConfig:
+    """What a reward service that is started beside its robot is told; `every`: to score all steps of the run."""
+    late = {"run": None if run is None else str(run), "label": "all" if every else "unscored"}
+    return _checked(lambda: ServeConfig(model=str(model), bind=bind, **late))
 
 
 def eval_settings(config: DictConfig, env: EnvConfig) -> EvalConfig:

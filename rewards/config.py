@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from envs.config import EnvConfig
+from envs.config import EnvConfig, one_of
 from wire.errors import require
 
 REWARD = "classifier-1"
@@ -135,8 +135,15 @@ class ServeConfig:
     bind: str = "tcp://127.0.0.1:5556"
     run: str | None = None
     """A learner's run on this machine: steps that were recorded without a score get their labels there."""
+    label: str = "unscored"
+    """Which steps of that run: unscored, or all, whose scores learner.shaping needs."""
     insecure: bool = False
     keys: str | None = None
 
     def __post_init__(self) -> None:
-        """Nothing can be wrong here that is not found where it is used."""
+        """Raise ValueError naming the key, what was got and what is wanted."""
+        one_of("label", self.label, ("unscored", "all"))
+        require(
+            self.label == "unscored" or self.run is not None,
+            "label=all scores the steps of a run: name the learner's, run=runs/<run>, or drop it",
+        )

@@ -72,7 +72,7 @@ LEARNER_KEYS = _part_of(
     LearnerConfig,
     *("interventions", "capacity", "min_online", "publish_period", "checkpoint_period_s", "tensorboard", "wandb"),
     *("evaluate_period", "warmup_steps", "archive_share", "weighting", "weighting_temperature"),
-    *("camera_calibration", "symmetries", "keep_on", "devices"),
+    *("camera_calibration", "symmetries", "keep_on", "devices", "shaping"),
 )
 """`learner.*`: how the learner runs, whatever it learns."""
 ACTOR_KEYS = _part_of(ActorConfig, "pace", "max_lead_steps", "outbox_cap_gb", "judge_wait_s", "confirm_s", "trunk")
