@@ -41,6 +41,7 @@ _EXAMPLES = {
         "handrail sim archive=runs                   # with what earlier runs experienced; or archive=[<run>,<run>]",
         "handrail sim init=runs/<run>                # with what an earlier run learned",
         "handrail sim run=runs/<run> resume=true",
+        "handrail sim obs=state human=none demos=script:40 env.reset_every=25    # lift and put back, without resets",
         "handrail sim reward=classifier:models/lifted    # success as a classifier sees it; see docs/rewards.md",
     ),
     "learner": (
@@ -75,6 +76,7 @@ _EXAMPLES = {
         "handrail rewards train runs=[frames.sqlite] out=models/lifted",
         "handrail rewards train runs=[frames.sqlite,runs/<run>] out=models/lifted-2",
         "handrail rewards train runs=[runs/<run>] goals=pictures out=models/lifted",
+        'handrail rewards train kind=vlm model=<folder> question="is the cube lifted?" runs=[...] out=models/asked',
     ),
     "rewards audit": ("handrail rewards audit model=models/lifted runs=[runs/<run>] json=audit.json",),
     "rewards relabel": ("handrail rewards relabel model=models/lifted-2 runs=[runs/<run>]",),

@@ -44,9 +44,10 @@ def with_defaults(verb: str, words: list[str]) -> list[str]:
     if keys.get("env") == "gym" and verb == "sim":
         # A foreign environment need not have scripts.
         keys = {"human": "none", "demos": "none"} | keys
-    if "gate" in keys and keys["gate"][:1] not in ('"', "'"):
-        # Its brackets mean something in Hydra's grammar.
-        keys["gate"] = f'"{keys["gate"]}"'
+    for key in ("gate", "question"):
+        if key in keys and keys[key][:1] not in ('"', "'"):
+            # Their brackets, and what else people write, mean something in Hydra's grammar.
+            keys[key] = f'"{keys[key]}"'
     # What is no key=value is left for the check of the words to name.
     if keys.get("human", "keyboard" if verb == "teleop" else "none") in HANDS and keys.get("env", "sim") == "sim":
         # A person drives in the time of people.

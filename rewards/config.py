@@ -36,6 +36,12 @@ class TrainConfig:
 
     runs: list[str]
     out: str
+    kind: str = "success"
+    """success: a small network of its own; vlm: a head on what a frozen vision-language model thinks of a question."""
+    model: str | None = None
+    """With kind=vlm: folder of the vision-language model, as transformers saves them."""
+    question: str | None = None
+    """With kind=vlm: what it is asked of each picture, e.g. "is the cube lifted?"; the answer is yes or no."""
     cameras: list[str] | None = None
     """Which of the runs' cameras to look at; None: all."""
     goals: str | None = None
@@ -69,6 +75,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         """Raise ValueError naming the key, what was got and what is wanted."""
         require(len(self.runs) > 0, "runs must name at least one run: runs=[runs/<run>]")
+        self._check_kind()
         require(0 <= self.max_fpr < 1, f"max_fpr must be in 0..1 (1 excluded), got {self.max_fpr}")
         require(1 <= self.k <= self.n <= 100, f"k and n must be 1 <= k <= n <= 100, got k={self.k} n={self.n}")
         require(0 < self.validation < 1, f"validation must be in 0..1 (both excluded), got {self.validation}")
@@ -78,6 +85,16 @@ class TrainConfig:
             require(getattr(self, key) >= 0, f"{key} must be >= 0, got {getattr(self, key)}")
         require(self.learning_rate > 0, f"learning_rate must be > 0, got {self.learning_rate}")
         require(0 <= self.hard_share <= 1, f"hard_share must be in 0..1, got {self.hard_share}")
+
+    def _check_kind(self) -> None:
+        one_of("kind", self.kind, ("success", "vlm"))
+        for key in ("model", "question"):
+            got = getattr(self, key)
+            require(self.kind == "vlm" or got is None, f"{key}={got} goes with kind=vlm, got kind={self.kind}; drop it")
+            require(
+                self.kind != "vlm" or bool(got and got.strip()),
+                'kind=vlm asks a model a question: set model=<folder> and question="is the cube lifted?", say',
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
