@@ -10,7 +10,7 @@ import numpy as np
 
 from envs.experts import Corrector, Expert
 from envs.guard import Guard, GuardLimits, Vitals
-from envs.judge import Judge, require_seen
+from envs.judge import Judge, UnseenError, require_seen
 from envs.ticker import Pause, Ticker, sleep
 from wire.errors import UserError
 from wire.specs import ArraySpec, EnvSpec
@@ -232,8 +232,14 @@ class WorkcellEnv(gymnasium.Env[Observation, Action], Generic[Cell]):
         """From now on `judge` says what a success is, and rewards it with 1; reset, time limit and scripts stay.
 
         Raises:
-            UnseenError: It looks at what these senses do not hold, or not in that shape, and the cell cannot show it.
+            UnseenError: It looks at what these senses do not hold, or not in that shape, and the cell cannot show it;
+                or it does not look at what is wanted of several things.
         """
+        if self._continuing is not None and "goal" not in judge.inputs:
+            raise UnseenError(
+                "the reward model judges one thing, and this task wants two in turns; put one for each together: "
+                "handrail rewards pair forward=<folder> backward=<folder> out=<folder>"
+            )
         require_seen(judge, self.wire_spec, shown=getattr(self.cell, "shows", ()))
         self.judge, self.return_bounds = judge, (0.0, 1.0)
         self.wire_spec = msgspec.structs.replace(self.wire_spec, reward=judge.reward, return_bounds=self.return_bounds)

@@ -24,7 +24,7 @@ from envs.config import EnvConfig
 from handrail.keys import link_folder, require_actor_keys, require_learner_keys
 from learner.config import LearnerConfig, TrunkConfig, learner_config
 from networks.config import trunk_file
-from rewards.config import AuditConfig, CollectConfig, LabelConfig, RelabelConfig, ServeConfig, TrainConfig
+from rewards.config import AuditConfig, CollectConfig, LabelConfig, PairConfig, RelabelConfig, ServeConfig, TrainConfig
 from wire.errors import UserError
 from wire.store import StepStore
 
@@ -34,6 +34,7 @@ REWARD_VERBS: dict[str, type] = {
     "collect": CollectConfig,
     "label": LabelConfig,
     "train": TrainConfig,
+    "pair": PairConfig,
     "audit": AuditConfig,
     "relabel": RelabelConfig,
     "serve": ServeConfig,

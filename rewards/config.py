@@ -53,6 +53,9 @@ class TrainConfig:
     """Success is k of the last n frames above the threshold."""
     gate: str | None = None
     """What must be so besides, e.g. proprio[10]>0.08."""
+    only: str | None = None
+    """Which episodes count, by their first state after a step, e.g. goal[0]>0.5: those in which the cube was to be
+    lifted."""
     margin: int = 2
     """Frames before an episode's success that count as neither."""
     per_episode: int = 16
@@ -107,12 +110,25 @@ class AuditConfig:
     """File to write the figures to."""
     report: str | None = None
     """Folder for a report with pictures."""
+    only: str | None = None
+    """Which episodes count, as in `rewards train`."""
     margin: int = 2
 
     def __post_init__(self) -> None:
         """Raise ValueError naming the key, what was got and what is wanted."""
         require(len(self.runs) > 0, "runs must name at least one run: runs=[runs/<run>]")
         require(self.margin >= 0, f"margin must be >= 0, got {self.margin}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairConfig:
+    """`handrail rewards pair`: two classifiers as one model, for a task that goes there and back without resets."""
+
+    forward: str
+    """Model that judges where the observation `goal` wants the way there: lifting."""
+    backward: str
+    """Model that judges the way back."""
+    out: str
 
 
 @dataclass(frozen=True, kw_only=True)

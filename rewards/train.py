@@ -1,7 +1,6 @@
 """Train a success classifier: frames in, a calibrated model with a promised false-positive rate out."""
 
 import logging
-import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,7 @@ from rewards.dataset import Frames, gather, goals, join, split
 from rewards.models import DESCRIPTION
 from rewards.network import Architecture, Network, as_floats
 from rewards.report import write_report
-from rewards.score import Gate, ModelError, Rule
+from rewards.score import Gate, ModelError, Rule, parse_gate
 from rewards.success import SuccessClassifier
 from rewards.vlm_success import VlmClassifier, VlmNetwork, ask, fit_head
 
@@ -26,7 +25,6 @@ log = logging.getLogger(__name__)
 
 _AVERAGE = 0.99
 """Of the weights' moving average, which is what is kept."""
-_GATE = re.compile(r"(\w+)\[(\d+)\]\s*(>=|>|<=|<)\s*(-?\d+(?:\.\d+)?(?:e-?\d+)?)")
 
 
 def train(config: TrainConfig) -> SuccessClassifier:
@@ -123,18 +121,6 @@ def calibrated(
     return model, rates(probability, held_out.truth, threshold)
 
 
-def parse_gate(text: str | None) -> Gate | None:
-    """`proprio[10]>0.08` as a gate; raises ModelError where it is none."""
-    if text is None:
-        return None
-    found = _GATE.fullmatch(text.strip())
-    if found is None:
-        raise ModelError(f"gate must look like proprio[10]>0.08, got {text}")
-    bound = float(found[4])
-    above = found[3].startswith(">")
-    return Gate(found[1], int(found[2]), low=bound if above else None, high=None if above else bound)
-
-
 def _frames(config: TrainConfig, gate: Gate | None) -> Frames:
     frames = gather(
         config.runs,
@@ -144,6 +130,7 @@ def _frames(config: TrainConfig, gate: Gate | None) -> Frames:
         seed=config.seed,
         negatives_too=config.goals is not None,
         gate=gate,
+        only=parse_gate(config.only, "only"),
     )
     if config.goals is None:
         return frames

@@ -28,7 +28,7 @@ class WrongJudge:
     """Says what the task says, but for a share of false and of missed successes."""
 
     reward = "corrupted-1"
-    inputs: dict[str, tuple[int, ...]] = {}
+    inputs: dict[str, tuple[int, ...]] = {"goal": (4,)}
 
     def __init__(self, env: Any, false_positive: float, false_negative: float, errors: str, seed: int) -> None:
         if errors not in ERRORS:

@@ -9,7 +9,7 @@ from omegaconf import MISSING, OmegaConf
 
 from actor.config import HAND, ActorConfig
 from learner.config import AGENTS, LearnerConfig
-from rewards.config import AuditConfig, CollectConfig, LabelConfig, RelabelConfig, ServeConfig, TrainConfig
+from rewards.config import AuditConfig, CollectConfig, LabelConfig, PairConfig, RelabelConfig, ServeConfig, TrainConfig
 
 
 @dataclass
@@ -276,6 +276,7 @@ VERBS: dict[str, type] = {
         for name, config, more in (
             ("label", LabelConfig, {}),
             ("train", TrainConfig, {}),
+            ("pair", PairConfig, {}),
             ("audit", AuditConfig, {}),
             ("relabel", RelabelConfig, {}),
             ("serve", ServeConfig, {"link": LinkKeys}),

@@ -7,6 +7,7 @@ import pytest
 
 from envs.config import EnvConfig
 from envs.experts import Expert
+from envs.judge import Judgement, UnseenError
 from envs.make import make_env
 from envs.tabletop import upright
 from envs.tasks.pick_and_return import NEAR_M, PickAndReturn
@@ -150,3 +151,36 @@ def test_a_corrector_helps_a_policy_that_keeps_what_it_shall_put_back(cell):
         _, _, terminated, truncated, info = cell.env.step(still if action is None else action)
         succeeded, ended = info["success"], terminated or truncated
     assert succeeded
+
+
+class Says:
+    """Judges what it is told to."""
+
+    reward = "says-1"
+
+    def __init__(self, *inputs: str) -> None:
+        self.inputs = dict.fromkeys(inputs, (4,))
+        self.goals: list[list[float]] = []
+
+    def begin_episode(self) -> None:
+        self.goals.append([])
+
+    def judge(self, observation):
+        self.goals[-1] = observation["goal"][:2].tolist()
+        return Judgement(True, "says-1")
+
+
+def test_whoever_judges_sees_what_is_wanted_and_what_comes_next_depends_on_what_it_said(cell):
+    judge = Says("goal")
+    cell.inner.judged_by(judge)
+    still = np.array([0.0, 0.0, 0.0, 1.0], np.float32)
+    wanted = []
+    for _ in range(3):
+        wanted.append(cell.begin())
+        assert cell.attempt(still)  # It has not moved, and is believed to have succeeded.
+    assert wanted == judge.goals == [LIFT, BACK, LIFT]
+
+
+def test_a_judge_of_one_thing_is_refused_where_two_are_wanted(cell):
+    with pytest.raises(UnseenError, match=r"judges one thing, and this task wants two in turns; .* rewards pair"):
+        cell.inner.judged_by(Says())
