@@ -76,7 +76,7 @@ _EXAMPLES = {
         "handrail rewards train runs=[frames.sqlite] out=models/lifted",
         "handrail rewards train runs=[frames.sqlite,runs/<run>] out=models/lifted-2",
         "handrail rewards train runs=[runs/<run>] goals=pictures out=models/lifted",
-        'handrail rewards train kind=vlm model=<folder> question="is it lifted?" runs=[frames.sqlite] out=models/vlm',
+        'handrail rewards train kind=vlm model=smolvlm question="is it lifted?" runs=[frames.sqlite] out=models/asked',
     ),
     "rewards pair": ("handrail rewards pair forward=models/lifted backward=models/returned out=models/both",),
     "rewards audit": ("handrail rewards audit model=models/lifted runs=[runs/<run>] json=audit.json",),

@@ -41,6 +41,7 @@ __all__ = [
 MODES = ("online", "offline")
 WEIGHTINGS = ("none", "return", "advantage")
 _WARMUP = 300
+_HEAD_START = 1000
 INTERVENTIONS = ("plain", "lagrange", "takeover")
 PLACES = ("auto", "host", "device")
 
@@ -99,6 +100,9 @@ class LearnerConfig:
     """Of mirror and translation, those by which batches are augmented; a task declares what is true of it."""
     capacity: int = 200_000
     """Transitions in memory, of this run and again of past ones; the oldest online ones make room."""
+    head_start: int | None = None
+    """Update blocks on past runs and demonstrations alone, before the first environment step; None is 1,000 with
+    `archive`, unless `init` brings what was learned, and 0 without."""
     min_online: int = 100
     """Online transitions before batches draw from them."""
     keep_on: str = "auto"
@@ -123,6 +127,7 @@ class LearnerConfig:
         one_of("learner.weighting", self.weighting, WEIGHTINGS)
         for name in self.symmetries:
             one_of("learner.symmetries", name, ("mirror", "translation"))
+        self._check_head_start()
         self._check_archive()
         self._check_mode()
         require(self.seed >= 0, f"seed must be >= 0, got {self.seed}")
@@ -210,6 +215,19 @@ class LearnerConfig:
             "agent.prior_share=0.5, say, or drop archive=",
         )
 
+    def _check_head_start(self) -> None:
+        if self.head_start is None:
+            return
+        require(self.head_start >= 0, f"learner.head_start must be >= 0, got {self.head_start}")
+        require(
+            self.head_start == 0 or bool(self.archive) or self.demos is not None,
+            "learner.head_start learns from past runs and demonstrations, and none are named; set archive= or demos=",
+        )
+        require(
+            self.head_start == 0 or self.mode == "online",
+            "mode=offline is nothing but a head start: say how long by steps=, and drop learner.head_start",
+        )
+
     def _check_mode(self) -> None:
         one_of("mode", self.mode, MODES)
         require(self.evaluate_period >= 0, f"learner.evaluate_period must be >= 0, got {self.evaluate_period}")
@@ -223,6 +241,13 @@ class LearnerConfig:
             self.mode == "offline" or not getattr(self.agent, "neighbours", False),
             "agent.neighbours looks among data that stays as it is: set mode=offline, or agent.neighbours=false",
         )
+
+    @property
+    def blocks_ahead(self) -> int:
+        """Update blocks before the first environment step."""
+        if self.head_start is not None:
+            return self.head_start
+        return _HEAD_START if self.archive and self.init is None else 0
 
     @property
     def warmup(self) -> int:
