@@ -29,6 +29,7 @@ from rewards.config import (
     AuditConfig,
     CollectConfig,
     LabelConfig,
+    PairConfig,
     PreferConfig,
     RelabelConfig,
     ServeConfig,
@@ -47,6 +48,7 @@ REWARD_VERBS: dict[str, type] = {
     "label": LabelConfig,
     "prefer": PreferConfig,
     "train": TrainConfig,
+    "pair": PairConfig,
     "audit": AuditConfig,
     "relabel": RelabelConfig,
     "serve": ServeConfig,
@@ -125,7 +127,8 @@ def collect_settings(config: DictConfig, *, policy: Path, out: Path, seed: int) 
 
 def candidate_evaluation(config: DictConfig, run: Path) -> EvalConfig:
     """What judges a candidate is told: the same fresh episodes for all."""
-    return _checked(lambda: EvalConfig(run=str(run), env=env_config(config), episodes=config.evaluate_episodes))
+    env = env_config(config).reset_every_time()
+    return _checked(lambda: EvalConfig(run=str(run), env=env, episodes=config.evaluate_episodes))
 
 
 def actor_settings(config: DictConfig, *, learner: str, outbox: Path, judge: str | None = None) -> ActorConfig:
@@ -232,20 +235,21 @@ def _require_model(kind: str, folder: str) -> None:
         )
 
 
-def service_settings(model: Path, *, bind: str, run: Path | None) -> ServeConfig:
-    """What a reward service that is started beside its robot is told."""
-    return _checked(lambda: ServeConfig(model=str(model), bind=bind, run=None if run is None else str(run)))
+def service_settings(model: Path, *, bind: str, run: Path | None, every: bool = False) -> ServeConfig:
+    """What a reward service that is started beside its robot is told; `every`: to score all steps of the run."""
+    late = {"run": None if run is None else str(run), "label": "all" if every else "unscored"}
+    return _checked(lambda: ServeConfig(model=str(model), bind=bind, **late))
 
 
 def eval_settings(config: DictConfig, env: EnvConfig) -> EvalConfig:
     """What the evaluation is told."""
     keys = ("run", "episodes", "seed", "video", "video_episodes")
-    return _checked(lambda: EvalConfig(env=env, **{key: config[key] for key in keys}))
+    return _checked(lambda: EvalConfig(env=env.reset_every_time(), **{key: config[key] for key in keys}))
 
 
 def final_evaluation(config: DictConfig, env: EnvConfig, run: Path) -> EvalConfig:
     """What the evaluation at the end of a run is told."""
-    return _checked(lambda: EvalConfig(run=str(run), env=env, episodes=config.eval_episodes))
+    return _checked(lambda: EvalConfig(run=str(run), env=env.reset_every_time(), episodes=config.eval_episodes))
 
 
 def demos_settings(config: DictConfig) -> DemosConfig:
@@ -264,6 +268,8 @@ def demos_settings(config: DictConfig) -> DemosConfig:
 def script_settings(config: DictConfig, env: EnvConfig, out: Path, judge: str | None = None) -> DemosConfig:
     """What the recorder is told by a run with demos=script:<n>; one that was stopped is gone on with."""
     episodes = scripted_episodes(config.demos) or 0
+    # The cube lifted and put back, from where people begin: what lies where the hand has put it is square to the hand.
+    env = env if env.reset_every is None else dataclasses.replace(env, reset_every=2)
     return _checked(
         lambda: DemosConfig(
             out=str(out), env=env, episodes=episodes, seed=config.seed, resume=out.exists(), judge=judge
@@ -327,7 +333,8 @@ def init_path(init: str | None) -> str | None:
 
 def judge_settings(config: DictConfig, run: Path) -> JudgeConfig:
     """What judges the policies of offline training is told."""
-    return _checked(lambda: JudgeConfig(run=str(run), env=env_config(config), episodes=config.evaluate_episodes))
+    env = env_config(config).reset_every_time()
+    return _checked(lambda: JudgeConfig(run=str(run), env=env, episodes=config.evaluate_episodes))
 
 
 def require_fitting(demos: Path, env: EnvConfig) -> None:

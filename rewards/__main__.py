@@ -14,6 +14,7 @@ from rewards.config import (
     AuditConfig,
     CollectConfig,
     LabelConfig,
+    PairConfig,
     PreferConfig,
     RelabelConfig,
     ServeConfig,
@@ -57,8 +58,15 @@ def _train(config: TrainConfig) -> int:
     from rewards.train import train
 
     with _CONSOLE.status("training"):
-        model = train(config) if config.kind == "success" else train_preference(config)
+        model = train_preference(config) if config.kind == "preference" else train(config)
     _say(f"{model.version} in {config.out}: see {Path(config.out) / 'report.md'}")
+    return 0
+
+
+def _pair(config: PairConfig) -> int:
+    from rewards.pair import pair
+
+    _say(f"{pair(config).version} in {config.out}")
     return 0
 
 
@@ -130,6 +138,7 @@ def _serve(config: ServeConfig) -> int:
 _DO: dict[str, Any] = {
     "collect": (CollectConfig, _collect),
     "train": (TrainConfig, _train),
+    "pair": (PairConfig, _pair),
     "audit": (AuditConfig, _audit),
     "label": (LabelConfig, _label),
     "prefer": (PreferConfig, _prefer),

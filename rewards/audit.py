@@ -14,7 +14,7 @@ from rewards.decide import decide
 from rewards.episodes import archive_of, episodes_of, labels_of, truth
 from rewards.models import load_model
 from rewards.report import write_report
-from rewards.score import RewardModel, require_spec, stack
+from rewards.score import Gate, ModelError, RewardModel, parse_gate, require_spec, stack
 from rewards.success import SuccessClassifier
 from wire.files import write_atomically
 from wire.statistics import wilson_interval
@@ -37,12 +37,19 @@ def audit(config: AuditConfig) -> dict[str, Any]:
 
 
 def _audit_success(model: SuccessClassifier, config: AuditConfig) -> dict[str, Any]:
+    only = parse_gate(config.only, "only")
     frames = gather(
-        config.runs, list(model.inputs), margin=config.margin, per_episode=None, seed=0, gate=model.rule.gate
+        config.runs,
+        list(model.inputs),
+        margin=config.margin,
+        per_episode=None,
+        seed=0,
+        gate=model.rule.gate,
+        only=only,
     )
     figures = {"model": model.version, "runs": list(config.runs), "margin": config.margin}
     figures |= rates(model.score(frames.inputs).value * frames.open, frames.truth, model.rule.threshold)
-    figures["episodes"] = episode_rates(model, config.runs)
+    figures["episodes"] = episode_rates(model, config.runs, only=only)
     if config.report is not None:
         write_report(Path(config.report), model, frames, {"runs": list(config.runs)})
     return figures
@@ -50,6 +57,8 @@ def _audit_success(model: SuccessClassifier, config: AuditConfig) -> dict[str, A
 
 def _audit_reward(model: RewardModel, config: AuditConfig) -> dict[str, Any]:
     """How a reward ranks states, against their true progress, which only a simulation knows."""
+    if config.only is not None:
+        raise ModelError(f"only={config.only} is for success classifiers, and {config.model} holds a reward; drop it")
     progress, rewards, truth, episodes = true_progress(config.runs), [], [], []
     for run in config.runs:
         path = archive_of(run)
@@ -71,7 +80,7 @@ def _audit_reward(model: RewardModel, config: AuditConfig) -> dict[str, Any]:
     }
 
 
-def episode_rates(model: SuccessClassifier, runs: list[str]) -> dict[str, Any]:
+def episode_rates(model: SuccessClassifier, runs: list[str], *, only: Gate | None = None) -> dict[str, Any]:
     """What the model's rule makes of whole episodes, of which every state is judged.
 
     `false`: it sees a success in an episode that has none; `early`: it sees one more than two steps before the first;
@@ -85,6 +94,8 @@ def episode_rates(model: SuccessClassifier, runs: list[str]) -> dict[str, Any]:
         labels = labels_of(path)
         with StepStore.read(path) as store:
             for episode in episodes_of(store):
+                if only is not None and not only.passes(episode.states[0]):
+                    continue
                 known = truth(episode, labels, margin=0)
                 if (known < 0).any():
                     continue

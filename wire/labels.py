@@ -20,6 +20,9 @@ REWARD = "reward"
 """The kind of label that gives the reward itself, as a model of that version has it."""
 PROGRESS = "progress"
 """The kind of label that says how near the task is to its end: the higher, the nearer. A simulation knows it."""
+SCORE, START = "score", "start"
+"""The kinds that change no reward: a model's probability of success, of the state after a step as ever, and of the one
+that an episode's first step began in, which comes after none."""
 SOURCES = ("outcome", "model", "person")
 """Who may label, the weightier last: a person overrules a model, and a model the task's own outcome."""
 _KIND = Kind(

@@ -13,6 +13,7 @@ from rewards.config import (
     AuditConfig,
     CollectConfig,
     LabelConfig,
+    PairConfig,
     PreferConfig,
     RelabelConfig,
     ServeConfig,
@@ -28,6 +29,7 @@ class SimEnv:
     image_size: int = 64
     realtime: bool = False
     clearance_mm: float | None = None
+    reset_every: int | None = None
 
 
 @dataclass
@@ -88,7 +90,7 @@ LEARNER_KEYS = _part_of(
         "wandb",
     ),
     *("evaluate_period", "warmup_steps", "archive_share", "weighting", "weighting_temperature"),
-    *("camera_calibration", "symmetries", "keep_on", "devices"),
+    *("camera_calibration", "symmetries", "keep_on", "devices", "shaping"),
 )
 """`learner.*`: how the learner runs, whatever it learns."""
 ACTOR_KEYS = _part_of(ActorConfig, "pace", "max_lead_steps", "outbox_cap_gb", "judge_wait_s", "confirm_s", "trunk")
@@ -299,6 +301,7 @@ VERBS: dict[str, type] = {
             ("label", LabelConfig, {}),
             ("prefer", PreferConfig, {}),
             ("train", TrainConfig, {}),
+            ("pair", PairConfig, {}),
             ("audit", AuditConfig, {}),
             ("relabel", RelabelConfig, {}),
             ("serve", ServeConfig, {"link": LinkKeys}),

@@ -17,7 +17,7 @@ class LocalModel:
     def __init__(self, config: VlmConfig) -> None:
         """Load it, onto a GPU where there is one; raises VlmError where that cannot be."""
         self._config = config
-        self._processor, model = _load(config.model)
+        self._processor, model = load(config.model)
         self._tokenizer = self._processor.tokenizer
         self._tokenizer.padding_side = "left"
         if self._processor.chat_template is None:
@@ -111,14 +111,17 @@ class LocalModel:
         return alone
 
 
-def _load(name: str) -> tuple[Any, Any]:
-    """The processor and the model."""
+_CURE = "name a folder of one, or one of the Hugging Face hub, with vlm.model, or a server with vlm.endpoint"
+
+
+def load(name: str, cure: str = _CURE) -> tuple[Any, Any]:
+    """The processor and the model; raises VlmError, which ends with the `cure`, where that cannot be."""
     try:
         import transformers
     except ImportError:
         raise VlmError(
-            "a model on this machine needs the package transformers: pip install -e '.[vlm]' -c constraints.txt; or "
-            "name a server with vlm.endpoint"
+            "a model on this machine needs the package transformers: pip install -e '.[vlm]' -c constraints.txt"
+            + ("; or name a server with vlm.endpoint" if cure is _CURE else "")
         ) from None
     try:
         processor = transformers.AutoProcessor.from_pretrained(name, trust_remote_code=False)
@@ -127,10 +130,7 @@ def _load(name: str) -> tuple[Any, Any]:
             name, trust_remote_code=False, use_safetensors=True, dtype="auto"
         )
     except (OSError, ValueError, ImportError, KeyError, RuntimeError) as error:
-        raise VlmError(
-            f"cannot load the vision-language model {plain(name)}: {plain(error)}; name a folder of one, or one of the "
-            "Hugging Face hub, with vlm.model, or a server with vlm.endpoint"
-        ) from None
+        raise VlmError(f"cannot load the vision-language model {plain(name)}: {plain(error)}; {cure}") from None
     return processor, model
 
 
