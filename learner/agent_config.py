@@ -37,6 +37,12 @@ class SacConfig:
     """Critics, drawn without replacement, whose minimum is the target."""
     layer_norm: bool = False
     """Layer normalisation in the critics."""
+    batch_norm: bool = False
+    """Batch normalisation in its place, and no target critics (CrossQ, Bhatt et al. 2024, arXiv 1902.05605)."""
+    categorical: bool = False
+    """Values as distributions over bins (HL-Gauss, Farebrother et al. 2024, arXiv 2403.03950), not as numbers."""
+    bins: int = 101
+    """Of each such distribution."""
     hidden: list[int] = field(default_factory=lambda: [256, 256])
     embedding: int = 64
     """Length of a camera's embedding."""
@@ -112,6 +118,7 @@ class SacConfig:
             self.critics is None or self.critics >= self.subset,
             f"agent.subset must be <= agent.critics ({self.critics}), got {self.subset}",
         )
+        require(21 <= self.bins <= 1001, f"agent.bins must be in 21..1001, got {self.bins}")
         require(self.gripper in GRIPPERS, f"agent.gripper must be {' or '.join(GRIPPERS)}, got {self.gripper}")
         require(
             self.utd % self.actor_period == 0,
@@ -165,6 +172,11 @@ class CqlConfig(SacConfig):
         super().__post_init__()
         for key in ("compared_actions", "backup_actions"):
             require(getattr(self, key) >= 1, f"agent.{key} must be >= 1, got {getattr(self, key)}")
+        for key in ("batch_norm", "categorical"):
+            require(
+                not getattr(self, key),
+                f"agent.{key}=true goes with agent=sac or rlpd, got agent={self.name}: its loss is of plain values",
+            )
         require(self.conservatism >= 0, f"agent.conservatism must be >= 0, got {self.conservatism}")
 
 

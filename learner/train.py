@@ -27,7 +27,7 @@ from learner.placement import Placement
 from learner.plots import plot_run
 from learner.pool import describe, discount_of, past_runs
 from learner.progress import EpisodeResult, Progress
-from learner.publisher import POLICY_FILE, encode_policy
+from learner.publisher import POLICY_FILE, encode_policy, leave_critics
 from learner.replay import Replay, moments
 from learner.report import write_report
 from learner.run import Run
@@ -148,6 +148,9 @@ class Trainer:
             self._checkpoints.save(self._state, self.limiter, fingerprint=self.spec.fingerprint(), version=self.version)
             failpoints.passing("mid_publish")
             write_atomically(self.run.path / POLICY_FILE, self._policy_bytes)
+            leave_critics(
+                self.run.path, self.agent, self._state, version=self.version, fingerprint=self.spec.fingerprint()
+            )
             self._summarise()
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from learner.agents.base import Agent
 from learner.agents.bc import Bc
 from learner.agents.calql import CalQl
+from learner.agents.crossq import CrossQ
 from learner.agents.iql import Iql
 from learner.agents.qc import Qc
 from learner.agents.sac import Sac
@@ -34,6 +35,8 @@ def make_agent(
         return Td3Bc(config, arch, spec.return_bounds)
     if isinstance(config, CqlConfig):
         return CalQl(config, arch, spec.return_bounds, interventions)
+    if config.batch_norm:
+        return CrossQ(config, arch, spec.return_bounds, interventions)
     # RLPD is SAC with other settings: prior data in every minibatch, LayerNorm, more critics.
     return Sac(config, arch, spec.return_bounds, interventions)
 

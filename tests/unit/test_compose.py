@@ -217,7 +217,7 @@ def test_a_file_that_is_no_demonstrations_is_refused(tmp_path: Path):
 
 def test_a_policy_that_is_not_there_is_named_by_the_room(tmp_path: Path):
     from actor.config import EvalConfig
-    from actor.evaluate import load_run
+    from actor.runs import load_run
     from envs.config import EnvConfig
 
     with pytest.raises(UserError, match=r"there is no policy in .* \(policy.weights is missing\)"):

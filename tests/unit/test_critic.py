@@ -7,14 +7,15 @@ import pytest
 from learning import TINY
 
 from networks import critic
+from networks.architecture import Critics
 
 FEATURES = jax.random.normal(jax.random.key(7), (6, 3))
 ACTIONS = jax.random.uniform(jax.random.key(8), (6, 2), minval=-1)
 
 
-@pytest.fixture(params=[False, True], ids=["plain", "normalised"])
+@pytest.fixture(params=["none", "layer", "batch"])
 def params(request: pytest.FixtureRequest) -> critic.Params:
-    return critic.init(jax.random.key(0), TINY, members=3, normalise=request.param)
+    return critic.init(jax.random.key(0), TINY, Critics(members=3, norm=request.param))
 
 
 def test_every_array_has_a_leading_axis_of_members_and_every_weight_matrix_differs(params: critic.Params):
