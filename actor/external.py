@@ -41,6 +41,7 @@ class ExternalPolicy:
         candidates: int = 1,
         execute: int | None = None,
         steerer: Steerer | None = None,
+        patient: bool = False,
     ) -> None:
         """Drive what `spec` describes.
 
@@ -52,11 +53,12 @@ class ExternalPolicy:
             candidates: How many proposals to ask for.
             execute: Actions of a chunk to carry out; None: all of them.
             steerer: Who chooses; None: the first is taken.
+            patient: Wait as long for a policy that is not heard any more: time stands still meanwhile.
         """
         self._link, self._spec, self._steerer = link, spec, steerer
         self._deadline_s, self._patience_s = deadline_s, patience_s
         self._candidates = candidates if steerer is not None else 1
-        self._execute = execute
+        self._execute, self._patient = execute, patient
         self._plan: list[Action] = []
         self._begins = True
         self._fits: Offer | None = None
@@ -106,7 +108,9 @@ class ExternalPolicy:
                 said_s = time.monotonic()
                 log.warning("waiting for the policy at %s: %s; the robot holds", self._link.address, self._link.detail)
             time.sleep(_POLL_S)
-        problem = self._problem(offer)
+        new, problem = offer is not self._fits, self._problem(offer)
+        if new and problem is None:
+            log.info("driven by %s at %s", offer.name, self._link.address)
         if problem is not None:
             raise PolicyMisfit(f"the policy {offer.name} at {self._link.address} does not fit: {problem}")
         if self._steerer is not None:
@@ -122,7 +126,11 @@ class ExternalPolicy:
             self.trouble = f"the policy has changed, and does not fit any more: {problem}"
             return []
         found = self._link.propose(
-            observation, candidates=self._candidates, begins=self._begins, timeout_s=self._deadline_s
+            observation,
+            candidates=self._candidates,
+            begins=self._begins,
+            timeout_s=self._deadline_s,
+            patient=self._patient,
         )
         if found is None or isinstance(found, Declined):
             self._miss(found)
@@ -191,6 +199,7 @@ def external(
             candidates=config.candidates,
             execute=config.execute,
             steerer=steerer,
+            patient=not in_real_time,
         )
         yield policy
         if policy.missed:

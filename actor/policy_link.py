@@ -62,24 +62,24 @@ class PolicyLink:
             return self._socket.trouble or self._client.detail or f"answers take {self._client.answer_s:.2g} s"
 
     def propose(
-        self, observation: Observation, *, candidates: int, begins: bool, timeout_s: float
+        self, observation: Observation, *, candidates: int, begins: bool, timeout_s: float, patient: bool = False
     ) -> np.ndarray | Declined | None:
         """Proposals, float32 (candidates, chunk, n), or why there are none; None: there was no answer in time.
 
-        While nobody is heard there is no waiting.
+        While nobody is heard only the `patient` wait.
         """
         deadline_s = time.monotonic() + timeout_s
         with self._news:
             client = self._client
             if client.offer is None or self._dead:
                 return None
-            patient = not client.away
+            waits = patient or not client.away
             client.ask(observation, time.monotonic(), candidates=candidates, begins=begins)
         self._bell.ring()
         with self._news:
             while (answer := client.answer()) is None:
                 left_s = deadline_s - time.monotonic()
-                if left_s <= 0 or not patient or self._stop or self._dead:
+                if left_s <= 0 or not waits or self._stop or self._dead:
                     client.give_up()
                     return None
                 self._news.wait(min(left_s, _TICK_S))
