@@ -15,7 +15,7 @@ from learner.agents.base import Metrics, numbers_of
 from learner.augmentation import chosen_symmetries
 from learner.checkpoint import Checkpointer
 from learner.coach import advise
-from learner.config import BcConfig, LearnerConfig, QcConfig
+from learner.config import AgentConfig, BcConfig, GqnConfig, LearnerConfig, QcConfig
 from learner.console import LearnerConsole, Snapshot
 from learner.features import feature_cache
 from learner.inbox import Inbox
@@ -76,7 +76,7 @@ class Trainer:
             symmetries=chosen_symmetries(spec, config.symmetries) if config.symmetries else None,
             min_online=config.min_online,
             seed=config.seed,
-            chunk=(config.agent.chunk, config.agent.discount) if isinstance(config.agent, QcConfig) else None,
+            chunk=_window(config.agent),
         )
         self.late = LateLabels(run.archive, self.replay, by_model=config.reward == "classifier")
         self.limiter = RateLimiter()
@@ -316,6 +316,13 @@ class Trainer:
 def _prior_share(config: LearnerConfig) -> float:
     """BC learns from demonstrations and corrections alone."""
     return 1.0 if isinstance(config.agent, BcConfig) else config.agent.prior_share
+
+
+def _window(agent: AgentConfig) -> tuple[int, float] | None:
+    """Length and discount of the windows that batches are of; None: of single steps."""
+    if isinstance(agent, GqnConfig):
+        return agent.n_step, agent.discount
+    return (agent.chunk, agent.discount) if isinstance(agent, QcConfig) else None
 
 
 def _link_text(inbox: Inbox) -> str:

@@ -50,6 +50,17 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Members of the ensemble."""
 
 
+class Grid(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Critics that choose every entry of an action from points; see networks.grid."""
+
+    bins: int
+    """Points per entry of the finest grid."""
+    critics: int
+    """Members of the ensemble."""
+    exploration: float
+    """How often an entry is chosen at random while exploring."""
+
+
 class Critics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An ensemble of action values; see networks.critic."""
 
@@ -81,6 +92,8 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """What the cameras' pictures pass first, where that is not trained."""
     chunk: Chunk | None = None
     """Where the policy decides on action chunks."""
+    grid: Grid | None = None
+    """Where critics alone decide."""
     critics: Critics | None = None
     """Where critics travel in the policy's place, to rank what another policy proposes."""
 
@@ -113,6 +126,10 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             raise ArchitectureError(f"no network decides on such chunks: {self}")
 
     def _check_critics(self) -> None:
+        if self.grid is not None:
+            sizes = 2 <= self.grid.bins <= 1025 and 1 <= self.grid.critics <= 1024
+            if not sizes or not 0 <= self.grid.exploration <= 1 or self.grippers or self.chunk:
+                raise ArchitectureError(f"no critics decide on such a grid: {self}")
         if self.critics is None:
             return
         low, high = self.critics.span
@@ -176,6 +193,7 @@ def architecture_for(
     discrete_grippers: bool = False,
     trunk: Trunk | None = None,
     chunk: Chunk | None = None,
+    grid: Grid | None = None,
 ) -> Architecture:
     """The network that fits an environment: an encoder per camera, every vector as it is.
 
@@ -197,6 +215,7 @@ def architecture_for(
         grippers=_grippers(spec) if discrete_grippers else (),
         trunk=trunk,
         chunk=chunk,
+        grid=grid,
     )
 
 

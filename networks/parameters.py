@@ -1,9 +1,10 @@
 """Nested parameter dictionaries <-> the flat named tensors that travel."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from networks import chunks, critic, encoder, gripper, policy
+from networks import chunks, critic, encoder, grid, gripper, policy
 from networks.architecture import Architecture, ArchitectureError, Critics
 from networks.layers import Params
 
@@ -51,6 +52,8 @@ def _template(arch: Architecture) -> Params:
     }
     if arch.critics is not None:
         return template | {"critics": critic.init(key, arch, arch.critics)}
+    if arch.grid is not None:
+        return template | {"critics": grid.init(key, arch), "active": jnp.ones(arch.grid.bins)}
     if arch.chunk is not None:
         critics = critic.init(key, arch, Critics(members=arch.chunk.critics, norm="layer"))
         return template | {"flow": chunks.init(key, arch), "critics": critics}

@@ -110,11 +110,11 @@ WRONG = {
     "eval": "judge the policy of a run, or an external one: set run=<folder>, or policy=external",
     "eval steer=runs/a": "steer= goes with policy=external; add that, or drop steer=runs/a",
     "eval policy=externl": "policy must be run or external, got externl; did you mean external?",
-    "actor policy=external": "policy=external is served somewhere: set policy_address=tcp://<host>:<port>; for one of a "
-    "run's start handrail policy serve run=<run>",
+    "actor policy=external": "policy=external is served somewhere: set policy_address=tcp://<host>:<port>; for one of "
+    "a run's start handrail policy serve run=<run>",
     "actor policy=external policy_address=gpu:5557": "policy_address must be tcp://<host>:<port>, got gpu:5557",
-    "actor policy=external policy_address=tcp://127.0.0.1:5557 steer=gone": "steer= names a run, or its critic.weights, "
-    "and there is no gone",
+    "actor policy=external policy_address=tcp://127.0.0.1:5557 steer=gone": "steer= names a run, or its "
+    "critic.weights, and there is no gone",
     "actor policy=external policy_address=tcp://127.0.0.1:5557 external.candidates=0": "external.candidates must be in "
     "1..1024, got 0",
     "policy": "handrail policy takes the sub-verb serve, got nothing",
