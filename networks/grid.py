@@ -2,7 +2,8 @@
 
 Decoupled Q-networks (Seyde et al. 2023, arXiv 2210.12566): the value of an action is the mean, over its entries, of
 what each entry's choice is worth, so the best action is the best choice entry by entry. Growing (Seyde et al. 2024,
-arXiv 2404.04253): the head has an output for every point of the finest grid from the start; points not yet open are masked.
+arXiv 2404.04253): the head has an output for every point of the finest grid from the start; those not yet open are
+masked.
 """
 
 import jax
