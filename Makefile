@@ -15,7 +15,8 @@ CAMERAS := set -a; . ./$(VENV)/cameras.env; set +a;
 # Empty: the first of python3, python3.13, python3.12, python3.11 that is new enough.
 PYTHON ?=
 ARGS ?=
-# Whole files go to one worker, so that module fixtures (a MuJoCo model, a jitted step) are built once; 0: in-process.
+# Whole files go to one worker, so that module fixtures (a MuJoCo model, a jitted step) are built once, in the order of
+# tests/conftest.py; 0: in-process.
 WORKERS ?= 2
 # Of `make soak`; 60 every night, 1440 before a release.
 MINUTES ?= 5
@@ -30,7 +31,7 @@ sim: $(VENV)/.installed-sim $(VENV)/rendering.env  ## install, then watch a simu
 	else exec $(BIN)/handrail sim $(ARGS); fi
 
 test: $(VENV)/.installed-dev $(VENV)/rendering.env $(VENV)/cameras.env  ## run the tests
-	@$(RENDERING) $(CAMERAS) exec $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+	@$(RENDERING) $(CAMERAS) exec $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 faults: $(VENV)/.installed-dev $(VENV)/rendering.env  ## kill, cut, tear and fuzz a thousand times more often than `make test` does: an hour or two
 	@$(RENDERING) HANDRAIL_FAULTS=nightly exec $(BIN)/python -m pytest --numprocesses 0 -s $(ARGS) \

@@ -66,8 +66,11 @@ SCHEMES = {
     "takeover": "learner.interventions=takeover",
     "hg_dagger": "agent=hg_dagger",
     "discrete": "agent.gripper=discrete",
+    "ahead": "learner.head_start=500",
+    "both": "learner.interventions=lagrange agent.multiplier=10 agent.gripper=discrete agent.toggle_penalty=0.01",
 }
-"""What is made of corrections, each against `plain`; and the gripper against the continuous one."""
+"""What is made of corrections, each against `plain`; the gripper against the continuous one, and both together; and
+updates on demonstrations before the first step."""
 ALONE = {"alone": "human=none", "bc": "human=none agent=bc"}
 """Demonstrations and nobody at the robot."""
 
@@ -77,7 +80,9 @@ def _intervention_rows() -> dict[str, str]:
     rows = {}
     for task, (budget, tuned) in TASKS.items():
         # The peg is in the hand from the start: there is no gripper to decide on.
-        schemes = {name: words for name, words in SCHEMES.items() if (task, name) != ("peg_insert", "discrete")}
+        schemes = {
+            name: words for name, words in SCHEMES.items() if task != "peg_insert" or name not in ("discrete", "both")
+        }
         named = dict(ALONE)
         for scheme, skill in itertools.product(schemes, SKILLS):
             human = "human=script" if skill == "expert" else f"human=script human.skill={skill}"

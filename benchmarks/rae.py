@@ -26,6 +26,8 @@ ROWS = {
     # 50 % online, 25 % demonstrations and corrections, 25 % the first run.
     "archive": "archive={first}",
     "archive, 75 % online": "archive={first} agent.prior_share=0.25",
+    # A tenth of a minute of robot time is worth half a run's updates.
+    "archive, head start": "archive={first} learner.head_start=1000",
     "archive, return-weighted": "archive={first} learner.weighting=return",
     # Nobody helps the second run: all that it has besides its own steps is the pool.
     "alone, archive": "archive={first} demos=none human=none",

@@ -98,6 +98,8 @@ class LearnerConfig:
     """Of mirror and translation, those by which batches are augmented; a task declares what is true of it."""
     capacity: int = 200_000
     """Transitions in memory, of this run and again of past ones; the oldest online ones make room."""
+    head_start: int = 0
+    """Update blocks on past runs and demonstrations alone, before the first environment step."""
     min_online: int = 100
     """Online transitions before batches draw from them."""
     keep_on: str = "auto"
@@ -122,6 +124,7 @@ class LearnerConfig:
         one_of("learner.weighting", self.weighting, WEIGHTINGS)
         for name in self.symmetries:
             one_of("learner.symmetries", name, ("mirror", "translation"))
+        self._check_head_start()
         self._check_archive()
         self._check_mode()
         require(self.seed >= 0, f"seed must be >= 0, got {self.seed}")
@@ -187,6 +190,17 @@ class LearnerConfig:
             share > 0,
             f"archive= is drawn from by agent.prior_share, which is {share:g} with agent={self.agent.name}; set "
             "agent.prior_share=0.5, say, or drop archive=",
+        )
+
+    def _check_head_start(self) -> None:
+        require(self.head_start >= 0, f"learner.head_start must be >= 0, got {self.head_start}")
+        require(
+            self.head_start == 0 or bool(self.archive) or self.demos is not None,
+            "learner.head_start learns from past runs and demonstrations, and none are named; set archive= or demos=",
+        )
+        require(
+            self.head_start == 0 or self.mode == "online",
+            "mode=offline is nothing but a head start: say how long by steps=, and drop learner.head_start",
         )
 
     def _check_mode(self) -> None:

@@ -11,17 +11,15 @@ import jax
 import numpy as np
 
 from learner.agents import make_agent
-from learner.agents.base import Metrics, numbers_of
+from learner.agents.base import Metrics
 from learner.augmentation import chosen_symmetries
 from learner.checkpoint import Checkpointer
-from learner.coach import advise
 from learner.config import AgentConfig, BcConfig, GqnConfig, LearnerConfig, QcConfig
-from learner.console import LearnerConsole, Snapshot
+from learner.console import LearnerConsole
 from learner.features import feature_cache
 from learner.inbox import Inbox
 from learner.late_labels import LateLabels
 from learner.limiter import RateLimiter
-from learner.metrics import MetricsWriter
 from learner.mixer import Mixer
 from learner.placement import Placement
 from learner.plots import plot_run
@@ -31,7 +29,7 @@ from learner.publisher import POLICY_FILE, encode_policy, leave_critics
 from learner.replay import Replay, moments
 from learner.report import write_report
 from learner.run import Run
-from learner.summary import summarise, write_summary
+from learner.telling import Telling
 from learner.warm_start import adopted, warm_start
 from wire import failpoints
 from wire.database import StoreError, explained
@@ -42,8 +40,8 @@ from wire.store import Row, StepStore
 log = logging.getLogger(__name__)
 
 _IDLE_S = 0.002
-_UNSCORED = 20
-"""Steps without a score that are worth a word."""
+_HEAD_START = 1 << 32
+"""Number of the first block of a head start: blocks that steps are owed count from 0, and all differ."""
 _LOG_BLOCKS = 20
 """Update blocks between two lines of metrics: reading them waits for the device."""
 
@@ -84,14 +82,15 @@ class Trainer:
         self.version = 0
         self._state: Any = None
         self._fitted = False
+        self._ahead = 0
+        """Blocks of the head start that are still to come."""
         self._metrics: Metrics = {}
-        self._writer = MetricsWriter(run.path, tensorboard=config.tensorboard, wandb=config.wandb)
+        self._telling = Telling(
+            config, run, spec, inbox, self.replay, self.progress, self.limiter, describe(self.pool, self._past)
+        )
         self._checkpoints = Checkpointer(run.path, console.say)
-        self._started_s = self._checkpointed_s = time.monotonic()
-        self._pace = (self._started_s, 0)
-        self._settled_before = 0
-        self._gradient_rate = 0.0
-        self._advice = self._warning = self._disk_warning = ""
+        self._checkpointed_s = time.monotonic()
+        self._disk_warning = ""
 
     def recall(self, demos: StepStore | None, archived: StepStore | None) -> None:
         """Fill the replay from demonstrations and from this run's own archive, and restore the newest checkpoint."""
@@ -115,15 +114,20 @@ class Trainer:
             self.limiter.done, self.limiter.waived = limiter.done, limiter.waived
             self._fitted = self._fitted or limiter.done > 0
             log.info("resumed: env_steps=%d blocks=%d", self.limiter.arrived, self.limiter.done)
-        self._settled_before = self.limiter.settled
-        self._pace = (time.monotonic(), self.limiter.done)
-        self._publish()
+        elif self._fitted and self.mixer.ready:
+            self._ahead = self.config.head_start
+        self._telling.begin()
+        if not self._ahead:
+            self._publish()
 
     def train(self, interrupted: Callable[[], bool] = lambda: False) -> str:
         """Learn until the budget is spent, the goal is reached or somebody interrupts; returns why it ended."""
         while (ending := self._ending()) is None:
             if interrupted():
                 return "interrupted; resume=true goes on from here"
+            if self._ahead:
+                self._start_ahead()
+                continue
             arrived = self.inbox.drain(256)
             for row in arrived:
                 self._take_new(row)
@@ -135,7 +139,7 @@ class Trainer:
             elif not arrived:
                 time.sleep(_IDLE_S)
             self.inbox.set_trained(self.inbox.drained_row - self.limiter.debt)
-            self.console.show(self._snapshot())
+            self.console.show(self._telling.snapshot(self._disk_warning))
             if time.monotonic() - self._checkpointed_s > self.config.checkpoint_period_s:
                 self._save_if_possible()
         return ending
@@ -151,16 +155,16 @@ class Trainer:
             leave_critics(
                 self.run.path, self.agent, self._state, version=self.version, fingerprint=self.spec.fingerprint()
             )
-            self._summarise()
+            self._telling.summarise()
 
     def close(self) -> None:
         """Count what the actors handed over last, write the summary and draw the curve; call `save` first."""
         while rows := self.inbox.drain(256):
             for row in rows:
                 self._take_new(row)
-        self._summarise()
+        self._telling.summarise()
         self._checkpoints.close()
-        self._writer.close()
+        self._telling.close()
         title = f"{self.spec.task}, {self.config.agent.name}, seed {self.config.seed}"
         plot_run(self.progress, self.run.path / "success.png", title)
         write_report(self.run.path, self.progress, self.spec, title)
@@ -173,26 +177,6 @@ class Trainer:
         except StoreError as error:
             log.error("%s", error)
             self._disk_warning = f"{error}; training goes on, tried again in {self.config.checkpoint_period_s:.0f} s"
-
-    def _summarise(self) -> None:
-        status = self.inbox.status
-        facts = summarise(self.progress, self.spec, agent=self.config.agent.name, seed=self.config.seed) | {
-            "gradient_steps": self.gradient_steps,
-            "wall_s": round(self.run.earlier_wall_s + time.monotonic() - self._started_s, 1),
-            "link": {
-                "produced": None,
-                "archived": self.inbox.resumed_row + status.archived,
-                "duplicates": self.run.earlier_duplicates + status.duplicates,
-                "lost": None,
-            },
-            "archive": describe(self.pool, self._past),
-        }
-        write_summary(self.run.path / "summary.json", facts)
-
-    @property
-    def gradient_steps(self) -> int:
-        """Gradient steps of the whole run."""
-        return self.limiter.done * self.config.agent.utd
 
     def _intact_rows(self, store: StepStore, last: int) -> Iterator[Row]:
         yield from itertools.takewhile(lambda row: row.row <= last, store.rows())
@@ -208,37 +192,36 @@ class Trainer:
 
     def _take_new(self, row: Row) -> None:
         result = self._take(row)
-        if result is None:
-            return
-        numbers = {
-            "episode/success": float(result.success),
-            "episode/success_alone": self.progress.success_rate,
-            "episode/length": float(result.length),
-            "episode/return": result.episode_return,
-            "human/intervention_rate": self.progress.intervention_rate,
-            "human/minutes": self.progress.human_minutes(self.spec.rate_hz),
-            "guard/holds": float(result.held_steps),
-        }
-        if result.toggles is not None:
-            numbers["gripper/toggles_per_episode"] = float(result.toggles)
-        self._writer.write(self.progress.env_steps, numbers)
-        # Where nobody has ever helped there is perhaps nobody to advise.
-        self._advice = str(advise(self.progress.episodes)) if self.progress.human_steps else ""
+        if result is not None:
+            self._telling.episode(result)
 
     def _update(self) -> None:
         if not self._fitted:
             # The first batch can be drawn: only now is there data to normalise by. Nothing was learned yet.
             self._fitted = True
             self._state = self._placement.whole(self.agent.init(self.config.seed, self._normaliser()))
-        batch = self._placement.shared(self.mixer.sample(self.limiter.done, self.config.agent.utd))
-        # Wait for the block before this one, so that one is always queued and the counters stay true.
-        jax.block_until_ready(self._metrics)
-        self._state, self._metrics = self.agent.update(self._state, batch)
+        self._learn(self.limiter.done)
         self.limiter.done += 1
         if self.limiter.done % self.config.publish_period == 0:
             self._publish()
         if self.limiter.done % _LOG_BLOCKS == 0:
-            self._log_metrics()
+            self._telling.updates(self._metrics)
+
+    def _start_ahead(self) -> None:
+        """One block from past runs and demonstrations alone; actors wait for the policy that comes of the last one."""
+        done = self.config.head_start - self._ahead
+        if done % max(1, self.config.head_start // 10) == 0:
+            self.console.say(f"head start from past runs and demonstrations: block {done}/{self.config.head_start}")
+        self._learn(_HEAD_START + done)
+        self._ahead -= 1
+        if not self._ahead:
+            self._publish()
+
+    def _learn(self, block: int) -> None:
+        batch = self._placement.shared(self.mixer.sample(block, self.config.agent.utd))
+        # Wait for the block before this one, so that one is always queued and the counters stay true.
+        jax.block_until_ready(self._metrics)
+        self._state, self._metrics = self.agent.update(self._state, batch)
 
     def _publish(self) -> None:
         self.version += 1
@@ -247,32 +230,6 @@ class Trainer:
         )
         self.inbox.publish(data, self.version)
         self._policy_bytes = data
-
-    def _log_metrics(self) -> None:
-        numbers = numbers_of(self._metrics)
-        now_s, (then_s, then_blocks) = time.monotonic(), self._pace
-        self._pace = (now_s, self.limiter.done)
-        self._gradient_rate = (self.limiter.done - then_blocks) * self.config.agent.utd / max(now_s - then_s, 1e-9)
-        numbers["learner/gradient_steps_per_s"] = self._gradient_rate
-        numbers["learner/gradient_steps_per_env_step"] = self.gradient_steps / max(self.limiter.arrived, 1)
-        numbers["link/backlog"] = float(self.limiter.debt)
-        numbers["reward/unscored"] = float(self.replay.unscored)
-        self._writer.write(self.progress.env_steps, numbers)
-        self._warn_of_overestimation(numbers)
-
-    def _warn_of_overestimation(self, numbers: dict[str, float]) -> None:
-        bounds, target = self.spec.return_bounds, numbers.get("critic/target_mean")
-        if bounds is None or target is None or target <= bounds[1]:
-            return
-        self._warning = (
-            f"the mean TD target is {target:.2f}, above the highest return possible ({bounds[1]:g}): the critic "
-            "over-estimates; success is likely to collapse"
-        )
-        log.warning("%s", self._warning)
-
-    def _unscored_warning(self) -> str:
-        waiting = self.replay.unscored
-        return f"{waiting} steps wait for a score: is the reward service running?" if waiting > _UNSCORED else ""
 
     def _normaliser(self) -> dict[str, np.ndarray]:
         replays = [self.replay] if self.pool is None else [self.replay, self.pool.replay]
@@ -290,28 +247,6 @@ class Trainer:
             return f"the last 20 episodes stand at {self.progress.success_rate:.0%} without help (stop_at={stop_at:g})"
         return None
 
-    def _snapshot(self) -> Snapshot:
-        settled = self.limiter.settled
-        elapsed_s = time.monotonic() - self._started_s
-        rate = (settled - self._settled_before) / elapsed_s
-        return Snapshot(
-            title=f"{self.spec.task}  {self.config.agent.name}  {self.run.path}",
-            env_steps=self.progress.env_steps,
-            budget=self.config.steps,
-            success_rate=self.progress.success_rate,
-            intervention_rate=self.progress.intervention_rate,
-            held_steps=self.progress.held_steps,
-            episode_length=self.progress.episode_length,
-            episodes=len(self.progress.episodes),
-            gradient_steps=self.gradient_steps,
-            gradient_steps_per_s=self._gradient_rate,
-            link=_link_text(self.inbox),
-            eta_s=(self.config.steps - settled) / rate if rate > 0 else None,
-            human_minutes=self.progress.human_minutes(self.spec.rate_hz),
-            advice=self._advice,
-            warning=self._disk_warning or self._warning or self._unscored_warning(),
-        )
-
 
 def _prior_share(config: LearnerConfig) -> float:
     """BC learns from demonstrations and corrections alone."""
@@ -323,11 +258,3 @@ def _window(agent: AgentConfig) -> tuple[int, float] | None:
     if isinstance(agent, GqnConfig):
         return agent.n_step, agent.discount
     return (agent.chunk, agent.discount) if isinstance(agent, QcConfig) else None
-
-
-def _link_text(inbox: Inbox) -> str:
-    actors = inbox.status.actors
-    if not actors:
-        return "no actor yet"
-    states = [actor.state for actor in actors]
-    return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))

@@ -69,7 +69,16 @@ def _defaulting(each: Field[Any]) -> Any:
 
 LEARNER_KEYS = _part_of(
     LearnerConfig,
-    *("interventions", "capacity", "min_online", "publish_period", "checkpoint_period_s", "tensorboard", "wandb"),
+    *(
+        "interventions",
+        "capacity",
+        "head_start",
+        "min_online",
+        "publish_period",
+        "checkpoint_period_s",
+        "tensorboard",
+        "wandb",
+    ),
     *("evaluate_period", "warmup_steps", "archive_share", "weighting", "weighting_temperature"),
     *("camera_calibration", "symmetries", "keep_on", "devices"),
 )

@@ -21,6 +21,9 @@ from wire.types import Step
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(3600)]
 CAMERAS = make_spec(size=158)
+STEPS_TAKEN = count(ci=200, nightly=6000)
+JUDGED = count(ci=95, nightly=99)
+"""Percentile: the 99th of 200 is the second worst, which beside other tests is the scheduler's."""
 STEPS = [make_step(CAMERAS, number) for number in range(20)]
 RATE_HZ = 50.0
 LOSS = 0.3
@@ -61,23 +64,23 @@ def lossy(target: str) -> Iterator[tuple[str, Callable[[], int]]]:
 
 
 def drive(take: Callable[[Step], object]) -> tuple[np.ndarray, float]:
-    """Run a loop that hands steps to `take`: how long each took in milliseconds, and the 99th percentile period."""
+    """Run a loop that hands steps to `take`: how long each took, and the judged percentile of the periods, in ms."""
     pace = Ticker(RATE_HZ)
     pace.begin()
     took_ms = []
-    for number in range(count(ci=200, nightly=6000)):
+    for number in range(STEPS_TAKEN):
         began_s = time.monotonic()
         take(STEPS[number % len(STEPS)])
         took_ms.append(1000 * (time.monotonic() - began_s))
         pace.wait()
-    return np.array(took_ms), pace.percentiles_ms(99)[0]
+    return np.array(took_ms), pace.percentiles_ms(JUDGED)[0]
 
 
 @pytest.fixture(scope="module")
 def alone() -> tuple[float, float]:
-    """What this machine, as busy as it is, makes of a loop that only looks at its steps: 99th percentiles."""
+    """What this machine, as busy as it is, makes of a loop that only looks at its steps: its time and its period."""
     took_ms, period_ms = drive(CAMERAS.step_problem)
-    return float(np.percentile(took_ms, 99)), period_ms
+    return float(np.percentile(took_ms, JUDGED)), period_ms
 
 
 @pytest.mark.parametrize("trouble", TROUBLE)
@@ -111,16 +114,11 @@ def test_a_network_that_loses_30_percent_costs_the_loop_no_more(alone: tuple[flo
 
 def judge(trouble: str, took_ms: np.ndarray, period_ms: float, alone: tuple[float, float]) -> None:
     """Print the figures, and hold them to the bar."""
-    p50, p99, most = np.percentile(took_ms, [50, 99, 100])
+    p50, judged, most = np.percentile(took_ms, [50, JUDGED, 100])
     print(
-        f"B2: {trouble}: append of 150 kB p50 {p50:.3f} ms, p99 {p99:.3f} ms, max {most:.2f} ms "
-        f"({len(took_ms)} steps at {RATE_HZ:g} Hz; without a wire p99 {alone[0]:.3f} ms); "
-        f"loop period p99 {period_ms:.1f} ms, without a wire {alone[1]:.1f} ms"
+        f"B2: {trouble}: append of 150 kB p50 {p50:.3f} ms, p{JUDGED} {judged:.3f} ms, max {most:.2f} ms "
+        f"({len(took_ms)} steps at {RATE_HZ:g} Hz; without a wire p{JUDGED} {alone[0]:.3f} ms); "
+        f"loop period p{JUDGED} {period_ms:.1f} ms, without a wire {alone[1]:.1f} ms"
     )
-    # The 99th of 200 steps is the second worst, which on a busy machine is the scheduler's: the bar is for the count
-    # where it means something.
-    if count(0, 1):
-        assert p99 - alone[0] <= 1.0
-        assert period_ms <= 5.0 + alone[1]
-    else:
-        assert p50 <= 1.0
+    assert judged - alone[0] <= 1.0
+    assert period_ms <= 5.0 + alone[1]

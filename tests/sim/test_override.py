@@ -129,8 +129,8 @@ def test_a_touch_is_executed_within_50_ms_at_any_policy_load(policy: Quick, requ
         f"p99 {p99_ms:.0f} p100 {ordered_ms[-1]:.0f} ms; both actions recorded in {both}"
     )
     assert ordered_ms[0] > 0.0
-    # The worst of a few touches is the scheduler's where the machine is busy with much else.
-    assert (p99_ms if count(0, 1) else ordered_ms[wanted // 2]) <= 1000 * PROMISE_S
+    # The worst of 15 may be the scheduler's, beside other tests; the worst but one may not.
+    assert (p99_ms if count(0, 1) else ordered_ms[-2]) <= 1000 * PROMISE_S
 
 
 class Beats:

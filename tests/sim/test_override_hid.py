@@ -134,8 +134,8 @@ def test_a_raw_report_is_executed_within_50_ms_under_full_load(rig: Rig, plug: P
         f"p99 {p99_ms:.0f} p100 {ordered_ms[-1]:.0f} ms; both actions recorded in {both} human steps"
     )
     assert ordered_ms[0] > 0.0
-    # The worst of a few touches is the scheduler's where the machine is busy with much else.
-    assert (p99_ms if count(0, 1) else ordered_ms[wanted // 2]) <= 1000 * PROMISE_S
+    # The worst of 15 may be the scheduler's, beside other tests; the worst but one may not.
+    assert (p99_ms if count(0, 1) else ordered_ms[-2]) <= 1000 * PROMISE_S
 
 
 @pytest.mark.parametrize("rig", [Quick()], ids=["quick policy"], indirect=True)

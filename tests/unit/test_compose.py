@@ -56,6 +56,8 @@ WRONG = {
     "sim task=peg_insert env.clearance_mm=4": "clearance_mm must be one of 2, 1, 0.5, got 4; did you mean 2?",
     "sim task=peg_insert env.clearence_mm=1": "handrail sim has no key env.clearence_mm; did you mean "
     "env.clearance_mm?" + HELP,
+    "sim demos=none learner.head_start=5": "learner.head_start learns from past runs and demonstrations, and none are "
+    "named; set archive= or demos=",
     "teleop human=script": "teleop is for a hand: human=spacemouse|spacemice|gamepad|keyboard|joy|twist|leader, got "
     "human=script",
     "teleop env.realtime=false": "teleop needs time to pass as it does for people: set env.realtime=true, or dry=true",

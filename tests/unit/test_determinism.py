@@ -17,6 +17,8 @@ from learner.train import Trainer
 from wire.store import Row, StepStore
 from wire.types import Source
 
+pytestmark = pytest.mark.usefixtures("compiled_once")
+
 STREAM = "ab" * 16
 STEPS = 130
 
@@ -100,6 +102,34 @@ def test_a_resumed_run_does_not_write_its_old_episodes_again(runs: list[Path]):
     learn(runs[0], 10)
     learn(runs[0], 20)
     assert lines(runs[0], "episode/") == 0
+
+
+def test_a_head_start_comes_before_the_first_policy_is_sent_and_a_resumed_run_makes_none(tmp_path: Path):
+    fill(demos := tmp_path / "demos.sqlite")
+    agent = RlpdConfig(hidden=[8], batch_size=8, utd=2)
+    config = LearnerConfig(
+        run=str(tmp_path / "run"), agent=agent, demos=str(demos), head_start=7, resume=True, tensorboard=False
+    )
+    run = open_run(config)
+    inbox = Inbox("tcp://127.0.0.1:*", run.archive, SPEC, run="r")
+    inbox.start()
+    try:
+        with LearnerConsole() as console, StepStore.read(demos) as shown:
+            first = Trainer(config, run, SPEC, inbox, console)
+            first.recall(shown, None)
+            untrained, sent = digest(first._state), first.version
+            first.train(interrupted=lambda: first.version > 0)
+            assert (sent, first.version, first.limiter.done) == (0, 1, 0)
+            assert digest(first._state) != untrained
+            first.save()
+            first.close()
+            second = Trainer(config, run, SPEC, inbox, console)
+            second.recall(shown, None)
+            assert second.version > 0, "it has nothing to wait for"
+            assert digest(second._state) == digest(first._state)
+            second.close()
+    finally:
+        inbox.close(0.0)
 
 
 def test_steps_that_arrive_while_a_run_is_resumed_are_counted_once(tmp_path: Path):
