@@ -13,6 +13,8 @@ from actor.policy_link import PolicyLink
 from learner.publisher import CRITIC_FILE, encode_policy
 from networks import critic, encoder
 from networks.architecture import Architecture, Chunk, Critics, architecture_for
+from wire.allowed import LearnerKeys
+from wire.keys import ActorKeys
 from wire.proposal_server import Proposer, serve_policy
 from wire.proposing import Offer, Seen
 from wire.specs import EnvSpec
@@ -32,7 +34,9 @@ def offer_for(spec: EnvSpec, **changes: object) -> Offer:
 
 
 @contextlib.contextmanager
-def served(offer: Offer, propose: Proposer, bind: str = "tcp://127.0.0.1:*") -> Iterator[str]:
+def served(
+    offer: Offer, propose: Proposer, bind: str = "tcp://127.0.0.1:*", *, keys: LearnerKeys | None = None
+) -> Iterator[str]:
     """The address of a policy that answers from another thread."""
     stopped, said = threading.Event(), []
     heard = threading.Event()
@@ -41,7 +45,7 @@ def served(offer: Offer, propose: Proposer, bind: str = "tcp://127.0.0.1:*") -> 
         said.append(text.rpartition(" ")[2])
         heard.set()
 
-    options = {"stopped": stopped.is_set, "say": say}
+    options = {"stopped": stopped.is_set, "say": say, "keys": keys}
     thread = threading.Thread(target=serve_policy, args=(offer, propose, bind), kwargs=options, daemon=True)
     thread.start()
     try:
@@ -53,8 +57,8 @@ def served(offer: Offer, propose: Proposer, bind: str = "tcp://127.0.0.1:*") -> 
 
 
 @contextlib.contextmanager
-def linked(address: str) -> Iterator[PolicyLink]:
-    link = PolicyLink(address)
+def linked(address: str, keys: ActorKeys | None = None) -> Iterator[PolicyLink]:
+    link = PolicyLink(address, keys=keys)
     link.start()
     with contextlib.closing(link):
         yield link

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from acting import ToyCell, toy_env, toy_weights
-from proposing import PATIENCE_S, critics_for, fan, leave, linked, offer_for, served
+from learning import normaliser, vector_spec
+from proposing import PATIENCE_S, critics_for, fan, leave, linked, offer_for, served, until
 
 from actor.config import ExternalConfig
 from actor.external import ExternalPolicy
@@ -18,9 +19,17 @@ from actor.policy_link import PolicyLink
 from actor.steering import CRITIC_FILE, Steerer
 from envs.guard import Guard
 from envs.ticker import Ticker
+from learner.agents import make_agent
+from learner.config import AGENTS
+from learner.publisher import leave_critics
 from networks import critic
+from wire.addresses import LinkError
+from wire.allowed import ALLOWED, AllowList, learner_keys
 from wire.errors import UserError
+from wire.keys import actor_keys, make_pair, trust_learner
+from wire.proposal_server import serve_policy
 from wire.proposing import PolicyMisfit
+from wire.specs import ArraySpec
 from wire.types import Step
 
 pytestmark = pytest.mark.usefixtures("quick_compiles")
@@ -224,3 +233,63 @@ def test_a_robot_waits_half_a_control_period_at_most_unless_told_otherwise():
     assert config.deadline_for(10.0, in_real_time=True) == 0.05
     assert config.deadline_for(10.0, in_real_time=False) == 5.0
     assert ExternalConfig(address="x", deadline_s=0.3).deadline_for(10.0, in_real_time=True) == 0.3
+
+
+def test_with_keys_a_robot_that_is_on_the_list_is_answered_and_another_is_told_what_to_do(tmp_path: Path):
+    learner, known, stranger = (tmp_path / name for name in ("gpu", "known", "stranger"))
+    public = make_pair(learner, "learner").public
+    for folder in (known, stranger):
+        make_pair(folder, folder.name)
+        trust_learner(folder, public)
+    AllowList(learner / ALLOWED).add("known", actor_keys(known).own.public)
+    with served(offer_for(SPEC), fan, keys=learner_keys(learner)) as address:
+        with linked(address, actor_keys(known)) as link:
+            assert driven(link).act(SEEN)[0] is not None
+        with linked(address, actor_keys(stranger)) as link:
+            until(lambda: "the served policy does not let this key in" in link.detail)
+            assert link.offer is None
+
+
+def test_an_address_off_this_machine_wants_keys_on_both_sides():
+    with pytest.raises(LinkError, match="leaves this machine and the link has no keys"):
+        PolicyLink("tcp://gpu:5557").start()
+    with pytest.raises(LinkError, match="leaves this machine and the link has no keys"):
+        serve_policy(offer_for(SPEC), fan, "tcp://0.0.0.0:5557")
+
+
+@pytest.mark.parametrize("name", ["iql", "qc"])
+def test_what_a_learner_leaves_in_its_run_steers(name: str, tmp_path: Path):
+    config = AGENTS[name](hidden=[8])  # type: ignore[call-arg]
+    agent = make_agent(config, SPEC)
+    state = agent.init(0, normaliser(agent.arch))
+    leave_critics(tmp_path, agent, state, version=4, fingerprint=SPEC.fingerprint())
+    steerer = Steerer(tmp_path, SPEC, candidates=3)
+    proposals = np.random.default_rng(0).uniform(-1, 1, (3, 5, 2)).astype(np.float32)
+    values = critic.apply(
+        state.target_critics, np.repeat(SEEN["state"][None], 3, axis=0), proposals[:, : steerer.length].reshape(3, -1)
+    )
+    told = values.mean(axis=0) if name == "qc" else values.min(axis=0)
+    np.testing.assert_allclose(steerer.values(SEEN, proposals), told, rtol=1e-3, atol=1e-4)
+    assert steerer.version == 4
+
+
+@pytest.mark.parametrize("name", ["bc", "gqn"])
+def test_an_agent_without_critics_of_whole_actions_leaves_none(name: str, tmp_path: Path):
+    agent = make_agent(AGENTS[name](hidden=[8]), SPEC)  # type: ignore[call-arg]
+    leave_critics(tmp_path, agent, agent.init(0, normaliser(agent.arch)), version=1, fingerprint=SPEC.fingerprint())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_critics_that_look_at_pictures_steer(tmp_path: Path):
+    camera = ArraySpec(shape=(16, 16, 3), dtype="uint8")
+    spec = vector_spec(observation={"front": camera, "state": ArraySpec(shape=(3,), dtype="float32")})
+    leave(tmp_path, spec)
+    steerer = Steerer(tmp_path, spec, candidates=4)
+    rng = np.random.default_rng(0)
+    proposals = fan({}, 4, True)
+    seen = [{"front": rng.integers(0, 256, (16, 16, 3), np.uint8), "state": np.zeros(3, np.float32)} for _ in range(2)]
+    values = [steerer.values(each, proposals) for each in seen]
+    assert np.isfinite(values).all()
+    assert not np.allclose(values[0], values[1])
+    with pytest.raises(UserError, match=r"were trained for spec"):
+        Steerer(tmp_path, SPEC, candidates=4)
