@@ -16,6 +16,7 @@ from envs.config import EnvConfig
 from handrail import settings
 from handrail.collect_infer import collect_infer
 from handrail.external import external_settings, policy_server_settings
+from handrail.linking import with_actor_keys, with_learner_keys, with_service_keys
 from handrail.local import INTERRUPTED, Rooms, free_port, last_error, rooms, run_room, write_json
 from handrail.serving import SERVICE, begin_serving, serving, wait
 from learner.config import LearnerConfig
@@ -96,7 +97,7 @@ def learner(config: DictConfig, words: list[str]) -> int:
     run = settings.new_run(config)
     demos = _demonstrations(config, run)
     told = settings.learner_settings(config, run=run, bind=config.bind, demos=demos)
-    told = settings.with_learner_keys(told, config.link)
+    told = with_learner_keys(told, config.link)
     _check_run(run, resume=config.resume)
     _remember(run, "learner", config, words)
     if demos is not None and not _is_recorded(config, demos):
@@ -114,7 +115,7 @@ def actor(config: DictConfig, words: list[str]) -> int:
     external = external_settings(config)
     outbox = Path(config.outbox)
     told = settings.actor_settings(config, learner=config.learner, outbox=outbox, judge=judge, external=external)
-    told = settings.with_actor_keys(told, config.link)
+    told = with_actor_keys(told, config.link)
     if service is None:
         return _run_told("act", told, keys=told.human in HANDS)
     with tempfile.TemporaryDirectory() as folder, rooms() as started:
@@ -135,7 +136,7 @@ def reward(config: DictConfig, words: list[str], *, verb: str) -> int:
     """What `rewards <verb>` does, in the rewards room."""
     told = settings.reward_settings(verb, config)
     if verb == "serve":
-        told = settings.with_service_keys(told, config.link)
+        told = with_service_keys(told, config.link)
     with tempfile.TemporaryDirectory() as folder:
         return run_room(["rewards", verb, str(write_json(Path(folder) / "config.json", settings.plain(told)))])
 
@@ -147,7 +148,7 @@ def evaluate(config: DictConfig, words: list[str]) -> int:
         raise UserError(f"there is no run in {run}; check run=<folder>")
     external = external_settings(config, own="run")
     told = settings.eval_settings(config, settings.env_config(config), external)
-    told = settings.with_actor_keys(told, config.link)
+    told = with_actor_keys(told, config.link)
     if run is None or told.external is not None:
         return _run_told("eval", told)
     return run_room(["actor", "eval", str(write_json(run / "eval_config.json", settings.plain(told)))])
@@ -162,7 +163,7 @@ def record(config: DictConfig, words: list[str]) -> int:
 def policy(config: DictConfig, words: list[str]) -> int:
     """Serve a run's policy until somebody stops it."""
     told = policy_server_settings(config)
-    return _run_told("serve", settings.with_service_keys(told, config.link))
+    return _run_told("serve", with_service_keys(told, config.link))
 
 
 def trunk(config: DictConfig, words: list[str]) -> int:
