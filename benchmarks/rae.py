@@ -23,11 +23,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 BASE = "sim task={task} obs=state steps={steps} eval_episodes=100 learner.tensorboard=false {more}"
 ROWS = {
     "scratch": "",
-    # 50 % online, 25 % demonstrations and corrections, 25 % the first run.
+    # What its updates give without the archive: from demonstrations alone.
+    "scratch, head start": "learner.head_start=1000",
+    # A head start, then 50 % online, 25 % demonstrations and corrections, 25 % the first run.
     "archive": "archive={first}",
+    "archive, no head start": "archive={first} learner.head_start=0",
     "archive, 75 % online": "archive={first} agent.prior_share=0.25",
-    # A tenth of a minute of robot time is worth half a run's updates.
-    "archive, head start": "archive={first} learner.head_start=1000",
     "archive, return-weighted": "archive={first} learner.weighting=return",
     # Nobody helps the second run: all that it has besides its own steps is the pool.
     "alone, archive": "archive={first} demos=none human=none",

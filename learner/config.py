@@ -43,6 +43,7 @@ __all__ = [
 MODES = ("online", "offline")
 WEIGHTINGS = ("none", "return", "advantage")
 _WARMUP = 300
+_HEAD_START = 1000
 INTERVENTIONS = ("plain", "lagrange", "takeover")
 PLACES = ("auto", "host", "device")
 
@@ -98,8 +99,9 @@ class LearnerConfig:
     """Of mirror and translation, those by which batches are augmented; a task declares what is true of it."""
     capacity: int = 200_000
     """Transitions in memory, of this run and again of past ones; the oldest online ones make room."""
-    head_start: int = 0
-    """Update blocks on past runs and demonstrations alone, before the first environment step."""
+    head_start: int | None = None
+    """Update blocks on past runs and demonstrations alone, before the first environment step; None is 1,000 with
+    `archive`, unless `init` brings what was learned, and 0 without."""
     min_online: int = 100
     """Online transitions before batches draw from them."""
     keep_on: str = "auto"
@@ -193,6 +195,8 @@ class LearnerConfig:
         )
 
     def _check_head_start(self) -> None:
+        if self.head_start is None:
+            return
         require(self.head_start >= 0, f"learner.head_start must be >= 0, got {self.head_start}")
         require(
             self.head_start == 0 or bool(self.archive) or self.demos is not None,
@@ -216,6 +220,13 @@ class LearnerConfig:
             self.mode == "offline" or not getattr(self.agent, "neighbours", False),
             "agent.neighbours looks among data that stays as it is: set mode=offline, or agent.neighbours=false",
         )
+
+    @property
+    def blocks_ahead(self) -> int:
+        """Update blocks before the first environment step."""
+        if self.head_start is not None:
+            return self.head_start
+        return _HEAD_START if self.archive and self.init is None else 0
 
     @property
     def warmup(self) -> int:

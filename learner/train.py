@@ -115,7 +115,7 @@ class Trainer:
             self._fitted = self._fitted or limiter.done > 0
             log.info("resumed: env_steps=%d blocks=%d", self.limiter.arrived, self.limiter.done)
         elif self._fitted and self.mixer.ready:
-            self._ahead = self.config.head_start
+            self._ahead = self.config.blocks_ahead
         self._telling.begin()
         if not self._ahead:
             self._publish()
@@ -209,9 +209,10 @@ class Trainer:
 
     def _start_ahead(self) -> None:
         """One block from past runs and demonstrations alone; actors wait for the policy that comes of the last one."""
-        done = self.config.head_start - self._ahead
-        if done % max(1, self.config.head_start // 10) == 0:
-            self.console.say(f"head start from past runs and demonstrations: block {done}/{self.config.head_start}")
+        blocks = self.config.blocks_ahead
+        done = blocks - self._ahead
+        if done % max(1, blocks // 10) == 0:
+            self.console.say(f"head start from past runs and demonstrations: block {done} of {blocks}")
         self._learn(_HEAD_START + done)
         self._ahead -= 1
         if not self._ahead:
