@@ -64,7 +64,7 @@ def act(config: ActorConfig) -> int:
             cap_bytes=config.outbox_cap_bytes,
         )
         uplink.start()
-        leaving.callback(_finish, config, uplink)
+        leaving.callback(_finish, config, uplink, env)
         warn_of_shortage(env.wire_spec, cap_bytes=config.outbox_cap_bytes, outbox=Path(config.outbox))
         heart = leaving.enter_context(watched(env.stopper))
         leaving.callback(env.hold)
@@ -85,10 +85,10 @@ def _driver(config: ActorConfig, env: CellEnv, keys: ActorKeys | None) -> Iterat
         yield policy
 
 
-def _finish(config: ActorConfig, uplink: Uplink) -> None:
+def _finish(config: ActorConfig, uplink: Uplink, env: CellEnv) -> None:
     if not uplink.close(_FLUSH_S):
         log.warning("left with %d steps in %s; they go out next time", uplink.status.unacked, config.outbox)
-    _note_production(config, uplink)
+    _note_production(config, uplink, env.resets)
 
 
 def _run(config: ActorConfig, env: CellEnv, policy: PolicySlot | ExternalPolicy, uplink: Uplink, heart: Heart) -> int:
@@ -198,8 +198,19 @@ def _wait_for_policy(policy: PolicySlot | ExternalPolicy, uplink: Uplink, learne
             said = text
 
 
-def _note_production(config: ActorConfig, uplink: Uplink) -> None:
-    """Leave the number of steps ever produced beside the outbox, for the run's summary."""
-    status = uplink.status
+def _note_production(config: ActorConfig, uplink: Uplink, resets: int) -> None:
+    """Leave the number of steps and of resets, of earlier processes too, beside the outbox, for the run's summary."""
+    status, path = uplink.status, Path(config.outbox).with_suffix(".json")
     facts = {"stream": uplink.stream, "produced": status.appended, "unacked": status.unacked, "refused": status.refused}
-    write_atomically(Path(config.outbox).with_suffix(".json"), (json.dumps(facts) + "\n").encode())
+    facts["resets"] = resets + _earlier_resets(path, uplink.stream)
+    write_atomically(path, (json.dumps(facts) + "\n").encode())
+
+
+def _earlier_resets(path: Path, stream: str) -> int:
+    """Those that earlier processes with this outbox left there."""
+    try:
+        earlier = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return 0
+    same = isinstance(earlier, dict) and earlier.get("stream") == stream
+    return int(earlier.get("resets", 0)) if same else 0

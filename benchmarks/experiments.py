@@ -66,7 +66,7 @@ SCHEMES = {
     "takeover": "learner.interventions=takeover",
     "hg_dagger": "agent=hg_dagger",
     "discrete": "agent.gripper=discrete",
-    "ahead": "learner.head_start=500",
+    "ahead": "learner.head_start=1000",
     "both": "learner.interventions=lagrange agent.multiplier=10 agent.gripper=discrete agent.toggle_penalty=0.01",
 }
 """What is made of corrections, each against `plain`; the gripper against the continuous one, and both together; and

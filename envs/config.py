@@ -3,7 +3,7 @@
 import difflib
 import math
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from wire.specs import EnvSpec, SpecMismatch
 
@@ -31,6 +31,9 @@ class EnvConfig:
     """Of the simulated cell: plain, or varied (shades, light, camera shift and distractors anew in every episode)."""
     clearance_mm: float | None = None
     """Of task=peg_insert in simulation: 2, 1 or 0.5 mm between peg and socket, both sides together; None: 2."""
+    reset_every: int | None = None
+    """Of task=pick_cube in simulation: lift the cube and put it back in turns, with a reset before every so many
+    attempts and where the cube is out of reach; 0: there only. None: lift it, with a reset before each."""
     image_size: int = 64
     """Width and height of the images that the policy sees, pixels."""
     realtime: bool = False
@@ -51,6 +54,7 @@ class EnvConfig:
         one_of("obs", self.obs, OBSERVATIONS)
         one_of("scene", self.scene, SCENES)
         self._check_clearance()
+        self._check_reset_every()
         if not 16 <= self.image_size <= 512:
             raise ValueError(f"image_size must be 16 to 512 pixels, got {self.image_size}")
         for rule in self.remap:
@@ -83,6 +87,23 @@ class EnvConfig:
             hint = "" if near is None else f"; did you mean {near:g}?"
             raise ValueError(f"clearance_mm must be one of {wanted}, got {got:g}{hint}")
 
+    def _check_reset_every(self) -> None:
+        got = self.reset_every
+        if got is None:
+            return
+        if got < 0:
+            raise ValueError(f"reset_every must be >= 0 attempts, got {got}; 0 resets only what is out of reach")
+        if self.task != "pick_cube" or self.env != "sim" or self.realtime:
+            here = f"env={self.env} task={self.task}" + " realtime=true" * self.realtime
+            raise ValueError(
+                f"reset_every={got} goes with the simulated task=pick_cube, whose time stands still between attempts, "
+                f"got {here}; drop one of them"
+            )
+
+    def reset_every_time(self) -> "EnvConfig":
+        """The same, with a reset before every attempt: how policies are judged, all of them from where people begin."""
+        return self if self.reset_every is None else replace(self, reset_every=1)
+
     @property
     def in_real_time(self) -> bool:
         """Whether its control periods are those of a clock, whatever the loop does."""
@@ -98,6 +119,8 @@ class EnvConfig:
         if self.env == spec.env == "sim":
             here += f" obs=pixels env.image_size={self.image_size}" if self.obs == "pixels" else f" obs={self.obs}"
             there += f" {_observations(spec)}"
+            here += " env.reset_every=<n>" * (self.reset_every is not None)
+            there += " env.reset_every=<n>" * ("goal" in spec.observation)
         if there != here:
             raise SpecMismatch(f"{whose} is of {there}, this run is of {here}; set the same keys for both")
 

@@ -47,6 +47,8 @@ class GymEnv(gymnasium.Env[Observation, Action]):
         """
         self._env = _make(env_id, kwargs)
         self._closed = False
+        self.resets = 0
+        """How often it was reset."""
         inner: Any = self._env.unwrapped
         self.render_mode, self.metadata = self._env.render_mode, self._env.metadata
         named: dict[str, Any] = _named_spaces(env_id, self._env.observation_space)
@@ -80,6 +82,7 @@ class GymEnv(gymnasium.Env[Observation, Action]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         """Start an episode; the wrapped environment answers for its own seeding."""
+        self.resets += 1
         observation, info = self._env.reset(seed=seed, options=options)
         return self._named(observation), {**info, "success": False}
 

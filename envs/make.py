@@ -23,7 +23,7 @@ def make_env(config: EnvConfig) -> WorkcellEnv[Any] | GymEnv:
     """
     if config.env == "gym":
         return GymEnv(str(config.id))
-    task = build(config.task, config.clearance_mm)
+    task = build(config.task, config.clearance_mm, config.reset_every)
     if config.env == "ros":
         return WorkcellEnv(_ros_cell(config, task), task)
     # MuJoCo is imported by those who simulate, not by everybody who reads this file.

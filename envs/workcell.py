@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import gymnasium
 import msgspec
@@ -10,7 +10,7 @@ import numpy as np
 
 from envs.experts import Corrector, Expert
 from envs.guard import Guard, GuardLimits, Vitals
-from envs.judge import Judge, require_seen
+from envs.judge import Judge, UnseenError, require_seen
 from envs.ticker import Pause, Ticker, sleep
 from wire.errors import UserError
 from wire.specs import ArraySpec, EnvSpec
@@ -120,6 +120,24 @@ class Task(Protocol[Cell]):
         ...
 
 
+@runtime_checkable
+class ContinuingTask(Protocol):
+    """What else a task has that goes on where its last episode ended, one of several things to do after the other."""
+
+    goal: ArraySpec
+    """Of the observation `goal`: what is wanted now."""
+    resets: int
+    """How often somebody had to bring the cell to its start."""
+
+    def goal_state(self, cell: Any) -> np.ndarray:
+        """The observation `goal`."""
+        ...
+
+    def ended(self, *, success: bool) -> None:
+        """Take in how an episode ended, whoever judged it."""
+        ...
+
+
 class WorkcellEnv(gymnasium.Env[Observation, Action], Generic[Cell]):
     """A task on a workcell as a Gymnasium environment.
 
@@ -135,11 +153,13 @@ class WorkcellEnv(gymnasium.Env[Observation, Action], Generic[Cell]):
         self.cell = cell
         self.task = task
         self.limits, self.stopper = cell.limits, cell.stopper
+        self._continuing = task if isinstance(task, ContinuingTask) else None
+        seen = cell.observation | ({} if self._continuing is None else {"goal": self._continuing.goal})
         self.wire_spec = EnvSpec(
             env=cell.kind,
             task=task.name,
             robot=cell.robot,
-            observation=cell.observation,
+            observation=seen,
             action=cell.action,
             action_names=cell.action_names,
             action_frame=cell.action_frame,
@@ -149,7 +169,7 @@ class WorkcellEnv(gymnasium.Env[Observation, Action], Generic[Cell]):
             return_bounds=task.return_bounds,
         )
         self.return_bounds, self.max_episode_steps = task.return_bounds, task.max_episode_steps
-        spaces: dict[str, Any] = {name: _space(spec) for name, spec in cell.observation.items()}
+        spaces: dict[str, Any] = {name: _space(spec) for name, spec in seen.items()}
         self.observation_space: Any = gymnasium.spaces.Dict(spaces)
         self.action_space = _space(cell.action)
         self.ticker = None if cell.stopper is None else Ticker(cell.rate_hz)
@@ -160,6 +180,7 @@ class WorkcellEnv(gymnasium.Env[Observation, Action], Generic[Cell]):
         """Who says what a success is; None: the task."""
         self._t: int | None = None
         """Control periods since the reset; None where an episode has yet to start."""
+        self._begun = 0
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -167,12 +188,18 @@ class WorkcellEnv(gymnasium.Env[Observation, Action], Generic[Cell]):
         """Start an episode; raises NotReadyError where the cell cannot now."""
         super().reset(seed=seed)
         self._t = 0
+        self._begun += 1
         self.task.reset(self.cell, self.np_random)
         if self.judge is not None:
             self.judge.begin_episode()
         if self.ticker is not None:
             self.ticker.begin()
-        return self.cell.observe(), {}
+        return self._observe(), {}
+
+    @property
+    def resets(self) -> int:
+        """How often the cell was brought to its start: on a robot, a person's work."""
+        return self._begun if self._continuing is None else self._continuing.resets
 
     def step(self, action: Action) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Carry out a guarded action for one control period; `info["success"]` says whether the task succeeded.
@@ -196,6 +223,8 @@ class WorkcellEnv(gymnasium.Env[Observation, Action], Generic[Cell]):
         truncated = not terminated and self._t >= self.task.max_episode_steps
         if terminated or truncated:
             self._t = None
+            if self._continuing is not None:
+                self._continuing.ended(success=outcome.success)
         info = {"success": outcome.success, "reward_by": by}
         return observation, outcome.reward, terminated, truncated, info
 
@@ -203,8 +232,14 @@ class WorkcellEnv(gymnasium.Env[Observation, Action], Generic[Cell]):
         """From now on `judge` says what a success is, and rewards it with 1; reset, time limit and scripts stay.
 
         Raises:
-            UnseenError: It looks at what these senses do not hold, or not in that shape, and the cell cannot show it.
+            UnseenError: It looks at what these senses do not hold, or not in that shape, and the cell cannot show it;
+                or it does not look at what is wanted of several things.
         """
+        if self._continuing is not None and "goal" not in judge.inputs:
+            raise UnseenError(
+                "the reward model judges one thing, and this task wants two in turns; put one for each together: "
+                "handrail rewards pair forward=<folder> backward=<folder> out=<folder>"
+            )
         require_seen(judge, self.wire_spec, shown=getattr(self.cell, "shows", ()))
         self.judge, self.return_bounds = judge, (0.0, 1.0)
         self.wire_spec = msgspec.structs.replace(self.wire_spec, reward=judge.reward, return_bounds=self.return_bounds)
@@ -212,8 +247,8 @@ class WorkcellEnv(gymnasium.Env[Observation, Action], Generic[Cell]):
     def _look_and_judge(self) -> tuple[Observation, Outcome, str]:
         if self.judge is None:
             outcome = self.task.evaluate(self.cell)
-            return self.cell.observe(), outcome, ""
-        observation = self.cell.observe()
+            return self._observe(), outcome, ""
+        observation = self._observe()
         hidden = {name: shape for name, shape in self.judge.inputs.items() if name not in observation}
         # Only what `judged_by` has found that it can.
         shown = getattr(self.cell, "show", None)
@@ -223,7 +258,13 @@ class WorkcellEnv(gymnasium.Env[Observation, Action], Generic[Cell]):
     def look_again(self) -> Observation:
         """The senses of a cell in real time as they are now, between two steps."""
         self.cell.advance()
-        return self.cell.observe()
+        return self._observe()
+
+    def _observe(self) -> Observation:
+        observation = self.cell.observe()
+        if self._continuing is not None:
+            observation["goal"] = self._continuing.goal_state(self.cell).astype(np.float32)
+        return observation
 
     def expert(self, rng: np.random.Generator, noise: float = 0.0) -> Expert:
         """A script that solves the task; `noise` is the sigma of Gaussian noise on its translation, action units."""

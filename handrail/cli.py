@@ -24,7 +24,7 @@ _USAGE = """usage: handrail <verb> [key=value ...]
   demos record   record demonstrations: handrail demos record --script out=demos.sqlite
   demos show     a picture of recorded episodes, or a video: handrail demos show demos.sqlite
   demos check    judge them: handrail demos check demos.sqlite
-  rewards        learn what success looks like: handrail rewards collect|label|train|audit|relabel|serve
+  rewards        learn what success looks like: handrail rewards collect|label|train|pair|audit|relabel|serve
   report         when the human helped in a run, and what that did: handrail report runs/<run>
   policy serve   a trained policy, to robots elsewhere: handrail policy serve run=runs/<run>
   trunk train    train a frozen trunk on renders, for agent.encoder=trunk: handrail trunk train task=pick_cube
@@ -42,6 +42,7 @@ _EXAMPLES = {
         "handrail sim archive=runs                   # with what earlier runs experienced; or archive=[<run>,<run>]",
         "handrail sim init=runs/<run>                # with what an earlier run learned",
         "handrail sim run=runs/<run> resume=true",
+        "handrail sim obs=state human=none demos=script:40 env.reset_every=25    # lift and put back, without resets",
         "handrail sim reward=classifier:models/lifted    # success as a classifier sees it; see docs/rewards.md",
     ),
     "learner": (
@@ -85,7 +86,9 @@ _EXAMPLES = {
         "handrail rewards train runs=[frames.sqlite] out=models/lifted",
         "handrail rewards train runs=[frames.sqlite,runs/<run>] out=models/lifted-2",
         "handrail rewards train runs=[runs/<run>] goals=pictures out=models/lifted",
+        'handrail rewards train kind=vlm model=smolvlm question="is it lifted?" runs=[frames.sqlite] out=models/asked',
     ),
+    "rewards pair": ("handrail rewards pair forward=models/lifted backward=models/returned out=models/both",),
     "rewards audit": ("handrail rewards audit model=models/lifted runs=[runs/<run>] json=audit.json",),
     "rewards relabel": ("handrail rewards relabel model=models/lifted-2 runs=[runs/<run>]",),
     "rewards serve": (

@@ -24,7 +24,7 @@ from actor.config import (
 from envs.config import EnvConfig
 from learner.config import LearnerConfig, TrunkConfig, learner_config
 from networks.config import trunk_file
-from rewards.config import AuditConfig, CollectConfig, LabelConfig, RelabelConfig, ServeConfig, TrainConfig
+from rewards.config import AuditConfig, CollectConfig, LabelConfig, PairConfig, RelabelConfig, ServeConfig, TrainConfig
 from wire.errors import UserError
 from wire.store import StepStore
 
@@ -34,6 +34,7 @@ REWARD_VERBS: dict[str, type] = {
     "collect": CollectConfig,
     "label": LabelConfig,
     "train": TrainConfig,
+    "pair": PairConfig,
     "audit": AuditConfig,
     "relabel": RelabelConfig,
     "serve": ServeConfig,
@@ -111,7 +112,8 @@ def collect_settings(config: DictConfig, *, policy: Path, out: Path, seed: int) 
 
 def candidate_evaluation(config: DictConfig, run: Path) -> EvalConfig:
     """What judges a candidate is told: the same fresh episodes for all."""
-    return checked(lambda: EvalConfig(run=str(run), env=env_config(config), episodes=config.evaluate_episodes))
+    env = env_config(config).reset_every_time()
+    return checked(lambda: EvalConfig(run=str(run), env=env, episodes=config.evaluate_episodes))
 
 
 def actor_settings(
@@ -174,9 +176,10 @@ def model_of(reward: str) -> Path | None:
     return Path(folder)
 
 
-def service_settings(model: Path, *, bind: str, run: Path | None) -> ServeConfig:
-    """What a reward service that is started beside its robot is told."""
-    return checked(lambda: ServeConfig(model=str(model), bind=bind, run=None if run is None else str(run)))
+def service_settings(model: Path, *, bind: str, run: Path | None, every: bool = False) -> ServeConfig:
+    """What a reward service that is started beside its robot is told; `every`: to score all steps of the run."""
+    late = {"run": None if run is None else str(run), "label": "all" if every else "unscored"}
+    return checked(lambda: ServeConfig(model=str(model), bind=bind, **late))
 
 
 def eval_settings(config: DictConfig, env: EnvConfig, external: ExternalConfig | None = None) -> EvalConfig:
@@ -186,12 +189,12 @@ def eval_settings(config: DictConfig, env: EnvConfig, external: ExternalConfig |
     if external is not None:
         # Where there is a run, its keys of the environment are the defaults: its policy is not asked.
         values["run"] = None
-    return checked(lambda: EvalConfig(env=env, external=external, **values))
+    return checked(lambda: EvalConfig(env=env.reset_every_time(), external=external, **values))
 
 
 def final_evaluation(config: DictConfig, env: EnvConfig, run: Path) -> EvalConfig:
     """What the evaluation at the end of a run is told."""
-    return checked(lambda: EvalConfig(run=str(run), env=env, episodes=config.eval_episodes))
+    return checked(lambda: EvalConfig(run=str(run), env=env.reset_every_time(), episodes=config.eval_episodes))
 
 
 def demos_settings(config: DictConfig) -> DemosConfig:
@@ -210,6 +213,8 @@ def demos_settings(config: DictConfig) -> DemosConfig:
 def script_settings(config: DictConfig, env: EnvConfig, out: Path, judge: str | None = None) -> DemosConfig:
     """What the recorder is told by a run with demos=script:<n>; one that was stopped is gone on with."""
     episodes = scripted_episodes(config.demos) or 0
+    # The cube lifted and put back, from where people begin: what lies where the hand has put it is square to the hand.
+    env = env if env.reset_every is None else dataclasses.replace(env, reset_every=2)
     return checked(
         lambda: DemosConfig(
             out=str(out), env=env, episodes=episodes, seed=config.seed, resume=out.exists(), judge=judge
@@ -273,7 +278,8 @@ def init_path(init: str | None) -> str | None:
 
 def judge_settings(config: DictConfig, run: Path) -> JudgeConfig:
     """What judges the policies of offline training is told."""
-    return checked(lambda: JudgeConfig(run=str(run), env=env_config(config), episodes=config.evaluate_episodes))
+    env = env_config(config).reset_every_time()
+    return checked(lambda: JudgeConfig(run=str(run), env=env, episodes=config.evaluate_episodes))
 
 
 def require_fitting(demos: Path, env: EnvConfig) -> None:

@@ -21,7 +21,7 @@ from handrail.local import INTERRUPTED, Rooms, free_port, last_error, rooms, run
 from handrail.serving import SERVICE, begin_serving, serving, wait
 from learner.config import LearnerConfig
 from networks.config import RUN_TRUNK
-from rewards.config import ServeConfig
+from rewards.config import RelabelConfig, ServeConfig
 from wire.database import EmptyError
 from wire.errors import UserError
 from wire.store import StepStore
@@ -46,9 +46,10 @@ def with_defaults(verb: str, words: list[str]) -> list[str]:
     if keys.get("env") == "gym" and verb == "sim":
         # A foreign environment need not have scripts.
         keys = {"human": "none", "demos": "none"} | keys
-    if "gate" in keys and keys["gate"][:1] not in ('"', "'"):
-        # Its brackets mean something in Hydra's grammar.
-        keys["gate"] = f'"{keys["gate"]}"'
+    for key in ("gate", "only", "question"):
+        if key in keys and keys[key][:1] not in ('"', "'"):
+            # Their brackets, and what else people write, mean something in Hydra's grammar.
+            keys[key] = f'"{keys[key]}"'
     # What is no key=value is left for the check of the words to name.
     if keys.get("human", "keyboard" if verb == "teleop" else "none") in HANDS and keys.get("env", "sim") == "sim":
         # A person drives in the time of people.
@@ -78,6 +79,8 @@ def sim(config: DictConfig, words: list[str]) -> int:
             if code == 0 and demos is not None and not _is_recorded(config, demos):
                 # The demonstrations' reward is the model's too: one definition for all that is learned from.
                 code = _record_script(config, actor.env, demos, judge)
+                if code == 0 and service is not None and learner.shaping:
+                    code = _score(demos, service)
             if code == 0:
                 code = _learn_and_act(started, run, settings.plain(learner), settings.plain(actor), start_service)
         except KeyboardInterrupt:
@@ -235,6 +238,12 @@ def _record_script(config: DictConfig, env: EnvConfig, out: Path, judge: str | N
     return _run_told("record", settings.script_settings(config, env, out, judge))
 
 
+def _score(demos: Path, service: ServeConfig) -> int:
+    """Let the model that is served say what it thinks of every step of demonstrations."""
+    told = RelabelConfig(model=service.model, runs=[str(demos)])
+    return run_room(["rewards", "relabel", str(write_json(demos.with_suffix(".json"), settings.plain(told)))])
+
+
 def _is_recorded(config: DictConfig, demos: Path | None) -> bool:
     """Whether there is nothing to record, because nothing is wanted of a script or all of it is there."""
     wanted = settings.scripted_episodes(config.demos)
@@ -297,7 +306,8 @@ def _judge(config: DictConfig, run: Path | None) -> tuple[str | None, ServeConfi
     address = f"tcp://127.0.0.1:{free_port()}"
     # What has no frames in its archive cannot be labelled late.
     late = run if config.obs == "pixels" else None
-    return address, settings.service_settings(model, bind=address, run=late)
+    every = late is not None and config.learner.shaping > 0
+    return address, settings.service_settings(model, bind=address, run=late, every=every)
 
 
 def _learn_and_act(
@@ -340,6 +350,7 @@ def _complete_summary(run: Path, config: DictConfig) -> None:
     summary["human"] = config.human.kind
     summary["success"] = {"rate": evaluated["rate"], "n": evaluated["episodes"], "ci95": evaluated["ci95"]}
     summary["mean_steps"] = evaluated["mean_steps"]
+    summary["resets"] = actor["resets"]
     summary["link"] = {
         "produced": actor["produced"],
         "archived": archived,

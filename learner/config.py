@@ -81,6 +81,9 @@ class LearnerConfig:
     """Where given, actors of another environment are turned away; else the first actor decides."""
     reward: str = "task"
     """task, or classifier: success is what a reward model sees, and what could not be asked is labelled later."""
+    shaping: float = 0.0
+    """With reward=classifier: how much a state's log-odds of success, bounded, count as a potential whose difference is
+    added to rewards (Ng, Harada and Russell 1999); 0: not at all. What is best to do stays the same."""
     interventions: str = "plain"
     """What corrections teach beside what they show: nothing, to stay near a consistent human, what not to do."""
     archive: list[str] = field(default_factory=list)
@@ -140,6 +143,7 @@ class LearnerConfig:
         self._check_features()
         require(self.reward in ("task", "classifier"), f"the learner's reward is task or classifier, got {self.reward}")
         self._check_interventions()
+        self._check_shaping()
 
     def _check_interventions(self) -> None:
         got = self.interventions
@@ -156,6 +160,25 @@ class LearnerConfig:
         require(
             got != "lagrange" or share > 0,
             f"learner.interventions=lagrange needs human actions in every batch: agent.prior_share > 0, got {share}",
+        )
+
+    def _check_shaping(self) -> None:
+        got = self.shaping
+        require(0 <= got <= 10, f"learner.shaping must be in 0..10, got {got}; 0 is off")
+        require(
+            not got or self.reward == "classifier",
+            f"learner.shaping={got:g} is made of what a success classifier thinks, and here the task gives the reward; "
+            "set reward=classifier:<folder>, or drop it",
+        )
+        obs = "pixels" if self.env is None or self.env.env != "sim" else self.env.obs
+        require(
+            not got or obs == "pixels",
+            f"learner.shaping={got:g} needs frames in the archive, where every state is scored; set obs=pixels, got "
+            f"obs={obs}",
+        )
+        require(
+            not got or not isinstance(self.agent, BcConfig),
+            f"learner.shaping={got:g} goes with agents that learn from rewards, got agent={self.agent.name}; drop it",
         )
 
     @property

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from learner.replay import Replay
-from wire.labels import SUCCESS, Label, labels_since, outranks
+from wire.labels import SCORE, START, SUCCESS, Label, labels_since, outranks
 from wire.store import StoreError
 
 log = logging.getLogger(__name__)
@@ -21,13 +21,14 @@ class LateLabels:
     def __init__(self, archive: Path, replay: Replay, *, by_model: bool) -> None:
         """Carry over what people say of the steps in `archive`, and `by_model`: what models do.
 
-        Where the task gives the reward a model's word is an opinion that somebody wanted to look at, no more.
+        Where the task gives the reward a model's word is an opinion that somebody wanted to look at, no more. Where the
+        replay shapes rewards, what models think of states is carried over too, whoever's word counts for the reward.
         """
         self._archive, self._replay, self._by_model = archive, replay, by_model
         self._last = 0
         self._look_s = 0.0
         self._counts: dict[tuple[str, int], Label] = {}
-        self._waiting: dict[tuple[str, int], Label] = {}
+        self._waiting: dict[tuple[str, int, str], Label] = {}
         self.applied = 0
         """Labels that have reached a transition."""
 
@@ -47,20 +48,34 @@ class LateLabels:
             del self._waiting[key]
 
     def _take(self, label: Label) -> None:
-        key = label.stream, label.seq
-        if label.kind != SUCCESS or (label.source == "model" and not self._by_model):
+        if label.source == "model" and not self._by_model:
             return
+        if label.source == "model" and label.score is not None and self._replay.shaped:
+            self._offer(label if label.kind != SUCCESS else label._replace(kind=SCORE))
+        if label.kind == SUCCESS:
+            self._take_success(label)
+
+    def _take_success(self, label: Label) -> None:
+        key = label.stream, label.seq
         if key in self._counts and not outranks(label, self._counts[key]):
             return
         if label.source == "person":
             # Only what a model may not overrule has to be remembered.
             self._counts[key] = label
+        self._offer(label)
+
+    def _offer(self, label: Label) -> None:
+        """Apply a label, now or when its step has been taken in."""
         if not self._apply(label):
-            self._waiting[key] = label
+            self._waiting[label.stream, label.seq, label.kind] = label
             while len(self._waiting) > _WAITING:
                 self._waiting.pop(next(iter(self._waiting)))
 
     def _apply(self, label: Label) -> bool:
-        done = self._replay.relabel(label.stream, label.seq, success=label.value >= 0.5)
+        stream, seq, score = label.stream, label.seq, label.score
+        if label.kind == SUCCESS:
+            done = self._replay.relabel(stream, seq, success=label.value >= 0.5)
+        else:
+            done = score is not None and self._replay.judge(stream, seq, score, before=label.kind == START)
         self.applied += done
         return done

@@ -18,6 +18,7 @@ from learner.augmentation import chosen_symmetries
 from learner.checkpoint import Checkpointer
 from learner.config import LearnerConfig
 from learner.console import LearnerConsole, OfflineSnapshot
+from learner.late_labels import LateLabels
 from learner.limiter import RateLimiter
 from learner.metrics import MetricsWriter
 from learner.mixer import Mixer
@@ -29,6 +30,7 @@ from learner.progress import Progress
 from learner.publisher import POLICY_FILE, encode_policy, leave_critics
 from learner.replay import Replay, moments
 from learner.run import Run
+from learner.shaping import require_scores, shaped_bounds
 from learner.summary import summarise, write_summary
 from learner.warm_start import adopted, warm_start
 from wire.database import StoreError, explained
@@ -51,9 +53,10 @@ class OfflineTrainer:
 
     def __init__(self, config: LearnerConfig, run: Run, spec: EnvSpec, console: LearnerConsole) -> None:
         self.config, self.run, self.spec, self.console = config, run, spec, console
-        self.agent = make_agent(adopted(config.agent, config.init), spec)
+        self.agent = make_agent(adopted(config.agent, config.init), shaped_bounds(spec, config.shaping))
         self.pool, self._past = past_runs(config, run, spec, console.say)
-        self.replay = Replay(spec, max(1, _steps_in(config.demos)), discount=discount_of(config.agent))
+        discount = discount_of(config.agent)
+        self.replay = Replay(spec, max(1, _steps_in(config.demos)), discount=discount, shaping=config.shaping)
         self._add_demonstrations()
         self.mixer = Mixer(
             self.replay,
@@ -139,9 +142,13 @@ class OfflineTrainer:
             return
         with StepStore.read(Path(self.config.demos)) as store:
             for row in store.rows():
-                self.replay.add(row.stream, row.step)
+                self.replay.add(row.stream, row.step, row.seq)
             if store.damaged:
                 self.console.say(f"warning: {store.damaged} steps in {store.path} are damaged and were left out")
+            if self.config.reward == "classifier":
+                LateLabels(store.path, self.replay, by_model=True).poll(0.0)
+                waiting = self.replay.unscored if self.config.shaping else 0
+                require_scores(waiting, len(self.replay), whose=f"the demonstrations {store.path}")
 
     def _policy(self) -> bytes:
         params = self.agent.policy(self._state)
@@ -156,7 +163,8 @@ class OfflineTrainer:
         numbers = numbers_of(self._metrics)
         self._writer.write(self.done, numbers | {"learner/gradient_steps_per_s": rate})
         judged = evaluations(self.run.path)
-        bounds, target = self.spec.return_bounds, numbers.get("critic/q_mean", 0.0)
+        bounds = shaped_bounds(self.spec, self.config.shaping).return_bounds
+        target = numbers.get("critic/q_mean", 0.0)
         warning = f"the mean value is {target:.3g}, beyond every possible return" if _beyond(target, bounds) else ""
         self.console.show(
             OfflineSnapshot(

@@ -9,10 +9,12 @@ import numpy as np
 
 from learner.config import AgentConfig, LearnerConfig
 from learner.features import FeatureCache
+from learner.late_labels import LateLabels
 from learner.past_runs import PastRun, examine, find_archives, read_steps
 from learner.replay import Replay
 from learner.returns import advantages, trajectory_weights
 from learner.run import Run
+from learner.shaping import require_scores
 from wire.errors import UserError
 from wire.specs import EnvSpec
 
@@ -110,8 +112,12 @@ def open_pool(
             say(f"past run {run.path} is left out: {run.reason}")
     serving = [run for run in runs if not run.reason]
     steps = sum(run.steps for run in serving)
-    replay = Replay(spec, max(1, steps), discount=discount_of(config.agent), cache=cache)
+    replay = Replay(spec, max(1, steps), discount=discount_of(config.agent), cache=cache, shaping=config.shaping)
     _fill(replay, serving, say)
+    if config.reward == "classifier":
+        for run in serving:
+            LateLabels(run.path, replay, by_model=True).poll(0.0)
+        require_scores(replay.unscored if config.shaping else 0, len(replay), whose="the past runs of archive=")
     if not len(replay):
         reasons = "; ".join(f"{run.path}: {run.reason}" for run in runs[:3] if run.reason) or "they hold no transition"
         places = ", ".join(config.archive)
@@ -150,7 +156,7 @@ def _fill(replay: Replay, runs: list[PastRun], say: Callable[[str], None]) -> No
                 continue
             first, _ = bounds.get(stream, (seq, seq))
             bounds[stream] = first, seq
-            replay.add(stream, step)
+            replay.add(stream, step, seq)
         for stream, (first, last) in bounds.items():
             taken.setdefault(stream, []).append(range(first, last + 1))
         if twice:

@@ -7,7 +7,6 @@ lists: an intervention is a member of two of them and still stored once.
 
 import itertools
 from collections import deque
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +14,9 @@ import numpy as np
 
 from learner.columns import Observations
 from learner.features import FeatureCache
+from learner.index_ring import IndexRing
 from learner.returns import returns_to_go
+from learner.shaping import Potentials
 from wire.errors import UserError
 from wire.specs import EnvSpec
 from wire.types import UNSCORED, Observation, Source, Step
@@ -28,41 +29,6 @@ _CONSTANT = 1e-4
 
 class ReplayFullError(UserError, MemoryError):
     """There is no room for another transition, and nothing that may be forgotten."""
-
-
-class IndexRing:
-    """The newest `capacity` transition numbers of one source of batches, oldest first out."""
-
-    def __init__(self, capacity: int) -> None:
-        self._items = np.zeros(capacity, np.int64)
-        self._start = 0
-        self._size = 0
-
-    def __len__(self) -> int:
-        return self._size
-
-    def push(self, item: int) -> None:
-        """Append; the ring must not be full."""
-        self._items[(self._start + self._size) % len(self._items)] = item
-        self._size += 1
-
-    def pop(self) -> int:
-        """Remove and return the oldest."""
-        item = int(self._items[self._start])
-        self._start = (self._start + 1) % len(self._items)
-        self._size -= 1
-        return item
-
-    def remove(self, items: Collection[int]) -> None:
-        """Take these members out, wherever they are; the others keep their order."""
-        kept = self._items[(self._start + np.arange(self._size)) % len(self._items)]
-        kept = kept[~np.isin(kept, list(items))]
-        self._items[: len(kept)] = kept
-        self._start, self._size = 0, len(kept)
-
-    def sample(self, rng: np.random.Generator, n: int) -> np.ndarray:
-        """Draw `n` members with replacement, int64 (n,)."""
-        return self._items[(self._start + rng.integers(self._size, size=n)) % len(self._items)]
 
 
 @dataclass
@@ -90,6 +56,7 @@ class Replay:
         discount: float = 0.97,
         cache: FeatureCache | None = None,
         keep_on: str = "host",
+        shaping: float = 0.0,
     ) -> None:
         """Room for `capacity` transitions.
 
@@ -100,6 +67,7 @@ class Replay:
             discount: Of returns to go.
             cache: What turns every frame into features as it comes in; they are kept in the frame's place.
             keep_on: Where frames, or their features, are kept: see learner.columns.
+            shaping: Scale of the potentials whose differences are added to rewards; 0: none are.
         """
         self.spec = spec
         self.discount = discount
@@ -129,9 +97,13 @@ class Replay:
         self._seq = np.full(capacity, -1, np.int64)
         self._stream = np.zeros(capacity, np.int32)
         self._streams: dict[str, int] = {}
+        self._rewarded = np.zeros(capacity, bool)
         self._scored = np.zeros(capacity, bool)
         self._unscored: deque[int] = deque()
-        """Rows whose reward nobody knows yet: kept out of both sources until a label says what it is."""
+        """Rows whose reward, or potential, nobody knows yet: kept out of both sources until a label says what it is."""
+        self._rows: dict[tuple[int, int], int] = {}
+        """Number of a stream, and of a step in it -> the transition."""
+        self._potentials = Potentials(slots, scale=shaping, discount=discount) if shaping else None
         self._by_policy = np.zeros(capacity, bool)
         self._takeover_in = np.zeros(capacity, np.int32)
         self._t = np.zeros(capacity, np.int32)
@@ -153,29 +125,54 @@ class Replay:
 
     @property
     def unscored(self) -> int:
-        """How many transitions wait for a reward."""
+        """How many transitions wait for a reward, or for a potential."""
         return len(self._unscored)
+
+    @property
+    def shaped(self) -> bool:
+        """Whether differences of potentials are added to rewards."""
+        return self._potentials is not None
 
     def relabel(self, stream: str, seq: int, *, success: bool) -> bool:
         """Say afterwards whether the state after a step was a success; returns whether its transition is here.
 
         A success is worth 1 and ends the episode there. What had been called one and is none goes on.
         """
-        number = self._streams.get(stream)
-        rows = np.flatnonzero((self._seq == seq) & (self._stream == number)) if number is not None else ()
-        for row in map(int, rows):
-            before = self._reward[row]
-            if success:
-                self._reward[row], self._mask[row] = 1.0, 0.0
-            elif before > 0:
-                self._reward[row], self._mask[row] = 0.0, 1.0
-            if self._reward[row] != before:
-                # What the episode returns was summed from what the reward is no more. Episodes count over all streams.
-                self._return_to_go[self._episode == self._episode[row]] = -np.inf
-            if row in self._unscored:
-                self._unscored.remove(row)
-                self._admit(row)
-        return len(rows) > 0
+        row = self._row_of(stream, seq)
+        if row is None:
+            return False
+        before = self._reward[row]
+        if success:
+            self._reward[row], self._mask[row] = 1.0, 0.0
+        elif before > 0:
+            self._reward[row], self._mask[row] = 0.0, 1.0
+        if self._reward[row] != before:
+            # What the episode returns was summed from what the reward is no more. Episodes count over all streams.
+            self._return_to_go[self._episode == self._episode[row]] = -np.inf
+        self._rewarded[row] = True
+        self._admit_late(row)
+        return True
+
+    def judge(self, stream: str, seq: int, probability: float, *, before: bool = False) -> bool:
+        """Say what a model takes the probability of success to be in the state after a step, or `before` it.
+
+        Returns:
+            Whether the state is here. Without shaping nothing is done with it.
+        """
+        row, slot = self._row_of(stream, seq), None
+        if row is not None:
+            slot = self._here[row] if before else self._next[row]
+        elif not before:
+            # The step made no transition, because the robot was held; the next one may begin in the same state.
+            following = self._row_of(stream, seq + 1)
+            slot = self._here[following] if following is not None and self._t[following] > 0 else None
+        if slot is None or self._potentials is None:
+            return slot is not None
+        self._potentials.put(int(slot), probability)
+        for touched in (row, self._begun_at[slot]):
+            if touched is not None and touched >= 0:
+                self._admit_late(int(touched))
+        return True
 
     def add(self, stream: str, step: Step, seq: int = -1) -> None:
         """Take in a stream's next step, in the order of its sequence numbers.
@@ -232,7 +229,7 @@ class Replay:
         And return_to_go, the discounted return from there to the end; minus infinity while that is unknown.
         And `takeover_in`: 1 for the policy's last transition before somebody took over, 2 for the one before it, and so
         on back to where the policy had begun to drive; 0 for all others. Steps that form no transition, because the
-        robot was held, do not count. Rewards are those of the archive.
+        robot was held, do not count. Rewards are those of the archive, and what shaping adds to them.
         """
         last = rows if last is None else last
         here, after = self._here[rows], self._next[last]
@@ -240,9 +237,9 @@ class Replay:
             "observation": self._observations.take(here, rng),
             "next_observation": self._observations.take(after, rng),
             "action": self._action[rows],
-            "reward": self._reward[rows],
+            "reward": self._shaped(rows),
             "mask": self._mask[last],
-            "return_to_go": self._return_to_go[rows],
+            "return_to_go": self._shaped_return(rows),
             "takeover_in": self._takeover_in[rows],
         }
 
@@ -267,7 +264,7 @@ class Replay:
         discounts = (discount ** np.arange(length)).astype(np.float32)
         return out | {
             "action": self._action[window].reshape(*rows.shape, -1),
-            "reward": np.sum(discounts * present * self._reward[window], axis=-1, dtype=np.float32),
+            "reward": np.sum(discounts * present * self._shaped(window), axis=-1, dtype=np.float32),
             "bootstrap": (discount ** present.sum(axis=-1) * out["mask"]).astype(np.float32),
             "valid": (present[..., -1] | (out["mask"] == 0)).astype(np.float32),
         }
@@ -277,12 +274,13 @@ class Replay:
         return moments(self.vectors())
 
     def members(self) -> tuple[np.ndarray, np.ndarray]:
-        """The numbers of all transitions, in the order of their coming, and the episode of each, int64 (n,)."""
+        """The numbers of all transitions that may be drawn, and the episode of each, int64 (n,)."""
         rows = np.setdiff1d(np.arange(len(self._here)), self._free_rows)
+        rows = rows[self._scored[rows]]
         return rows, self._episode[rows]
 
     def rewards(self, rows: np.ndarray) -> np.ndarray:
-        """Of these transitions, float32 (n,)."""
+        """Of these transitions, float32 (n,), without what shaping adds."""
         return self._reward[rows]
 
     def exemplary(self, rows: np.ndarray) -> np.ndarray:
@@ -301,6 +299,8 @@ class Replay:
         slot = self._free_slots.pop()
         self._observations.put(slot, observation)
         self._references[slot], self._begun_at[slot] = 1, -1
+        if self._potentials is not None:
+            self._potentials.forget(slot)
         return slot
 
     def _release(self, slot: int) -> None:
@@ -325,11 +325,41 @@ class Replay:
         self._is_demo[row] = step.source is Source.DEMO
         self._seq[row], self._stream[row] = pending.seq, self._streams.setdefault(stream, len(self._streams))
         self._episodes.setdefault(stream, []).append(row)
-        self._scored[row] = False
-        if step.reward_by == UNSCORED:
-            self._unscored.append(row)
-        else:
+        if pending.seq >= 0:
+            self._rows[int(self._stream[row]), pending.seq] = row
+        self._scored[row], self._rewarded[row] = False, step.reward_by != UNSCORED
+        if self._is_settled(row):
             self._admit(row)
+        else:
+            self._unscored.append(row)
+
+    def _row_of(self, stream: str, seq: int) -> int | None:
+        number = self._streams.get(stream)
+        return None if number is None else self._rows.get((number, seq))
+
+    def _is_settled(self, row: int) -> bool:
+        """Whether all that is learned from a transition is known of it."""
+        potentials = self._potentials
+        return bool(self._rewarded[row]) and (
+            potentials is None or potentials.known(int(self._here[row]), int(self._next[row]))
+        )
+
+    def _admit_late(self, row: int) -> None:
+        """Let batches draw from a transition that waited, if that was the last it had to wait for."""
+        if not self._scored[row] and self._is_settled(row):
+            self._unscored.remove(row)
+            self._admit(row)
+
+    def _shaped(self, rows: np.ndarray) -> np.ndarray:
+        reward = self._reward[rows]
+        if self._potentials is None:
+            return reward
+        return reward + self._potentials.added(self._here[rows], self._next[rows], self._mask[rows])
+
+    def _shaped_return(self, rows: np.ndarray) -> np.ndarray:
+        """What shaping adds to an episode's rewards sums up to the potential, taken away, that it began with."""
+        found = self._return_to_go[rows]
+        return found if self._potentials is None else found - self._potentials.at(self._here[rows])
 
     def _admit(self, row: int) -> None:
         """Let batches draw from a transition."""
@@ -374,6 +404,7 @@ class Replay:
 
     def _forget(self, row: int) -> None:
         self._begun_at[self._here[row]] = -1
+        self._rows.pop((int(self._stream[row]), int(self._seq[row])), None)
         self._seq[row] = -1
         for slot in (self._here[row], self._next[row]):
             self._release(int(slot))

@@ -15,6 +15,7 @@ from learner.metrics import MetricsWriter
 from learner.progress import EpisodeResult, Progress
 from learner.replay import Replay
 from learner.run import Run
+from learner.shaping import shaped_bounds
 from learner.summary import summarise, write_summary
 from wire.specs import EnvSpec
 
@@ -133,7 +134,8 @@ class Telling:
         self._writer.close()
 
     def _warn_of_overestimation(self, numbers: dict[str, float]) -> None:
-        bounds, target = self.spec.return_bounds, numbers.get("critic/target_mean")
+        bounds = shaped_bounds(self.spec, self.config.shaping).return_bounds
+        target = numbers.get("critic/target_mean")
         if bounds is None or target is None or target <= bounds[1]:
             return
         self._warning = (
@@ -144,7 +146,8 @@ class Telling:
 
     def _unscored_warning(self) -> str:
         waiting = self.replay.unscored
-        return f"{waiting} steps wait for a score: is the reward service running?" if waiting > _UNSCORED else ""
+        told = " and told label=all" if self.config.shaping else ""
+        return f"{waiting} steps wait for a score: is the reward service running{told}?" if waiting > _UNSCORED else ""
 
 
 def _link_text(inbox: Inbox) -> str:

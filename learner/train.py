@@ -29,6 +29,7 @@ from learner.publisher import POLICY_FILE, encode_policy, leave_critics
 from learner.replay import Replay, moments
 from learner.report import write_report
 from learner.run import Run
+from learner.shaping import require_scores, shaped_bounds
 from learner.telling import Telling
 from learner.warm_start import adopted, warm_start
 from wire import failpoints
@@ -54,7 +55,9 @@ class Trainer:
         told = adopted(config.agent, config.init)
         cache = feature_cache(told, spec, run.path, seed=config.seed, resume=config.resume, init=config.init)
         trunk = None if cache is None else cache.trunk.describe()
-        self.agent = make_agent(told, spec, interventions=config.interventions, trunk=trunk)
+        self.agent = make_agent(
+            told, shaped_bounds(spec, config.shaping), interventions=config.interventions, trunk=trunk
+        )
         self.replay = Replay(
             spec,
             config.capacity,
@@ -62,6 +65,7 @@ class Trainer:
             discount=discount_of(config.agent),
             cache=cache,
             keep_on=config.keep_on if config.may_keep_on_device else "host",
+            shaping=config.shaping,
         )
         self._placement = Placement(config.devices, batch_size=config.agent.batch_size)
         self.pool, self._past = past_runs(config, run, spec, console.say, cache=cache)
@@ -98,6 +102,8 @@ class Trainer:
             self.replay.add(row.stream, row.step, row.seq)
         if demos is not None and self.config.reward == "classifier":
             LateLabels(demos.path, self.replay, by_model=True).poll(time.monotonic())
+            waiting = self.replay.unscored if self.config.shaping else 0
+            require_scores(waiting, len(self.replay), whose=f"the demonstrations {demos.path}")
         self._fitted = len(self.replay) > 0 or self.pool is not None
         # Actors may be sending already: what came after the inbox opened the archive will come out of the inbox.
         for row in self._intact_rows(archived, self.inbox.resumed_row) if archived is not None else ():

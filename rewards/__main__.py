@@ -1,4 +1,4 @@
-"""`python -m rewards collect|train|audit|label|relabel|serve <config.json>`: what the verbs of the front door start."""
+"""`python -m rewards collect|train|pair|audit|label|relabel|serve <config.json>`: what the front door starts."""
 
 import logging
 import signal
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 from rich.console import Console
 
-from rewards.config import AuditConfig, CollectConfig, LabelConfig, RelabelConfig, ServeConfig, TrainConfig
+from rewards.config import AuditConfig, CollectConfig, LabelConfig, PairConfig, RelabelConfig, ServeConfig, TrainConfig
 from wire.errors import UserError, run_main
 from wire.parent import end_with_parent
 
@@ -53,6 +53,13 @@ def _train(config: TrainConfig) -> int:
     return 0
 
 
+def _pair(config: PairConfig) -> int:
+    from rewards.pair import pair
+
+    _say(f"{pair(config).version} in {config.out}")
+    return 0
+
+
 def _audit(config: AuditConfig) -> int:
     from rewards.audit import audit
 
@@ -92,6 +99,7 @@ def _serve(config: ServeConfig) -> int:
 _DO: dict[str, Any] = {
     "collect": (CollectConfig, _collect),
     "train": (TrainConfig, _train),
+    "pair": (PairConfig, _pair),
     "audit": (AuditConfig, _audit),
     "label": (LabelConfig, _label),
     "relabel": (RelabelConfig, _relabel),

@@ -11,7 +11,7 @@ from rewards.decide import decide
 from rewards.episodes import archive_of, episodes_of, labels_of, truth
 from rewards.models import load_model
 from rewards.report import write_report
-from rewards.score import ModelError, stack
+from rewards.score import Gate, ModelError, parse_gate, stack
 from rewards.success import SuccessClassifier
 from wire.files import write_atomically
 from wire.statistics import wilson_interval
@@ -27,12 +27,19 @@ def audit(config: AuditConfig) -> dict[str, Any]:
     model = load_model(Path(config.model))
     if not isinstance(model, SuccessClassifier):
         raise ModelError(f"{config.model} holds a model of kind {model.kind}; audit takes success classifiers")
+    only = parse_gate(config.only, "only")
     frames = gather(
-        config.runs, list(model.inputs), margin=config.margin, per_episode=None, seed=0, gate=model.rule.gate
+        config.runs,
+        list(model.inputs),
+        margin=config.margin,
+        per_episode=None,
+        seed=0,
+        gate=model.rule.gate,
+        only=only,
     )
     figures = {"model": model.version, "runs": list(config.runs), "margin": config.margin}
     figures |= rates(model.score(frames.inputs).value * frames.open, frames.truth, model.rule.threshold)
-    figures["episodes"] = episode_rates(model, config.runs)
+    figures["episodes"] = episode_rates(model, config.runs, only=only)
     if config.json is not None:
         path = Path(config.json)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,7 +49,7 @@ def audit(config: AuditConfig) -> dict[str, Any]:
     return figures
 
 
-def episode_rates(model: SuccessClassifier, runs: list[str]) -> dict[str, Any]:
+def episode_rates(model: SuccessClassifier, runs: list[str], *, only: Gate | None = None) -> dict[str, Any]:
     """What the model's rule makes of whole episodes, of which every state is judged.
 
     `false`: it sees a success in an episode that has none; `early`: it sees one more than two steps before the first;
@@ -56,6 +63,8 @@ def episode_rates(model: SuccessClassifier, runs: list[str]) -> dict[str, Any]:
         labels = labels_of(path)
         with StepStore.read(path) as store:
             for episode in episodes_of(store):
+                if only is not None and not only.passes(episode.states[0]):
+                    continue
                 known = truth(episode, labels, margin=0)
                 if (known < 0).any():
                     continue

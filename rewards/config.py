@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from envs.config import EnvConfig
+from envs.config import EnvConfig, one_of
 from wire.errors import require
 
 REWARD = "classifier-1"
@@ -36,6 +36,12 @@ class TrainConfig:
 
     runs: list[str]
     out: str
+    kind: str = "success"
+    """success: a small network of its own; vlm: a head on what a frozen vision-language model thinks of a question."""
+    model: str | None = None
+    """With kind=vlm: folder of the vision-language model, as transformers saves them."""
+    question: str | None = None
+    """With kind=vlm: what it is asked of each picture, e.g. "is the cube lifted?"; the answer is yes or no."""
     cameras: list[str] | None = None
     """Which of the runs' cameras to look at; None: all."""
     goals: str | None = None
@@ -47,6 +53,9 @@ class TrainConfig:
     """Success is k of the last n frames above the threshold."""
     gate: str | None = None
     """What must be so besides, e.g. proprio[10]>0.08."""
+    only: str | None = None
+    """Which episodes count, by their first state after a step, e.g. goal[0]>0.5: those in which the cube was to be
+    lifted."""
     margin: int = 2
     """Frames before an episode's success that count as neither."""
     per_episode: int = 16
@@ -69,6 +78,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         """Raise ValueError naming the key, what was got and what is wanted."""
         require(len(self.runs) > 0, "runs must name at least one run: runs=[runs/<run>]")
+        self._check_kind()
         require(0 <= self.max_fpr < 1, f"max_fpr must be in 0..1 (1 excluded), got {self.max_fpr}")
         require(1 <= self.k <= self.n <= 100, f"k and n must be 1 <= k <= n <= 100, got k={self.k} n={self.n}")
         require(0 < self.validation < 1, f"validation must be in 0..1 (both excluded), got {self.validation}")
@@ -78,6 +88,16 @@ class TrainConfig:
             require(getattr(self, key) >= 0, f"{key} must be >= 0, got {getattr(self, key)}")
         require(self.learning_rate > 0, f"learning_rate must be > 0, got {self.learning_rate}")
         require(0 <= self.hard_share <= 1, f"hard_share must be in 0..1, got {self.hard_share}")
+
+    def _check_kind(self) -> None:
+        one_of("kind", self.kind, ("success", "vlm"))
+        for key in ("model", "question"):
+            got = getattr(self, key)
+            require(self.kind == "vlm" or got is None, f"{key}={got} goes with kind=vlm, got kind={self.kind}; drop it")
+            require(
+                self.kind != "vlm" or bool(got and got.strip()),
+                'kind=vlm asks a model a question: set model=<folder> and question="is the cube lifted?", say',
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,12 +110,25 @@ class AuditConfig:
     """File to write the figures to."""
     report: str | None = None
     """Folder for a report with pictures."""
+    only: str | None = None
+    """Which episodes count, as in `rewards train`."""
     margin: int = 2
 
     def __post_init__(self) -> None:
         """Raise ValueError naming the key, what was got and what is wanted."""
         require(len(self.runs) > 0, "runs must name at least one run: runs=[runs/<run>]")
         require(self.margin >= 0, f"margin must be >= 0, got {self.margin}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairConfig:
+    """`handrail rewards pair`: two classifiers as one model, for a task that goes there and back without resets."""
+
+    forward: str
+    """Model that judges where the observation `goal` wants the way there: lifting."""
+    backward: str
+    """Model that judges the way back."""
+    out: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,8 +168,15 @@ class ServeConfig:
     bind: str = "tcp://127.0.0.1:5556"
     run: str | None = None
     """A learner's run on this machine: steps that were recorded without a score get their labels there."""
+    label: str = "unscored"
+    """Which steps of that run: unscored, or all, whose scores learner.shaping needs."""
     insecure: bool = False
     keys: str | None = None
 
     def __post_init__(self) -> None:
-        """Nothing can be wrong here that is not found where it is used."""
+        """Raise ValueError naming the key, what was got and what is wanted."""
+        one_of("label", self.label, ("unscored", "all"))
+        require(
+            self.label == "unscored" or self.run is not None,
+            "label=all scores the steps of a run: name the learner's, run=runs/<run>, or drop it",
+        )

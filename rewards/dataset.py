@@ -59,6 +59,7 @@ def gather(
     seed: int,
     negatives_too: bool = False,
     gate: Gate | None = None,
+    only: Gate | None = None,
 ) -> Frames:
     """The judged moments of runs.
 
@@ -70,6 +71,7 @@ def gather(
         seed: Decides which.
         negatives_too: Take what nobody has judged for no success (VICE: policy frames against goal images).
         gate: What must be so besides.
+        only: What must be so after an episode's first step for it to count.
 
     Raises:
         ModelError: A run is missing, has no frames or other ones, or nothing in it is judged.
@@ -84,6 +86,8 @@ def gather(
             require_frames(path, store, inputs)
             labels = labels_of(path)
             for episode in episodes_of(store):
+                if only is not None and not only.passes(episode.states[0]):
+                    continue
                 known = truth(episode, labels, margin=margin)
                 if negatives_too:
                     known = np.where(known == UNKNOWN, 0, known)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -40,6 +41,11 @@ class Network(nn.Module):
         self.head = nn.Sequential(
             nn.Dropout(architecture.dropout), nn.Linear(width, 128), nn.LayerNorm(128), nn.ReLU(), nn.Linear(128, 1)
         )
+
+    def look(self, frames: Mapping[str, np.ndarray]) -> Tensor:
+        """Logits, shape (n,), of uint8 images, shape (n, height, width, 3), by camera."""
+        # What comes off the wire is read-only, which torch warns of.
+        return self({name: as_floats(torch.from_numpy(np.array(image))) for name, image in frames.items()})
 
     def forward(self, frames: Mapping[str, Tensor]) -> Tensor:
         """Logits, shape (n,), of float images in [0, 1], shape (n, 3, height, width), by camera."""

@@ -11,7 +11,7 @@ from rewards.decide import decide
 from rewards.episodes import Episode, EpisodeReader, archive_of, episodes_of
 from rewards.score import ModelError, RewardModel, require_spec, stack
 from wire.database import StoreError
-from wire.labels import Label, append_labels, labels_since
+from wire.labels import SCORE, START, SUCCESS, Label, append_labels, labels_since
 from wire.store import StepStore
 from wire.types import UNSCORED
 
@@ -47,6 +47,30 @@ def labels_for(model: RewardModel, episode: Episode) -> list[Label]:
     ]
 
 
+def scores_for(model: RewardModel, episode: Episode) -> list[Label]:
+    """What a model takes the probability of success to be in each state of an episode, changing no reward.
+
+    Raises:
+        ModelError: It has no rule, so that its values are no probabilities.
+    """
+    if model.rule is None:
+        raise ModelError(f"the {model.kind} model {model.version} gives rewards, no probabilities of success")
+    values = model.score(stack(episode.states, list(model.inputs))).value
+    return [_score(model, episode, int(seq), float(p), SCORE) for seq, p in zip(episode.seqs, values, strict=True)]
+
+
+def start_for(model: RewardModel, episode: Episode) -> list[Label]:
+    """The same of the state that an episode began in; nothing where its beginning is missing."""
+    if episode.steps[0].t != 0:
+        return []
+    value = model.score(stack([episode.steps[0].observation], list(model.inputs))).value[0]
+    return [_score(model, episode, int(episode.seqs[0]), float(value), START)]
+
+
+def _score(model: RewardModel, episode: Episode, seq: int, probability: float, kind: str) -> Label:
+    return Label(episode.stream, seq, probability, probability, version=model.version, who="handrail", kind=kind)
+
+
 def relabel(model: RewardModel, run: str, tell: Callable[[Relabelled], None] = lambda so_far: None) -> Relabelled:
     """Append a model's labels for every step of a run, an episode at a time.
 
@@ -59,7 +83,7 @@ def relabel(model: RewardModel, run: str, tell: Callable[[Relabelled], None] = l
         require_spec(model, store.spec, whose=str(path))
         for episode in episodes_of(store):
             labels = labels_for(model, episode)
-            append_labels(path, labels)
+            append_labels(path, labels + start_for(model, episode))
             success = any(label.value for label in labels)
             total = Relabelled(
                 total.steps + len(labels),
@@ -72,11 +96,14 @@ def relabel(model: RewardModel, run: str, tell: Callable[[Relabelled], None] = l
 
 
 class Backfill:
-    """Labels the episodes of a run in which steps had to be recorded without a score, as they end up in its archive."""
+    """Labels the episodes of a run in which steps had to be recorded without a score, as they end up in its archive.
 
-    def __init__(self, model: RewardModel, archive: Path) -> None:
-        """Label what `model` has not labelled yet; the archive need not be there yet."""
-        self._model, self._archive = model, archive
+    The others get scores alone, where those are wanted of every step: what was judged while the robot ran stays so.
+    """
+
+    def __init__(self, model: RewardModel, archive: Path, *, every: bool = False) -> None:
+        """Label what `model` has not, `every` step or those without a score; the archive need not be there yet."""
+        self._model, self._archive, self._every = model, archive, every
         self._store: StepStore | None = None
         self._reader = EpisodeReader(archive)
         self._row = 0
@@ -112,19 +139,22 @@ class Backfill:
             return False  # Its learner has not begun it.
         require_spec(self._model, self._store.spec, whose=str(self._archive))
         labels, _ = labels_since(self._archive)
-        self._done = {(label.stream, label.seq) for label in labels if label.version == self._model.version}
+        ours = (label for label in labels if label.version == self._model.version)
+        self._done = {(label.stream, label.seq) for label in ours if label.kind in (SUCCESS, SCORE)}
         return True
 
     def _label(self, episode: Episode) -> None:
         unscored = [
             int(seq) for seq, step in zip(episode.seqs, episode.steps, strict=True) if step.reward_by == UNSCORED
         ]
-        if not unscored or all((episode.stream, seq) in self._done for seq in unscored):
+        wanted = [int(seq) for seq in episode.seqs] if self._every else unscored
+        if all((episode.stream, seq) in self._done for seq in wanted):
             return
-        labels = labels_for(self._model, episode)
-        append_labels(self._archive, labels)
+        labels = labels_for(self._model, episode) if unscored else scores_for(self._model, episode)
+        append_labels(self._archive, labels + (start_for(self._model, episode) if self._every else []))
         self.labelled += len(labels)
-        log.info("labelled late: episode=%d steps=%d success=%s", episode.number, len(labels), _any(labels))
+        if unscored:
+            log.info("labelled late: episode=%d steps=%d success=%s", episode.number, len(labels), _any(labels))
 
 
 def _any(labels: list[Label]) -> bool:

@@ -28,9 +28,7 @@ def write_report(folder: Path, model: SuccessClassifier, frames: Frames, facts: 
 def _text(model: SuccessClassifier, figures: Mapping[str, Any], listed: list[str], facts: Mapping[str, Any]) -> str:
     rule = model.rule
     low, high = figures["false_positive_ci95"]
-    gate = (
-        "none" if rule.gate is None else f"{rule.gate.name}[{rule.gate.index}] in [{rule.gate.low}, {rule.gate.high}]"
-    )
+    gate = "none" if rule.gate is None else str(rule.gate)
     lines = [
         f"# {model.version}",
         "",

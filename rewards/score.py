@@ -1,5 +1,6 @@
 """What every reward model is to the others: observations in, scores out. Nothing heavy is imported here."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -20,10 +21,14 @@ __all__ = [
     "RewardModel",
     "Rule",
     "Scores",
+    "parse_gate",
     "require_inputs",
     "require_spec",
     "stack",
 ]
+
+
+_GATE = re.compile(r"(\w+)\[(\d+)\]\s*(>=|>|<=|<)\s*(-?\d+(?:\.\d+)?(?:e-?\d+)?)")
 
 
 class ModelError(ScoringError):
@@ -103,3 +108,15 @@ def _other_inputs(model: RewardModel, got: str) -> str:
         f"the {model.kind} model {model.version} looks at {wanted}, and these observations have {got}; train one on "
         "runs of these cameras, or set env.image_size as its runs had it"
     )
+
+
+def parse_gate(text: str | None, key: str = "gate") -> Gate | None:
+    """`proprio[10]>0.08` as a gate; raises ModelError, naming the key, where it is none."""
+    if text is None:
+        return None
+    found = _GATE.fullmatch(text.strip())
+    if found is None:
+        raise ModelError(f"{key} must look like proprio[10]>0.08, got {text}")
+    bound = float(found[4])
+    above = found[3].startswith(">")
+    return Gate(found[1], int(found[2]), low=bound if above else None, high=None if above else bound)

@@ -37,6 +37,7 @@ class RewardService:
         bind: str,
         *,
         run: Path | None = None,
+        every: bool = False,
         keys: LearnerKeys | None = None,
         insecure: bool = False,
     ) -> None:
@@ -46,6 +47,7 @@ class RewardService:
             model: What judges; it needs a rule.
             bind: Where to listen.
             run: Folder of a learner's run on this machine, to label late what was recorded without a score.
+            every: Score its other steps too, for a learner that shapes rewards.
             keys: Ours, and the list of the robots to let in.
             insecure: Allow listening off this machine without keys.
 
@@ -64,7 +66,7 @@ class RewardService:
         self._socket = LearnerSocket(bind, keys=keys, insecure=insecure)
         self.address = self._socket.address
         """Where robots ask."""
-        self._backfill = None if run is None else Backfill(model, run / ARCHIVE)
+        self._backfill = None if run is None else Backfill(model, run / ARCHIVE, every=every)
         self._look_s = 0.0
         self._answered = 0
 
@@ -126,7 +128,8 @@ def serve(config: ServeConfig, say: Callable[[str], None], stopped: threading.Ev
     model = load_model(Path(config.model))
     keys = None if config.keys is None else learner_keys(Path(config.keys))
     run = None if config.run is None else Path(config.run)
-    service = RewardService(model, config.bind, run=run, keys=keys, insecure=config.insecure)
+    every = config.label == "all"
+    service = RewardService(model, config.bind, run=run, every=every, keys=keys, insecure=config.insecure)
     with contextlib.closing(service):
         say(f"{model.version} answers at {service.address}")
         service.serve(stopped.is_set)

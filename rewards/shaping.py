@@ -11,6 +11,13 @@ LIMIT = 10.0
 """Log-odds beyond this say no more than certainty: without a bound one confident frame would drown the reward."""
 
 
+def log_odds(probability: np.ndarray) -> np.ndarray:
+    """Of probabilities, float64, shape as given; certainty is infinite, and bounded as a potential."""
+    p = np.asarray(probability, np.float64)
+    with np.errstate(divide="ignore"):
+        return np.log(p) - np.log1p(-p)
+
+
 def potential(log_odds: np.ndarray, scale: float) -> np.ndarray:
     """Log-odds of success as a potential, float64 as shaped: within [-scale, scale], 0 at even odds."""
     return scale * np.clip(np.asarray(log_odds, np.float64) / LIMIT, -1.0, 1.0)

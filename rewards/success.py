@@ -13,7 +13,7 @@ import torch
 
 from rewards.calibration import Platt, sigmoid
 from rewards.models import TENSORS, write_description
-from rewards.network import Architecture, Network, as_floats
+from rewards.network import Architecture, Network
 from rewards.score import Batch, ModelError, Rule, Scores, require_inputs
 from wire.errors import plain
 from wire.files import write_atomically
@@ -40,8 +40,9 @@ class SuccessClassifier:
 
     kind = KIND
 
-    def __init__(self, network: Network, inputs: Mapping[str, tuple[int, ...]], platt: Platt, rule: Rule) -> None:
-        self.network = network.eval()
+    def __init__(self, network: Any, inputs: Mapping[str, tuple[int, ...]], platt: Platt, rule: Rule) -> None:
+        self.network: Any = network.eval()
+        """A torch module whose `look` turns frames into logits, as `rewards.network.Network` does."""
         self.inputs = dict(inputs)
         self.platt = platt
         self.rule: Rule = rule
@@ -63,8 +64,8 @@ class SuccessClassifier:
         found = np.empty(n)
         with torch.inference_mode():
             for start in range(0, n, _CHUNK):
-                part = {name: _pixels(batch[name][start : start + _CHUNK]) for name in self.inputs}
-                found[start : start + _CHUNK] = self.network(part).double().numpy()
+                part = {name: batch[name][start : start + _CHUNK] for name in self.inputs}
+                found[start : start + _CHUNK] = self.network.look(part).double().numpy()
         if not np.isfinite(found).all():
             raise ModelError(f"the model {self.version} answers NaN or infinity; train it anew")
         return found
@@ -78,7 +79,11 @@ class SuccessClassifier:
         """Write tensors, then the description, without which the folder holds no model."""
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / TENSORS, safetensors.torch.save(self._tensors()))
-        described = Description(
+        write_description(folder, msgspec.to_builtins(self._described(facts)))
+
+    def _described(self, facts: Mapping[str, Any]) -> msgspec.Struct:
+        """What `model.json` says."""
+        return Description(
             kind=KIND,
             version=self.version,
             inputs=self.inputs,
@@ -87,17 +92,20 @@ class SuccessClassifier:
             rule=self.rule,
             facts=dict(facts),
         )
-        write_description(folder, msgspec.to_builtins(described))
 
     def _tensors(self) -> dict[str, torch.Tensor]:
         return {name: tensor.contiguous() for name, tensor in self.network.state_dict().items()}
 
+    def _identity(self) -> tuple[Any, ...]:
+        """What makes it this model, besides its tensors."""
+        return sorted(self.inputs.items()), self.platt, self.rule
+
     def _digest(self) -> str:
         """A version that any change of weights, calibration or rule changes."""
-        digest = hashlib.sha256(repr((sorted(self.inputs.items()), self.platt, self.rule)).encode())
+        digest = hashlib.sha256(repr(self._identity()).encode())
         for name, tensor in sorted(self._tensors().items()):
             digest.update(name.encode() + tensor.numpy().tobytes())
-        return f"{KIND}-{digest.hexdigest()[:12]}"
+        return f"{self.kind}-{digest.hexdigest()[:12]}"
 
 
 def load(folder: Path, description: dict[str, Any]) -> SuccessClassifier:
@@ -125,8 +133,3 @@ def load(folder: Path, description: dict[str, Any]) -> SuccessClassifier:
             "restore them from a copy, or train anew"
         )
     return model
-
-
-def _pixels(images: np.ndarray) -> torch.Tensor:
-    # What comes off the wire is read-only, which torch warns of.
-    return as_floats(torch.from_numpy(np.array(images)))

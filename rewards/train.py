@@ -1,7 +1,6 @@
 """Train a success classifier: frames in, a calibrated model with a promised false-positive rate out."""
 
 import logging
-import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,14 +17,14 @@ from rewards.dataset import Frames, gather, goals, join, split
 from rewards.models import DESCRIPTION
 from rewards.network import Architecture, Network, as_floats
 from rewards.report import write_report
-from rewards.score import Gate, ModelError, Rule
+from rewards.score import Gate, ModelError, Rule, parse_gate
 from rewards.success import SuccessClassifier
+from rewards.vlm_success import VlmClassifier, VlmNetwork, ask, fit_head
 
 log = logging.getLogger(__name__)
 
 _AVERAGE = 0.99
 """Of the weights' moving average, which is what is kept."""
-_GATE = re.compile(r"(\w+)\[(\d+)\]\s*(>=|>|<=|<)\s*(-?\d+(?:\.\d+)?(?:e-?\d+)?)")
 
 
 def train(config: TrainConfig) -> SuccessClassifier:
@@ -42,7 +41,7 @@ def train(config: TrainConfig) -> SuccessClassifier:
     training, held_out = split(frames, config.validation, config.seed)
     log.info("frames: training=%s validation=%s", training.counts(), held_out.counts())
     began_s, began_cpu_s = time.monotonic(), time.process_time()
-    network = fit(training, config)
+    network = fit_vlm(training, config) if config.kind == "vlm" else fit(training, config)
     model, figures = calibrated(network, held_out, config, gate)
     facts = {
         "runs": list(config.runs),
@@ -84,31 +83,42 @@ def fit(frames: Frames, config: TrainConfig) -> Network:
     return network.eval()
 
 
+def fit_vlm(frames: Frames, config: TrainConfig) -> VlmNetwork:
+    """The head after `iterations` balanced batches of what the model thinks: of every frame as it is, and augmented."""
+    assert config.model is not None
+    assert config.question is not None
+    torch.manual_seed(config.seed)
+    torch.set_num_threads(config.threads)
+    network = ask(Path(config.model), config.question, tuple(frames.inputs))
+    rng = torch.Generator().manual_seed(config.seed)
+    altered = {name: _altered(column, config, rng) for name, column in frames.inputs.items()}
+    thoughts = torch.cat([network.think(frames.inputs), network.think(altered)])
+    draw = np.random.default_rng([config.seed, 8])
+    rows = ((each + len(frames) * draw.integers(2, size=len(each)), truth) for each, truth in _rows(frames, config))
+    return fit_head(network, thoughts, rows, rate=config.learning_rate, decay=config.weight_decay)
+
+
+def _altered(images: np.ndarray, config: TrainConfig, rng: torch.Generator) -> np.ndarray:
+    """The images, uint8 (n, height, width, 3), shifted and in another light."""
+    floats = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255.0
+    floats = coloured(shifted(floats, config.shift_pixels, rng), config.colour, rng)
+    return (floats.clamp(0.0, 1.0) * 255.0).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
+
+
 def calibrated(
-    network: Network, held_out: Frames, config: TrainConfig, gate: Gate | None
+    network: Network | VlmNetwork, held_out: Frames, config: TrainConfig, gate: Gate | None
 ) -> tuple[SuccessClassifier, dict[str, Any]]:
     """The classifier with probabilities and threshold from episodes that the network has not seen, and its figures."""
     shapes = {name: column.shape[1:] for name, column in held_out.inputs.items()}
-    raw = SuccessClassifier(network, shapes, fit_platt(np.zeros(2), np.array([0, 1])), Rule(0.5))
+    classifier: Any = VlmClassifier if isinstance(network, VlmNetwork) else SuccessClassifier
+    raw = classifier(network, shapes, fit_platt(np.zeros(2), np.array([0, 1])), Rule(0.5))
     logits = raw.logits(held_out.inputs)
     platt = fit_platt(logits, held_out.truth)
     # What the gate shuts out is no success whatever its picture, so it may leave the threshold lower.
     probability = sigmoid(platt.log_odds(logits)) * held_out.open
     threshold = threshold_for(probability, held_out.truth, config.max_fpr)
-    model = SuccessClassifier(network, shapes, platt, Rule(threshold, config.k, config.n, gate))
+    model = classifier(network, shapes, platt, Rule(threshold, config.k, config.n, gate))
     return model, rates(probability, held_out.truth, threshold)
-
-
-def parse_gate(text: str | None) -> Gate | None:
-    """`proprio[10]>0.08` as a gate; raises ModelError where it is none."""
-    if text is None:
-        return None
-    found = _GATE.fullmatch(text.strip())
-    if found is None:
-        raise ModelError(f"gate must look like proprio[10]>0.08, got {text}")
-    bound = float(found[4])
-    above = found[3].startswith(">")
-    return Gate(found[1], int(found[2]), low=bound if above else None, high=None if above else bound)
 
 
 def _frames(config: TrainConfig, gate: Gate | None) -> Frames:
@@ -120,6 +130,7 @@ def _frames(config: TrainConfig, gate: Gate | None) -> Frames:
         seed=config.seed,
         negatives_too=config.goals is not None,
         gate=gate,
+        only=parse_gate(config.only, "only"),
     )
     if config.goals is None:
         return frames
@@ -127,10 +138,9 @@ def _frames(config: TrainConfig, gate: Gate | None) -> Frames:
     return join([frames, goals(Path(config.goals), shapes, int(frames.episode.max()) + 1)])
 
 
-def _batches(frames: Frames, config: TrainConfig) -> Iterator[tuple[dict[str, torch.Tensor], torch.Tensor]]:
-    """Augmented batches, half of them successes; of the others a share that people refused, where there are any."""
+def _rows(frames: Frames, config: TrainConfig) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+    """Batches, half of them successes; of the others a share that people refused, where there are any."""
     draw = np.random.default_rng([config.seed, 7])
-    rng = torch.Generator().manual_seed(config.seed)
     positive, negative = np.flatnonzero(frames.truth == 1), np.flatnonzero(frames.truth == 0)
     hard = np.flatnonzero(frames.hard)
     half = max(1, config.batch_size // 2)
@@ -140,6 +150,13 @@ def _batches(frames: Frames, config: TrainConfig) -> Iterator[tuple[dict[str, to
         rows = np.concatenate([draw.choice(positive, half), draw.choice(negative, half - n_hard)])
         if n_hard:
             rows = np.concatenate([rows, draw.choice(hard, n_hard)])
+        yield rows, truth
+
+
+def _batches(frames: Frames, config: TrainConfig) -> Iterator[tuple[dict[str, torch.Tensor], torch.Tensor]]:
+    """The same, augmented."""
+    rng = torch.Generator().manual_seed(config.seed)
+    for rows, truth in _rows(frames, config):
         images = {name: as_floats(torch.from_numpy(column[rows])) for name, column in frames.inputs.items()}
         yield (
             {

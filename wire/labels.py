@@ -16,6 +16,9 @@ from wire.database import Kind, StoreError, Writer, explained, open_reader
 
 SUCCESS = "success"
 """The kind of label that says whether the task is done: 1 or 0."""
+SCORE, START = "score", "start"
+"""The kinds that change no reward: a model's probability of success, of the state after a step as ever, and of the one
+that an episode's first step began in, which comes after none."""
 SOURCES = ("outcome", "model", "person")
 """Who may label, the weightier last: a person overrules a model, and a model the task's own outcome."""
 _KIND = Kind(

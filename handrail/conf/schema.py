@@ -9,7 +9,7 @@ from omegaconf import MISSING, OmegaConf
 
 from actor.config import HAND, ActorConfig, ExternalConfig, PolicyServerConfig
 from learner.config import AGENTS, LearnerConfig
-from rewards.config import AuditConfig, CollectConfig, LabelConfig, RelabelConfig, ServeConfig, TrainConfig
+from rewards.config import AuditConfig, CollectConfig, LabelConfig, PairConfig, RelabelConfig, ServeConfig, TrainConfig
 
 
 @dataclass
@@ -20,6 +20,7 @@ class SimEnv:
     image_size: int = 64
     realtime: bool = False
     clearance_mm: float | None = None
+    reset_every: int | None = None
 
 
 @dataclass
@@ -80,7 +81,7 @@ LEARNER_KEYS = _part_of(
         "wandb",
     ),
     *("evaluate_period", "warmup_steps", "archive_share", "weighting", "weighting_temperature"),
-    *("camera_calibration", "symmetries", "keep_on", "devices"),
+    *("camera_calibration", "symmetries", "keep_on", "devices", "shaping"),
 )
 """`learner.*`: how the learner runs, whatever it learns."""
 ACTOR_KEYS = _part_of(ActorConfig, "pace", "max_lead_steps", "outbox_cap_gb", "judge_wait_s", "confirm_s", "trunk")
@@ -306,6 +307,7 @@ VERBS: dict[str, type] = {
         for name, config, more in (
             ("label", LabelConfig, {}),
             ("train", TrainConfig, {}),
+            ("pair", PairConfig, {}),
             ("audit", AuditConfig, {}),
             ("relabel", RelabelConfig, {}),
             ("serve", ServeConfig, {"link": LinkKeys}),

@@ -78,6 +78,7 @@ def test_a_run_goes_to_its_end_and_leaves_what_the_contract_names(start: Start, 
     assert (run / "report.md").read_text().startswith("# reach, rlpd, seed 5\n")
     assert (run / "policy.weights").exists()
     require_whole(run, run / "outbox.json")
+    assert summary["resets"] >= summary["episodes"]  # Also of the last one, which the end of the run cut short.
 
     before = (run / "summary.json").read_bytes()
     again = start(*words)
@@ -122,6 +123,7 @@ def test_ctrl_c_ends_both_rooms_soon_and_resume_goes_on_where_they_stopped(start
     assert second["episodes"] >= first["episodes"]
     assert second["wall_s"] > first["wall_s"]
     assert second["link"]["lost"] == 0
+    assert second["resets"] >= second["episodes"]  # Those of both processes.
     assert second["success"]["n"] == 2
     require_whole(run, run / "outbox.json")
 

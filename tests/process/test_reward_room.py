@@ -9,7 +9,7 @@ import pytest
 from front_door import SMALL, Command, read, until
 from rewarding import record
 
-from wire.labels import effective, labels_path, labels_since
+from wire.labels import SCORE, effective, labels_path, labels_since
 from wire.store import StepStore, StoreError
 from wire.types import UNSCORED, Step
 
@@ -41,6 +41,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def command(tmp_path: Path, cache: Path, model: Path) -> Iterator[Command]:
     words = ("sim", *SMALL, *SEEING, f"reward=classifier:{model}", "run=r", "steps=200", "actor.pace=clock")
+    words += ("learner.shaping=0.2",)
     started = Command(tmp_path, cache, *[word for word in words if word != "obs=state"])
     yield started
     if started.process.poll() is None:
@@ -86,6 +87,9 @@ def test_a_killed_service_neither_stops_training_nor_loses_a_label(command: Comm
     print(f"unscored {len(unscored)}, of them labelled before the run ended {len(late)}")
     assert late
     assert not any(label.value for label in labels.values())
+    scores = effective(labels_since(run / "steps.sqlite")[0], SCORE)
+    assert any(step.reward_by != UNSCORED for stream, seq, step in steps if (stream, seq) in scores)
+    assert read(run / "summary.json")["gradient_steps"] > 0  # From steps whose every state was scored.
     with StepStore.read(run / "steps.sqlite") as store:
         assert store.spec.reward == "classifier-1"
         assert store.spec.return_bounds == (0.0, 1.0)

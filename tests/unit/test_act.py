@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import threading
+from pathlib import Path
 
 import pytest
 from acting import toy_env, toy_weights
@@ -67,6 +68,16 @@ def test_an_episode_ends_at_once_where_the_outbox_is_full_and_the_robot_holds(ca
     assert not uplink.steps[-1].ended
     assert holds >= 1
     assert "the episode was ended before its time" in caplog.text
+
+
+def test_resets_of_earlier_processes_with_the_same_outbox_are_counted_too(tmp_path: Path):
+    path = tmp_path / "outbox.json"
+    assert act_module._earlier_resets(path, "a") == 0
+    path.write_text('{"stream": "a", "resets": 7}')
+    assert act_module._earlier_resets(path, "a") == 7
+    assert act_module._earlier_resets(path, "b") == 0
+    path.write_text("{")
+    assert act_module._earlier_resets(path, "a") == 0
 
 
 def thinking() -> list[threading.Thread]:

@@ -1,5 +1,6 @@
 """Every wrong word gets one exact answer, before anything starts."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -261,7 +262,7 @@ def test_help_gives_examples_and_every_key_and_its_examples_work(verb: str, caps
     assert "env.kind" not in text
     assert max(map(len, text.splitlines())) <= 120
     for example in cli._EXAMPLES[verb]:
-        name, *words = example.replace("<run>", "a-run").partition("  #")[0].split()[1:]
+        name, *words = shlex.split(example.replace("<run>", "a-run").partition("  #")[0])[1:]
         if name == "demos" and words[0] != "record":
             continue
         if name == "demos":

@@ -30,6 +30,10 @@ def test_the_command_line_reads_the_config_without_loading_a_simulator():
         ({"task": "peg_insert", "clearance_mm": 0.0}, "clearance_mm must be one of 2, 1, 0.5, got 0$"),
         ({"clearance_mm": 1.0}, "clearance_mm=1 goes with task=peg_insert only, got env=sim task=pick_cube"),
         ({"task": "peg_insert", "env": "ros", "clearance_mm": 1.0}, "is the simulated robot's to know"),
+        ({"reset_every": -1}, "reset_every must be >= 0 attempts, got -1"),
+        ({"reset_every": 5, "task": "reach"}, "reset_every=5 goes with the simulated task=pick_cube, .* task=reach"),
+        ({"reset_every": 5, "realtime": True}, "got env=sim task=pick_cube realtime=true"),
+        ({"reset_every": 5, "env": "ros"}, "got env=ros task=pick_cube"),
         ({"image_size": 4}, "image_size must be 16 to 512 pixels, got 4"),
     ],
 )

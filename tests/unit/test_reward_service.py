@@ -182,6 +182,22 @@ def test_what_was_recorded_without_a_score_is_labelled_from_the_archive(tmp_path
     assert all(label.score is not None for label in labels)
 
 
+def test_where_rewards_are_shaped_every_state_is_scored_once_and_what_was_judged_live_stays_judged(tmp_path: Path):
+    path = unscored_run(tmp_path)
+    for _ in range(2):
+        backfill = Backfill(Bright(), path, every=True)
+        while backfill.work():
+            pass
+        backfill.close()
+    labels = labels_since(path)[0]
+    kinds = [(label.seq, label.kind) for label in labels]
+    assert kinds[:7] == [(seq, "score") for seq in range(1, 7)] + [(1, "start")]
+    assert kinds[7:14] == [(seq, "success") for seq in range(7, 13)] + [(7, "start")]
+    assert len(kinds) == 21
+    assert effective(labels).keys() == {(label.stream, label.seq) for label in labels if label.kind == "success"}
+    assert all(label.score is not None and label.version == "bright-1" for label in labels)
+
+
 def test_a_service_that_starts_again_labels_nothing_twice(tmp_path: Path):
     path = unscored_run(tmp_path)
     for _ in range(2):
@@ -210,7 +226,9 @@ def test_relabelling_says_what_changed_and_a_newer_version_counts(tmp_path: Path
     never = Bright(Rule(1 - 1e-9))
     never.version = "bright-2"
     assert relabel(never, str(path)).changed == 1
-    counts = effective(labels_since(path)[0])
+    labels = labels_since(path)[0]
+    assert [label.seq for label in labels if label.kind == "start"] == 2 * [1, 7, 13]
+    counts = effective(labels)
     assert len(counts) == 18
     assert {label.version for label in counts.values()} == {"bright-2"}
     assert not any(label.value for label in counts.values())

@@ -14,8 +14,8 @@ from rewards.config import AuditConfig
 from rewards.dataset import gather, split
 from rewards.episodes import UNKNOWN, archive_of, episodes_of, labels_of, truth
 from rewards.models import load_model
-from rewards.score import Gate, ModelError, stack
-from rewards.train import fit, parse_gate, train
+from rewards.score import Gate, ModelError, parse_gate, stack
+from rewards.train import fit, train
 from wire.labels import Label, append_labels
 from wire.store import StepStore
 
