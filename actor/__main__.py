@@ -1,4 +1,4 @@
-"""`python -m actor act|eval|judge|collect|record|show|teleop <config.json>`: what the verbs of the front door start."""
+"""`python -m actor act|eval|judge|... <config.json>`: what the verbs of the front door start."""
 
 import logging
 import os
@@ -8,7 +8,16 @@ from typing import TypeVar
 
 import msgspec
 
-from actor.config import ActorConfig, DemosConfig, EpisodesConfig, EvalConfig, JudgeConfig, ShowConfig, TeleopConfig
+from actor.config import (
+    ActorConfig,
+    DemosConfig,
+    EpisodesConfig,
+    EvalConfig,
+    JudgeConfig,
+    PolicyServerConfig,
+    ShowConfig,
+    TeleopConfig,
+)
 from actor.priority import raise_process
 from wire.errors import UserError, run_main
 from wire.parent import end_with_parent
@@ -41,6 +50,14 @@ def _eval(path: Path) -> int:
     from actor.evaluate import evaluate
 
     return evaluate(config)
+
+
+def _serve(path: Path) -> int:
+    config = _read(path, PolicyServerConfig)
+    _prepare(in_real_time=False)
+    from actor.serve import serve
+
+    return serve(config)
 
 
 def _judge(path: Path) -> int:
@@ -86,6 +103,7 @@ _VERBS = {
     "judge": _judge,
     "collect": _collect,
     "record": _record,
+    "serve": _serve,
     "show": _show,
     "teleop": _teleop,
 }

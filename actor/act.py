@@ -12,6 +12,7 @@ import numpy as np
 
 from actor.attention import Attention, BackgroundPolicy, Overheard, Policy
 from actor.config import HANDS, ActorConfig
+from actor.external import ExternalPolicy, external
 from actor.human import Channel, ScriptedCorrector
 from actor.human.make import whoever
 from actor.judging import judged
@@ -27,7 +28,7 @@ from envs.make import make_env
 from envs.ticker import Ticker
 from wire.errors import UserError
 from wire.files import write_atomically
-from wire.keys import actor_keys
+from wire.keys import ActorKeys, actor_keys
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +53,7 @@ def act(config: ActorConfig) -> int:
         keys = None if config.keys is None else actor_keys(Path(config.keys), config.key)
         wait_s = 0.0 if config.in_real_time else config.judge_wait_s
         leaving.enter_context(judged(env, config.judge, wait_s=wait_s, keys=keys, insecure=config.insecure))
-        trunk_file = None if config.trunk is None else Path(config.trunk)
-        policy = PolicySlot(env.wire_spec, seed=config.seed, trunk_file=trunk_file)
+        policy = leaving.enter_context(_driver(config, env, keys))
         uplink = Uplink(
             config.learner,
             Path(config.outbox),
@@ -73,19 +73,36 @@ def act(config: ActorConfig) -> int:
         return _run(config, env, policy, uplink, heart)
 
 
+@contextlib.contextmanager
+def _driver(config: ActorConfig, env: CellEnv, keys: ActorKeys | None) -> Iterator[PolicySlot | ExternalPolicy]:
+    """What drives, for the block: the learner's policy, or one that is served elsewhere."""
+    if config.external is None:
+        trunk_file = None if config.trunk is None else Path(config.trunk)
+        yield PolicySlot(env.wire_spec, seed=config.seed, trunk_file=trunk_file)
+        return
+    link = {"keys": keys, "insecure": config.insecure, "seed": config.seed, "in_real_time": config.in_real_time}
+    with external(config.external, env.wire_spec, **link) as policy:
+        yield policy
+
+
 def _finish(config: ActorConfig, uplink: Uplink, env: CellEnv) -> None:
     if not uplink.close(_FLUSH_S):
         log.warning("left with %d steps in %s; they go out next time", uplink.status.unacked, config.outbox)
     _note_production(config, uplink, env.resets)
 
 
-def _run(config: ActorConfig, env: CellEnv, policy: PolicySlot, uplink: Uplink, heart: Heart) -> int:
+def _run(config: ActorConfig, env: CellEnv, policy: PolicySlot | ExternalPolicy, uplink: Uplink, heart: Heart) -> int:
     with whoever(config, env) as human:
         return _run_episodes(config, env, policy, human, uplink, heart)
 
 
 def _run_episodes(
-    config: ActorConfig, env: CellEnv, policy: PolicySlot, human: Channel, uplink: Uplink, heart: Heart
+    config: ActorConfig,
+    env: CellEnv,
+    policy: PolicySlot | ExternalPolicy,
+    human: Channel,
+    uplink: Uplink,
+    heart: Heart,
 ) -> int:
     clock, pace = _pace(config, env, uplink)
     guard = Guard(env.limits)
@@ -95,14 +112,14 @@ def _run_episodes(
 
     def stopped() -> bool:
         status = uplink.status
-        return status.state in _OVER or status.full or wished.is_set()
+        return status.state in _OVER or status.full or wished.is_set() or bool(policy.trouble)
 
-    _wait_for_weights(policy, uplink, config.learner)
     hear = human.hear if isinstance(human, ScriptedCorrector) else None
     with _beside_the_loop(env, policy, human, heart) as (mind, human):
         mind = mind if hear is None else Overheard(mind, hear)
         for episode in itertools.count(uplink.next_episode):
             wait_for_room(lambda: uplink.status, env.hold, _OVER)
+            _wait_for_policy(policy, uplink, config.learner)
             if uplink.status.state in _OVER or wished.is_set():
                 break
             # Seed and episode number decide the episode, so a resumed run goes on where an uninterrupted one would be.
@@ -123,6 +140,8 @@ def _run_episodes(
             )
             if heart.tripped() or env.halted():
                 log.error("episode %d ended early: %s", episode, env.halted() or "the watchdog held the robot")
+            elif policy.trouble:
+                log.error("episode %d ended early: %s", episode, policy.trouble)
             log.info(
                 "episode %d: success=%s weights=%d unacked=%d overruns=%d",
                 episode,
@@ -161,8 +180,11 @@ def _pace(config: ActorConfig, env: CellEnv, uplink: Uplink) -> tuple[Ticker, Pa
     return clock, LearnerPace(lambda: uplink.status, config.max_lead_steps, rate_hz)
 
 
-def _wait_for_weights(policy: PolicySlot, uplink: Uplink, learner: str) -> None:
+def _wait_for_policy(policy: PolicySlot | ExternalPolicy, uplink: Uplink, learner: str) -> None:
     """Hold the robot until there is a policy, saying what is missing; there is no hurry and no giving up."""
+    if isinstance(policy, ExternalPolicy):
+        policy.wait(lambda: uplink.status.state in _OVER)
+        return
     said = ""
     while not policy.wait(_FIRST_WEIGHTS_S):
         status = uplink.status

@@ -8,10 +8,10 @@ from rich.progress import track
 
 from actor.attention import Attention
 from actor.config import EpisodesConfig
-from actor.evaluate import load_run
 from actor.human import Nobody
 from actor.loop import run_episode
 from actor.pacing import CellPace
+from actor.runs import load_run
 from actor.watchdog import watched
 from envs.guard import Guard
 from envs.make import make_env

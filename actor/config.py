@@ -3,7 +3,10 @@
 import math
 from dataclasses import dataclass, field
 
+from actor.external_config import POLICIES, ExternalConfig, PolicyServerConfig
 from envs.config import EnvConfig, one_of
+
+__all__ = ["POLICIES", "ExternalConfig", "PolicyServerConfig"]
 
 HANDS = ("spacemouse", "spacemice", "gamepad", "keyboard", "joy", "twist", "leader")
 """Persons with an instrument in their hand."""
@@ -180,6 +183,8 @@ class ActorConfig:
     """With pace=learner, how many steps the simulation may run ahead of learning."""
     trunk: str | None = None
     """File of the frozen trunk that the policy stands on, where that is not one of those installed."""
+    external: ExternalConfig | None = None
+    """Who drives in the place of the learner's policy."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -218,10 +223,18 @@ class ActorConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class EvalConfig:
-    """Judge a run's policy on fresh episodes, alone."""
+    """Judge a run's policy, or one that is served elsewhere, on fresh episodes, alone."""
 
-    run: str
+    run: str | None
+    """Whose policy; None: an external one."""
     env: EnvConfig
+    external: ExternalConfig | None = None
+    insecure: bool = False
+    keys: str | None = None
+    key: str | None = None
+    """These three as an actor's, for the link to an external policy."""
+    json: str | None = None
+    """File to write the facts to; None: eval.json in the run's folder, and none of an external policy."""
     episodes: int = 100
     seed: int = 1_000_000
     video: str | None = None
@@ -233,6 +246,8 @@ class EvalConfig:
         for key in ("episodes", "video_episodes"):
             if getattr(self, key) < 1:
                 raise ValueError(f"{key} must be >= 1, got {getattr(self, key)}")
+        if (self.run is None) == (self.external is None):
+            raise ValueError("judge the policy of a run, or an external one: set run=<folder>, or policy=external")
 
 
 KEEPS = ("success", "all")

@@ -1,37 +1,48 @@
 """Judge a run's final policy on fresh episodes, alone: no exploration, no human, every action guarded."""
 
+import contextlib
 import json
 import logging
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from actor.attention import Attention
+from actor.attention import Attention, BackgroundPolicy
 from actor.config import EvalConfig
+from actor.external import ExternalPolicy, external
 from actor.human import Nobody
 from actor.loop import RESET_S, UNWATCHED, CellEnv, stopped_from_outside
 from actor.policy import PolicySlot
 from actor.priority import first_in_line
+from actor.runs import load_run
 from actor.watchdog import Heart, watched
 from envs.guard import Guard
 from envs.make import make_env
 from envs.pictures import write_video
-from networks.architecture import ArchitectureError
-from networks.config import RUN_TRUNK
 from wire.errors import UserError
-from wire.specs import EnvSpec
+from wire.files import write_atomically
+from wire.keys import actor_keys
 from wire.statistics import wilson_interval
-from wire.store import StepStore
-from wire.weights import WeightsRefused
+from wire.types import Action, Observation
 
 log = logging.getLogger(__name__)
 
-_POLICY_FILE = "policy.weights"
-_ARCHIVE_FILE = "steps.sqlite"
+
+class Mind(Protocol):
+    """What acts in an evaluation."""
+
+    def reset(self) -> None:
+        """Drop what was planned."""
+        ...
+
+    def act(self, observation: Observation, *, explore: bool = ...) -> tuple[Action | None, int]:
+        """The action for one observation, None where it has none, and a version."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -45,21 +56,28 @@ class EpisodeScore:
 
 def evaluate(config: EvalConfig) -> int:
     """Run the episodes, print the verdict and write `eval.json` beside the policy."""
-    env = make_env(config.env)
     console = Console()
-    try:
-        policy = load_run(Path(config.run), env)
-        frames: list[np.ndarray] = []
-        scores = []
-        with watched(env.stopper) as heart, first_in_line() if config.env.in_real_time else nullcontext():
-            env.pause = Attention(Nobody(), heart).pause
-            for i in track(range(config.episodes), "evaluating", console=console, transient=True):
-                film = frames if config.video is not None and i < config.video_episodes else None
-                scores.append(run_alone(env, policy, seed=config.seed + i, frames=film, heart=heart))
-    finally:
-        env.close()
+    frames: list[np.ndarray] = []
+    with contextlib.ExitStack() as leaving:
+        env = make_env(config.env)
+        leaving.callback(env.close)
+        policy = leaving.enter_context(_driver(config, env))
+        heart = leaving.enter_context(watched(env.stopper))
+        if config.env.in_real_time:
+            leaving.enter_context(first_in_line())
+        attention = Attention(Nobody(), heart)
+        env.pause = attention.pause
+        mind: Mind = policy
+        if isinstance(policy, ExternalPolicy) and env.ticker is not None:
+            # Nothing may be waited for in the loop's own thread, whose heart would not beat meanwhile.
+            mind = leaving.enter_context(contextlib.closing(BackgroundPolicy(policy, attention)))
+        scores = _scores(config, env, policy, mind, frames, heart, console)
     facts = report(scores, env.wire_spec.rate_hz)
-    (Path(config.run) / "eval.json").write_text(json.dumps(facts, indent=2) + "\n")
+    if isinstance(policy, ExternalPolicy):
+        facts |= {"policy": policy.name, "steer": config.external.steer if config.external else None}
+    out = Path(config.run) / "eval.json" if config.json is None and config.run is not None else config.json
+    if out is not None:
+        write_atomically(Path(out), (json.dumps(facts, indent=2) + "\n").encode())
     console.print(headline(facts), highlight=False, markup=False, soft_wrap=True)
     if config.video is not None:
         write_video(Path(config.video), frames, env.wire_spec.rate_hz)
@@ -67,21 +85,57 @@ def evaluate(config: EvalConfig) -> int:
     return 0
 
 
+@contextlib.contextmanager
+def _driver(config: EvalConfig, env: CellEnv) -> Iterator[PolicySlot | ExternalPolicy]:
+    """Whose actions are judged, for the block."""
+    if config.external is None:
+        yield load_run(Path(str(config.run)), env)
+        return
+    keys = None if config.keys is None else actor_keys(Path(config.keys), config.key)
+    link = {"keys": keys, "insecure": config.insecure, "seed": config.seed, "in_real_time": config.env.in_real_time}
+    with external(config.external, env.wire_spec, **link) as policy:
+        policy.wait()
+        yield policy
+
+
+def _scores(
+    config: EvalConfig,
+    env: CellEnv,
+    policy: PolicySlot | ExternalPolicy,
+    mind: Mind,
+    frames: list[np.ndarray],
+    heart: Heart,
+    console: Console,
+) -> list[EpisodeScore]:
+    scores: list[EpisodeScore] = []
+    for i in track(range(config.episodes), "evaluating", console=console, transient=True):
+        film = frames if config.video is not None and i < config.video_episodes else None
+        score = run_alone(env, mind, seed=config.seed + i, frames=film, heart=heart, given_up=lambda: policy.trouble)
+        if policy.trouble:
+            raise UserError(f"{policy.trouble}; {i} of {config.episodes} episodes were done, and none is counted")
+        scores.append(score)
+    return scores
+
+
 def run_alone(
     env: CellEnv,
-    policy: PolicySlot,
+    policy: Mind,
     *,
     seed: int,
     frames: list[np.ndarray] | None = None,
     heart: Heart = UNWATCHED,
+    given_up: Callable[[], str] = lambda: "",
 ) -> EpisodeScore:
-    """One episode of the deterministic policy; pictures for people are appended to `frames`."""
+    """One episode of the deterministic policy; pictures for people are appended to `frames`.
+
+    It ends early where the policy has `given_up`; in a period for which it has no action the robot holds.
+    """
     guard = Guard(env.limits)
     heart.begin(RESET_S)
     observation, _ = env.reset(seed=seed)
     policy.reset()
     steps, episode_return, success, ended = 0, 0.0, False, False
-    while not (ended or stopped_from_outside(env, heart)):
+    while not (ended or stopped_from_outside(env, heart) or given_up()):
         heart.beat()
         if frames is not None and (picture := env.render()) is not None:
             frames.append(picture)
@@ -89,6 +143,7 @@ def run_alone(
         verdict = guard.apply(action, env.target_position(), env.vitals())
         if verdict.held:
             env.hold()
+            policy.reset()
         observation, reward, terminated, truncated, info = env.step(verdict.action)
         steps, episode_return = steps + 1, episode_return + float(reward)
         success, ended = bool(info["success"]), terminated or truncated
@@ -119,36 +174,3 @@ def headline(facts: dict) -> str:
     if not facts["successes"]:
         return text
     return f"{text}, {facts['mean_steps']:.1f} steps a success = {facts['cycle_s']:.2f} s"
-
-
-def load_run(run: Path, env: CellEnv) -> PolicySlot:
-    """The policy that a run ended with, ready to act in `env`; raises UserError where there is none, or it cannot."""
-    path = run / _POLICY_FILE
-    if not path.exists():
-        raise UserError(f"there is no policy in {run} ({_POLICY_FILE} is missing); check run=<folder>")
-    return load_policy(path, run, env)
-
-
-def load_policy(path: Path, run: Path, env: CellEnv) -> PolicySlot:
-    """A policy of a run, ready to act in `env`; raises UserError where it cannot."""
-    policy = PolicySlot(env.wire_spec, trunk_file=run / RUN_TRUNK)
-    try:
-        policy.load(path.read_bytes(), trained_in=_trained_in(run, env.wire_spec))
-    except (WeightsRefused, ArchitectureError) as error:
-        raise UserError(
-            f"the policy in {run} cannot run in this environment ({env.wire_spec.task}, "
-            f"{', '.join(env.wire_spec.observation)}): {error}; set task, obs and env as the run had them"
-        ) from error
-    return policy
-
-
-def _trained_in(run: Path, here: EnvSpec) -> EnvSpec:
-    """The spec that a run's policy was trained for; it must sense and act as here: a robot for its simulation, say."""
-    archive = run / _ARCHIVE_FILE
-    if not archive.exists():
-        return here
-    with StepStore.read(archive) as store:
-        trained = store.spec
-    if lines := here.policy_differences(trained):
-        raise WeightsRefused(f"this environment (here) and that of the run (there) differ: {'; '.join(lines)}")
-    return trained

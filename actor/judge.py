@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 
 from actor.config import JudgeConfig
-from actor.evaluate import load_policy, report, run_alone
+from actor.evaluate import report, run_alone
+from actor.runs import load_policy
 from envs.make import make_env
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ def judge(config: JudgeConfig) -> int:
             ended = (run / _POLICIES / _LAST).exists()  # Asked before the list, which is complete then.
             waiting = [path for path in sorted((run / _POLICIES).glob("*.weights")) if int(path.stem) not in done]
             for path in waiting:
-                policy = load_policy(path, run, env)
+                policy = load_policy(path, run, env.wire_spec)
                 scores = [run_alone(env, policy, seed=config.seed + i) for i in range(config.episodes)]
                 facts = {"gradient_steps": int(path.stem), **report(scores, env.wire_spec.rate_hz)}
                 with (run / _EVALUATIONS).open("a") as file:

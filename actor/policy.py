@@ -44,6 +44,8 @@ class PolicySlot:
         """The rest of a chunk, with the version of the weights that decided on it."""
         self._compiled: dict[str, dict[bool, Any]] = {}
         self._arrived = threading.Event()
+        self.trouble = ""
+        """Why an episode is to end; a policy of ours never asks for that, see actor.external."""
         self.refused = 0
         """Weight sets that were torn, foreign or not finite."""
         self.refusal = ""
@@ -99,15 +101,19 @@ class PolicySlot:
 
     def act(self, observation: Observation, *, explore: bool = True) -> tuple[Action, int]:
         """The action for one observation, float32 (n,), and the version of the weights that chose it."""
+        if not self._plan:
+            # A chunk is carried out to its end by the weights that decided on it.
+            decided = self.decide(observation, explore=explore)
+            self._plan = [(action, self.version) for action in decided]
+        return self._plan.pop(0)
+
+    def decide(self, observation: Observation, *, explore: bool = True) -> np.ndarray:
+        """All actions of one decision, float32 (chunk, n); no plan is begun."""
         loaded = self._loaded
         if loaded is None:
             raise RuntimeError("no weights yet; call wait() before the first act()")
-        if not self._plan:
-            decided, self._key = loaded.functions[explore](loaded.params, loaded.frozen, observation, self._key)
-            # A chunk is carried out to its end by the weights that decided on it.
-            actions = np.asarray(decided).reshape(-1, *self._spec.action.shape)
-            self._plan = [(action, loaded.version) for action in actions]
-        return self._plan.pop(0)
+        decided, self._key = loaded.functions[explore](loaded.params, loaded.frozen, observation, self._key)
+        return np.asarray(decided).reshape(-1, *self._spec.action.shape)
 
 
 def _outside(arch: Architecture) -> tuple[Any, ...]:

@@ -26,6 +26,7 @@ _USAGE = """usage: handrail <verb> [key=value ...]
   demos check    judge them: handrail demos check demos.sqlite
   rewards        learn what success looks like: handrail rewards collect|label|prefer|train|pair|audit|...
   report         when the human helped in a run, and what that did: handrail report runs/<run>
+  policy serve   a trained policy, to robots elsewhere: handrail policy serve run=runs/<run>
   trunk train    train a frozen trunk on renders, for agent.encoder=trunk: handrail trunk train task=pick_cube
   keys           who may speak on a link that leaves the machine: handrail keys new|allow|revoke|show
   doctor         what of this machine can be used
@@ -56,8 +57,17 @@ _EXAMPLES = {
     "actor": (
         "handrail actor learner=tcp://127.0.0.1:5555 task=pick_cube obs=pixels human=script",
         "handrail actor learner=tcp://gpu:5555       # on another machine; once: handrail keys --help",
+        "handrail actor policy=external policy_address=tcp://127.0.0.1:5557 steer=runs/<run>    # docs/steering.md",
     ),
-    "eval": ("handrail eval run=runs/<run> episodes=100", "handrail eval run=runs/<run> video=eval.mp4"),
+    "eval": (
+        "handrail eval run=runs/<run> episodes=100",
+        "handrail eval run=runs/<run> video=eval.mp4",
+        "handrail eval policy=external policy_address=tcp://127.0.0.1:5557 steer=runs/<run> json=steered.json",
+    ),
+    "policy": (
+        "handrail policy serve run=runs/<run>",
+        "handrail policy serve run=runs/<run> noise=0.5    # a worse one, to try steering with",
+    ),
     "teleop": (
         "handrail teleop human=spacemouse dry=true    # what the instrument says, and what that would mean",
         "handrail teleop human=spacemouse             # drive the simulated arm",
@@ -106,7 +116,7 @@ _EXAMPLES = {
 }
 
 
-_SUBVERBS = {"demos": ("record",), "trunk": ("train", "convert")}
+_SUBVERBS = {"demos": ("record",), "trunk": ("train", "convert"), "policy": ("serve",)}
 
 
 def main() -> None:

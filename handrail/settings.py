@@ -17,12 +17,12 @@ from actor.config import (
     DemosConfig,
     EpisodesConfig,
     EvalConfig,
+    ExternalConfig,
     HandConfig,
     JudgeConfig,
     TeleopConfig,
 )
 from envs.config import EnvConfig
-from handrail.keys import link_folder, require_actor_keys, require_learner_keys
 from learner.config import LearnerConfig, TrunkConfig, learner_config
 from networks.config import trunk_file
 from rewards.config import (
@@ -59,8 +59,8 @@ REWARD_VERBS: dict[str, type] = {
 def env_config(config: DictConfig) -> EnvConfig:
     """The environment that the common keys describe."""
     kind = config.env.kind
-    chosen = {str(key): value for key, value in _plain(config.env).items() if key != "kind"}
-    return _checked(lambda: EnvConfig(env=kind, task=config.task, obs=config.obs, scene=config.scene, **chosen))
+    chosen = {str(key): value for key, value in plain_node(config.env).items() if key != "kind"}
+    return checked(lambda: EnvConfig(env=kind, task=config.task, obs=config.obs, scene=config.scene, **chosen))
 
 
 def hand_config(config: DictConfig) -> HandConfig:
@@ -68,16 +68,16 @@ def hand_config(config: DictConfig) -> HandConfig:
     if config.human.kind not in HANDS:
         return HandConfig()
     values: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in _plain(config.human).items()
+        key: tuple(value) if isinstance(value, list) else value for key, value in plain_node(config.human).items()
     }
-    return _checked(lambda: HandConfig(**values))
+    return checked(lambda: HandConfig(**values))
 
 
 def teleop_settings(config: DictConfig) -> TeleopConfig:
     """What `teleop` is told."""
     if config.human.kind not in HANDS:
         raise UserError(f"teleop is for a hand: human={'|'.join(HANDS)}, got human={config.human.kind}")
-    return _checked(lambda: TeleopConfig(env=env_config(config), hand=hand_config(config), dry=config.dry))
+    return checked(lambda: TeleopConfig(env=env_config(config), hand=hand_config(config), dry=config.dry))
 
 
 def learner_settings(config: DictConfig, *, run: Path, bind: str, demos: Path | None) -> LearnerConfig:
@@ -95,9 +95,9 @@ def learner_settings(config: DictConfig, *, run: Path, bind: str, demos: Path | 
         "reward": kind,
         "reward_version": version,
         **{key: config[key] for key in ("seed", "steps", "stop_at", "resume")},
-        **_plain(config.learner),
+        **plain_node(config.learner),
     }
-    told = _checked(lambda: learner_config(values))
+    told = checked(lambda: learner_config(values))
     if told.agent.encoder == "trunk":
         require_trunk(config, told.agent.trunk)
     return told
@@ -113,27 +113,37 @@ def offline_settings(config: DictConfig, *, run: Path, archive: list[str], seed:
         "seed": seed,
         "env": dataclasses.asdict(env_config(config)),
         "agent": OmegaConf.to_container(config.agent),
-        **_plain(config.learner),
+        **plain_node(config.learner),
         "evaluate_period": 0,
     }
-    return _checked(lambda: learner_config(values))
+    return checked(lambda: learner_config(values))
 
 
 def collect_settings(config: DictConfig, *, policy: Path, out: Path, seed: int) -> EpisodesConfig:
     """What collects episodes is told."""
     told = {"run": str(policy), "out": str(out), "episodes": config.episodes, "seed": seed}
-    return _checked(lambda: EpisodesConfig(env=env_config(config), **told))
+    return checked(lambda: EpisodesConfig(env=env_config(config), **told))
 
 
 def candidate_evaluation(config: DictConfig, run: Path) -> EvalConfig:
     """What judges a candidate is told: the same fresh episodes for all."""
     env = env_config(config).reset_every_time()
-    return _checked(lambda: EvalConfig(run=str(run), env=env, episodes=config.evaluate_episodes))
+    return checked(lambda: EvalConfig(run=str(run), env=env, episodes=config.evaluate_episodes))
 
 
-def actor_settings(config: DictConfig, *, learner: str, outbox: Path, judge: str | None = None) -> ActorConfig:
-    """What the actor is told; `judge` is the address of its reward service, None where the task judges."""
-    return _checked(
+def actor_settings(
+    config: DictConfig, *, learner: str, outbox: Path, judge: str | None = None, external: ExternalConfig | None = None
+) -> ActorConfig:
+    """What the actor is told.
+
+    Args:
+        config: Of the verb.
+        learner: Its learner's address.
+        outbox: Where steps wait.
+        judge: Address of its reward service; None: the task judges.
+        external: Who drives in the place of the learner's policy.
+    """
+    return checked(
         lambda: ActorConfig(
             env=env_config(config),
             learner=checked_address("learner", learner),
@@ -143,49 +153,25 @@ def actor_settings(config: DictConfig, *, learner: str, outbox: Path, judge: str
             skill=config.human.get("skill", "expert"),
             hand=hand_config(config),
             seed=config.seed,
-            **_plain(config.actor),
+            external=external,
+            **plain_node(config.actor),
         )
     )
-
-
-def with_learner_keys(told: LearnerConfig, link: DictConfig) -> LearnerConfig:
-    """The learner's settings with the keys that its link needs; raises UserError, naming the commands to run."""
-    folder = link_folder(told.bind, link["keys"], insecure=link.insecure)
-    if folder is None:
-        return dataclasses.replace(told, insecure=link.insecure)
-    require_learner_keys(told.bind, folder)
-    return dataclasses.replace(told, keys=str(folder.absolute()))
-
-
-def with_service_keys(told: ServeConfig, link: DictConfig) -> ServeConfig:
-    """The reward service's settings with the keys that its link needs: the learner's; raises UserError."""
-    folder = link_folder(told.bind, link["keys"], insecure=link.insecure)
-    if folder is None:
-        return dataclasses.replace(told, insecure=link.insecure)
-    require_learner_keys(told.bind, folder)
-    return dataclasses.replace(told, keys=str(folder.absolute()))
-
-
-def with_actor_keys(told: ActorConfig, link: DictConfig) -> ActorConfig:
-    """The actor's settings with the keys that its link needs; raises UserError, naming the commands to run."""
-    folder = link_folder(told.learner, link["keys"], insecure=link.insecure)
-    if folder is None:
-        return dataclasses.replace(told, insecure=link.insecure)
-    name = require_actor_keys(told.learner, folder, link.name)
-    return dataclasses.replace(told, keys=str(folder.absolute()), key=name)
 
 
 def reward_settings(verb: str, config: DictConfig) -> Any:
     """What `rewards <verb>` is told: the room's own settings class, from keys of the same names."""
     kind = REWARD_VERBS[verb]
     values = {
-        key: value for key, value in _plain(config).items() if key in {each.name for each in dataclasses.fields(kind)}
+        key: value
+        for key, value in plain_node(config).items()
+        if key in {each.name for each in dataclasses.fields(kind)}
     }
     if "env" in values:
         values["env"] = env_config(config)
     if "vlm" in values:
-        values["vlm"] = _checked(lambda: VlmConfig(**values["vlm"]))
-    return _checked(lambda: kind(**values))
+        values["vlm"] = checked(lambda: VlmConfig(**values["vlm"]))
+    return checked(lambda: kind(**values))
 
 
 def learned_reward(reward: str) -> tuple[str, str]:
@@ -238,24 +224,28 @@ def _require_model(kind: str, folder: str) -> None:
 def service_settings(model: Path, *, bind: str, run: Path | None, every: bool = False) -> ServeConfig:
     """What a reward service that is started beside its robot is told; `every`: to score all steps of the run."""
     late = {"run": None if run is None else str(run), "label": "all" if every else "unscored"}
-    return _checked(lambda: ServeConfig(model=str(model), bind=bind, **late))
+    return checked(lambda: ServeConfig(model=str(model), bind=bind, **late))
 
 
-def eval_settings(config: DictConfig, env: EnvConfig) -> EvalConfig:
-    """What the evaluation is told."""
-    keys = ("run", "episodes", "seed", "video", "video_episodes")
-    return _checked(lambda: EvalConfig(env=env.reset_every_time(), **{key: config[key] for key in keys}))
+def eval_settings(config: DictConfig, env: EnvConfig, external: ExternalConfig | None = None) -> EvalConfig:
+    """What the evaluation is told; `external` is who acts in the place of a run's policy."""
+    keys = ("run", "episodes", "seed", "video", "video_episodes", "json")
+    values = {key: config[key] for key in keys}
+    if external is not None:
+        # Where there is a run, its keys of the environment are the defaults: its policy is not asked.
+        values["run"] = None
+    return checked(lambda: EvalConfig(env=env.reset_every_time(), external=external, **values))
 
 
 def final_evaluation(config: DictConfig, env: EnvConfig, run: Path) -> EvalConfig:
     """What the evaluation at the end of a run is told."""
-    return _checked(lambda: EvalConfig(run=str(run), env=env.reset_every_time(), episodes=config.eval_episodes))
+    return checked(lambda: EvalConfig(run=str(run), env=env.reset_every_time(), episodes=config.eval_episodes))
 
 
 def demos_settings(config: DictConfig) -> DemosConfig:
     """What the recorder is told by `demos record`."""
     keys = ("out", "episodes", "keep", "resume", "noise", "seed")
-    return _checked(
+    return checked(
         lambda: DemosConfig(
             env=env_config(config),
             human=config.human.kind,
@@ -270,7 +260,7 @@ def script_settings(config: DictConfig, env: EnvConfig, out: Path, judge: str | 
     episodes = scripted_episodes(config.demos) or 0
     # The cube lifted and put back, from where people begin: what lies where the hand has put it is square to the hand.
     env = env if env.reset_every is None else dataclasses.replace(env, reset_every=2)
-    return _checked(
+    return checked(
         lambda: DemosConfig(
             out=str(out), env=env, episodes=episodes, seed=config.seed, resume=out.exists(), judge=judge
         )
@@ -334,7 +324,7 @@ def init_path(init: str | None) -> str | None:
 def judge_settings(config: DictConfig, run: Path) -> JudgeConfig:
     """What judges the policies of offline training is told."""
     env = env_config(config).reset_every_time()
-    return _checked(lambda: JudgeConfig(run=str(run), env=env, episodes=config.evaluate_episodes))
+    return checked(lambda: JudgeConfig(run=str(run), env=env, episodes=config.evaluate_episodes))
 
 
 def require_fitting(demos: Path, env: EnvConfig) -> None:
@@ -358,10 +348,10 @@ def trunk_settings(config: DictConfig) -> TrunkConfig:
     """What the training of a trunk is told."""
     if config.env.kind != "sim":
         raise UserError(f"a trunk is trained on renders of simulated scenes: env=sim, got env={config.env.kind}")
-    _checked(lambda: env_config(config))
+    checked(lambda: env_config(config))
     keys = ("task", "out", "seed", "pictures", "epochs", "features")
     values: dict[str, Any] = {key: config[key] for key in keys}
-    return _checked(lambda: TrunkConfig(image_size=config.env.image_size, **values))
+    return checked(lambda: TrunkConfig(image_size=config.env.image_size, **values))
 
 
 def require_something_to_imitate(config: DictConfig) -> None:
@@ -400,13 +390,14 @@ def new_run(config: DictConfig) -> Path:
     return path
 
 
-def _plain(node: Any) -> dict[str, Any]:
+def plain_node(node: Any) -> dict[str, Any]:
+    """A node of the configuration as plain values."""
     values = OmegaConf.to_container(node)
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}
 
 
-def _checked(make: Callable[[], Made]) -> Made:
+def checked(make: Callable[[], Made]) -> Made:
     """Make a config; what its class finds wrong is the user's input."""
     try:
         return make()

@@ -15,6 +15,8 @@ from actor.config import HANDS
 from envs.config import EnvConfig
 from handrail import settings
 from handrail.collect_infer import collect_infer
+from handrail.external import external_settings, policy_server_settings
+from handrail.linking import with_actor_keys, with_learner_keys, with_service_keys
 from handrail.local import INTERRUPTED, Rooms, free_port, last_error, rooms, run_room, write_json
 from handrail.serving import SERVICE, begin_serving, serving, wait
 from learner.config import LearnerConfig
@@ -98,7 +100,7 @@ def learner(config: DictConfig, words: list[str]) -> int:
     run = settings.new_run(config)
     demos = _demonstrations(config, run)
     told = settings.learner_settings(config, run=run, bind=config.bind, demos=demos)
-    told = settings.with_learner_keys(told, config.link)
+    told = with_learner_keys(told, config.link)
     _check_run(run, resume=config.resume)
     _remember(run, "learner", config, words)
     if demos is not None and not _is_recorded(config, demos):
@@ -113,8 +115,10 @@ def learner(config: DictConfig, words: list[str]) -> int:
 def actor(config: DictConfig, words: list[str]) -> int:
     """The actor alone, for a learner elsewhere; with its reward service, where it is to have one of its own."""
     judge, service = _judge(config, None)
-    told = settings.actor_settings(config, learner=config.learner, outbox=Path(config.outbox), judge=judge)
-    told = settings.with_actor_keys(told, config.link)
+    external = external_settings(config)
+    outbox = Path(config.outbox)
+    told = settings.actor_settings(config, learner=config.learner, outbox=outbox, judge=judge, external=external)
+    told = with_actor_keys(told, config.link)
     if service is None:
         return _run_told("act", told, keys=told.human in HANDS)
     with tempfile.TemporaryDirectory() as folder, rooms() as started:
@@ -135,17 +139,21 @@ def reward(config: DictConfig, words: list[str], *, verb: str) -> int:
     """What `rewards <verb>` does, in the rewards room."""
     told = settings.reward_settings(verb, config)
     if verb == "serve":
-        told = settings.with_service_keys(told, config.link)
+        told = with_service_keys(told, config.link)
     with tempfile.TemporaryDirectory() as folder:
         return run_room(["rewards", verb, str(write_json(Path(folder) / "config.json", settings.plain(told)))])
 
 
 def evaluate(config: DictConfig, words: list[str]) -> int:
     """Judge a run's policy."""
-    run = Path(config.run)
-    if not run.is_dir():
+    run = None if config.run is None else Path(config.run)
+    if run is not None and not run.is_dir():
         raise UserError(f"there is no run in {run}; check run=<folder>")
-    told = settings.eval_settings(config, settings.env_config(config))
+    external = external_settings(config, own="run")
+    told = settings.eval_settings(config, settings.env_config(config), external)
+    told = with_actor_keys(told, config.link)
+    if run is None or told.external is not None:
+        return _run_told("eval", told)
     return run_room(["actor", "eval", str(write_json(run / "eval_config.json", settings.plain(told)))])
 
 
@@ -153,6 +161,12 @@ def record(config: DictConfig, words: list[str]) -> int:
     """Record demonstrations."""
     told = settings.demos_settings(config)
     return _run_told("record", told, keys=told.human in HANDS)
+
+
+def policy(config: DictConfig, words: list[str]) -> int:
+    """Serve a run's policy until somebody stops it."""
+    told = policy_server_settings(config)
+    return _run_told("serve", with_service_keys(told, config.link))
 
 
 def trunk(config: DictConfig, words: list[str]) -> int:
@@ -179,6 +193,7 @@ RUN: dict[str, Callable[[DictConfig, list[str]], int]] = {
     "demos": record,
     "teleop": teleop,
     "trunk": trunk,
+    "policy": policy,
     **{f"rewards {verb}": partial(reward, verb=verb) for verb in settings.REWARD_VERBS},
 }
 

@@ -2,21 +2,12 @@
 
 from dataclasses import dataclass, field
 
+from learner.encoder_config import check_encoder
+from learner.window_config import GqnConfig, QcConfig
 from wire.errors import require
 
 GRIPPERS = ("continuous", "discrete")
-ENCODERS = ("conv", "trunk")
 PRECISIONS = ("float32", "bfloat16")
-
-
-def _check_encoder(encoder: str, trunk: str | None, views: int) -> None:
-    require(encoder in ENCODERS, f"agent.encoder must be {' or '.join(ENCODERS)}, got {encoder}")
-    require(trunk is None or encoder == "trunk", f"agent.trunk goes with agent.encoder=trunk, got agent.trunk={trunk}")
-    require(1 <= views <= 16, f"agent.views must be in 1..16, got {views}")
-    require(
-        views == 1 or encoder == "trunk",
-        f"agent.views={views} goes with agent.encoder=trunk: without a trunk every draw is a view of its own",
-    )
 
 
 @dataclass(frozen=True)
@@ -37,6 +28,12 @@ class SacConfig:
     """Critics, drawn without replacement, whose minimum is the target."""
     layer_norm: bool = False
     """Layer normalisation in the critics."""
+    batch_norm: bool = False
+    """Batch normalisation in its place, and no target critics (CrossQ, Bhatt et al. 2024, arXiv 1902.05605)."""
+    categorical: bool = False
+    """Values as distributions over bins (HL-Gauss, Farebrother et al. 2024, arXiv 2403.03950), not as numbers."""
+    bins: int = 101
+    """Of each such distribution."""
     hidden: list[int] = field(default_factory=lambda: [256, 256])
     embedding: int = 64
     """Length of a camera's embedding."""
@@ -103,7 +100,7 @@ class SacConfig:
             *("takeover_cost", "human_slack"),
         ):
             require(getattr(self, key) >= 0, f"agent.{key} must be >= 0, got {getattr(self, key)}")
-        _check_encoder(self.encoder, self.trunk, self.views)
+        check_encoder(self.encoder, self.trunk, self.views)
         require(
             self.precision in PRECISIONS, f"agent.precision must be {' or '.join(PRECISIONS)}, got {self.precision}"
         )
@@ -112,6 +109,7 @@ class SacConfig:
             self.critics is None or self.critics >= self.subset,
             f"agent.subset must be <= agent.critics ({self.critics}), got {self.subset}",
         )
+        require(21 <= self.bins <= 1001, f"agent.bins must be in 21..1001, got {self.bins}")
         require(self.gripper in GRIPPERS, f"agent.gripper must be {' or '.join(GRIPPERS)}, got {self.gripper}")
         require(
             self.utd % self.actor_period == 0,
@@ -165,6 +163,11 @@ class CqlConfig(SacConfig):
         super().__post_init__()
         for key in ("compared_actions", "backup_actions"):
             require(getattr(self, key) >= 1, f"agent.{key} must be >= 1, got {getattr(self, key)}")
+        for key in ("batch_norm", "categorical"):
+            require(
+                not getattr(self, key),
+                f"agent.{key}=true goes with agent=sac or rlpd, got agent={self.name}: its loss is of plain values",
+            )
         require(self.conservatism >= 0, f"agent.conservatism must be >= 0, got {self.conservatism}")
 
 
@@ -206,7 +209,7 @@ class _ValueConfig:
         for key in ("prior_share", "discount", "polyak"):
             require(0 <= getattr(self, key) <= 1, f"agent.{key} must be in 0..1, got {getattr(self, key)}")
         require(self.shift_pixels >= 0, f"agent.shift_pixels must be >= 0, got {self.shift_pixels}")
-        _check_encoder(self.encoder, self.trunk, self.views)
+        check_encoder(self.encoder, self.trunk, self.views)
         require(len(self.hidden) > 0, "agent.hidden must name at least one layer, got []")
 
 
@@ -280,7 +283,7 @@ class BcConfig:
             require(getattr(self, key) >= 1, f"agent.{key} must be >= 1, got {getattr(self, key)}")
         require(self.learning_rate > 0, f"agent.learning_rate must be > 0, got {self.learning_rate}")
         require(self.shift_pixels >= 0, f"agent.shift_pixels must be >= 0, got {self.shift_pixels}")
-        _check_encoder(self.encoder, self.trunk, self.views)
+        check_encoder(self.encoder, self.trunk, self.views)
 
 
 @dataclass(frozen=True)
@@ -290,51 +293,10 @@ class HgDaggerConfig(BcConfig):
     name: str = "hg_dagger"
 
 
-@dataclass(frozen=True)
-class QcConfig:
-    """Q-chunking (Li et al. 2025, arXiv 2507.07969): critics of action chunks choose among a flow's proposals."""
+AgentConfig = SacConfig | IqlConfig | Td3BcConfig | BcConfig | QcConfig | GqnConfig
 
-    name: str = "qc"
-    chunk: int = 5
-    """Actions that one decision is on; the robot carries them out one after the other."""
-    candidates: int = 32
-    """Proposals among which the critics choose when the robot acts."""
-    target_candidates: int = 4
-    """Proposals whose best is the target; the paper takes as many as for acting, which a CPU cannot afford."""
-    flow_steps: int = 5
-    """Euler steps from noise to a proposal."""
-    utd: int = 2
-    batch_size: int = 128
-    prior_share: float = 0.5
-    critics: int = 2
-    hidden: list[int] = field(default_factory=lambda: [256, 256])
-    embedding: int = 64
-    discount: float = 0.97
-    polyak: float = 0.005
-    policy_polyak: float = 0.01
-    learning_rate: float = 1e-3
-    encoder_learning_rate: float = 5e-4
-    clip_targets: bool = True
-    shift_pixels: int = 4
-    colour_jitter: bool = True
-    encoder: str = "conv"
-    trunk: str | None = None
-    views: int = 1
-
-    def __post_init__(self) -> None:
-        """Raise ValueError naming the key, what was got and what is wanted."""
-        for key in ("chunk", "candidates", "target_candidates", "flow_steps", "utd", "batch_size", "critics"):
-            require(1 <= getattr(self, key) <= 1024, f"agent.{key} must be in 1..1024, got {getattr(self, key)}")
-        for key in ("prior_share", "discount", "polyak", "policy_polyak"):
-            require(0 <= getattr(self, key) <= 1, f"agent.{key} must be in 0..1, got {getattr(self, key)}")
-        for key in ("learning_rate", "encoder_learning_rate"):
-            require(getattr(self, key) > 0, f"agent.{key} must be > 0, got {getattr(self, key)}")
-        require(self.shift_pixels >= 0, f"agent.shift_pixels must be >= 0, got {self.shift_pixels}")
-        require(len(self.hidden) > 0, "agent.hidden must name at least one layer, got []")
-        _check_encoder(self.encoder, self.trunk, self.views)
-
-
-AgentConfig = SacConfig | IqlConfig | Td3BcConfig | BcConfig | QcConfig
-
-_KINDS = (RlpdConfig, SacConfig, BcConfig, HgDaggerConfig, IqlConfig, CqlConfig, CalQlConfig, Td3BcConfig, QcConfig)
+_KINDS = (
+    *(RlpdConfig, SacConfig, BcConfig, HgDaggerConfig, IqlConfig, CqlConfig, CalQlConfig, Td3BcConfig, QcConfig),
+    GqnConfig,
+)
 AGENTS: dict[str, type[AgentConfig]] = {kind.name: kind for kind in _KINDS}

@@ -11,6 +11,7 @@ from learner.agent_config import (
     BcConfig,
     CalQlConfig,
     CqlConfig,
+    GqnConfig,
     HgDaggerConfig,
     IqlConfig,
     QcConfig,
@@ -27,6 +28,7 @@ __all__ = [
     "BcConfig",
     "CalQlConfig",
     "CqlConfig",
+    "GqnConfig",
     "HgDaggerConfig",
     "IqlConfig",
     "LearnerConfig",
@@ -205,9 +207,9 @@ class LearnerConfig:
         )
 
     def _check_features(self) -> None:
-        """What one frame's features, and actions in chunks, are not made for."""
-        seen, chunked = self.agent.encoder == "trunk", isinstance(self.agent, QcConfig)
-        for holds, name in ((seen, "agent.encoder=trunk"), (chunked, "agent=qc")):
+        """What one frame's features, and windows of several steps, are not made for."""
+        seen, windows = self.agent.encoder == "trunk", isinstance(self.agent, QcConfig | GqnConfig)
+        for holds, name in ((seen, "agent.encoder=trunk"), (windows, f"agent={self.agent.name}")):
             require(
                 not (holds and self.mode == "offline"), f"{name} learns beside actors; drop mode=offline, or {name}"
             )

@@ -28,7 +28,7 @@ from learner.past_runs import find_archives
 from learner.plots import plot_losses
 from learner.pool import describe, discount_of, past_runs
 from learner.progress import Progress
-from learner.publisher import POLICY_FILE, encode_policy
+from learner.publisher import POLICY_FILE, encode_policy, leave_critics
 from learner.replay import Replay, moments
 from learner.run import Run
 from learner.shaping import require_scores, shaped_bounds
@@ -106,6 +106,9 @@ class OfflineTrainer:
             counters = RateLimiter(done=self.done)
             self._checkpoints.save(self._state, counters, fingerprint=self.spec.fingerprint(), version=self.done)
             write_atomically(self.run.path / POLICY_FILE, self._policy())
+            leave_critics(
+                self.run.path, self.agent, self._state, version=self.done, fingerprint=self.spec.fingerprint()
+            )
             self._summarise()
 
     def close(self) -> None:

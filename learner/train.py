@@ -14,7 +14,7 @@ from learner.agents import make_agent
 from learner.agents.base import Metrics
 from learner.augmentation import chosen_symmetries
 from learner.checkpoint import Checkpointer
-from learner.config import BcConfig, LearnerConfig, QcConfig
+from learner.config import AgentConfig, BcConfig, GqnConfig, LearnerConfig, QcConfig
 from learner.console import LearnerConsole
 from learner.features import feature_cache
 from learner.inbox import Inbox
@@ -25,7 +25,7 @@ from learner.placement import Placement
 from learner.plots import plot_run
 from learner.pool import describe, discount_of, past_runs
 from learner.progress import EpisodeResult, Progress
-from learner.publisher import POLICY_FILE, encode_policy
+from learner.publisher import POLICY_FILE, encode_policy, leave_critics
 from learner.replay import Replay, moments
 from learner.report import write_report
 from learner.run import Run
@@ -78,7 +78,7 @@ class Trainer:
             symmetries=chosen_symmetries(spec, config.symmetries) if config.symmetries else None,
             min_online=config.min_online,
             seed=config.seed,
-            chunk=(config.agent.chunk, config.agent.discount) if isinstance(config.agent, QcConfig) else None,
+            chunk=_window(config.agent),
         )
         self.late = LateLabels(run.archive, self.replay, by_model=config.reward == "classifier")
         self.limiter = RateLimiter()
@@ -158,6 +158,9 @@ class Trainer:
             self._checkpoints.save(self._state, self.limiter, fingerprint=self.spec.fingerprint(), version=self.version)
             failpoints.passing("mid_publish")
             write_atomically(self.run.path / POLICY_FILE, self._policy_bytes)
+            leave_critics(
+                self.run.path, self.agent, self._state, version=self.version, fingerprint=self.spec.fingerprint()
+            )
             self._telling.summarise()
 
     def close(self) -> None:
@@ -255,3 +258,10 @@ class Trainer:
 def _prior_share(config: LearnerConfig) -> float:
     """BC learns from demonstrations and corrections alone."""
     return 1.0 if isinstance(config.agent, BcConfig) else config.agent.prior_share
+
+
+def _window(agent: AgentConfig) -> tuple[int, float] | None:
+    """Length and discount of the windows that batches are of; None: of single steps."""
+    if isinstance(agent, GqnConfig):
+        return agent.n_step, agent.discount
+    return (agent.chunk, agent.discount) if isinstance(agent, QcConfig) else None

@@ -1,6 +1,7 @@
 """What a policy network is made of: travels with its weights, so that the robot builds what the learner trained."""
 
 import math
+from typing import Literal
 
 import msgspec
 
@@ -49,6 +50,29 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Members of the ensemble."""
 
 
+class Grid(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Critics that choose every entry of an action from points; see networks.grid."""
+
+    bins: int
+    """Points per entry of the finest grid."""
+    critics: int
+    """Members of the ensemble."""
+    exploration: float
+    """How often an entry is chosen at random while exploring."""
+
+
+class Critics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An ensemble of action values; see networks.critic."""
+
+    members: int
+    norm: Literal["none", "layer", "batch"] = "none"
+    """What normalises its hidden layers."""
+    bins: int = 0
+    """Of a categorical value; 0: a value is one number."""
+    span: tuple[float, float] = (0.0, 0.0)
+    """Middles of the first and the last bin."""
+
+
 class Architecture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Shapes of the observation encoder, of the tanh-Gaussian policy head and, where there is one, the gripper's."""
 
@@ -68,6 +92,10 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """What the cameras' pictures pass first, where that is not trained."""
     chunk: Chunk | None = None
     """Where the policy decides on action chunks."""
+    grid: Grid | None = None
+    """Where critics alone decide."""
+    critics: Critics | None = None
+    """Where critics travel in the policy's place, to rank what another policy proposes."""
 
     def __post_init__(self) -> None:
         """Raise ArchitectureError for sizes that no network can have."""
@@ -86,6 +114,7 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
                 )
         self._check_grippers()
         self._check_chunk()
+        self._check_critics()
         if self.trunk is not None and math.prod(self.trunk.shape) > _MAX_FEATURES:
             raise ArchitectureError(f"no trunk has so many features of one picture: {self.trunk.shape}")
 
@@ -95,6 +124,19 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         sizes = (self.chunk.length, self.chunk.candidates, self.chunk.flow_steps, self.chunk.critics)
         if min(sizes) < 1 or max(sizes) > 1024 or self.grippers:
             raise ArchitectureError(f"no network decides on such chunks: {self}")
+
+    def _check_critics(self) -> None:
+        if self.grid is not None:
+            sizes = 2 <= self.grid.bins <= 1025 and 1 <= self.grid.critics <= 1024
+            if not sizes or not 0 <= self.grid.exploration <= 1 or self.grippers or self.chunk:
+                raise ArchitectureError(f"no critics decide on such a grid: {self}")
+        if self.critics is None:
+            return
+        low, high = self.critics.span
+        spans = math.isfinite(low) and math.isfinite(high) and low < high
+        known = 1 <= self.critics.members <= 1024 and (self.critics.bins == 0 or 2 <= self.critics.bins <= 4096)
+        if not known or (self.critics.bins and not spans) or self.grippers:
+            raise ArchitectureError(f"no ensemble judges whole actions with these critics: {self}")
 
     def _check_grippers(self) -> None:
         entries = {gripper.entry for gripper in self.grippers}
@@ -151,6 +193,7 @@ def architecture_for(
     discrete_grippers: bool = False,
     trunk: Trunk | None = None,
     chunk: Chunk | None = None,
+    grid: Grid | None = None,
 ) -> Architecture:
     """The network that fits an environment: an encoder per camera, every vector as it is.
 
@@ -172,6 +215,7 @@ def architecture_for(
         grippers=_grippers(spec) if discrete_grippers else (),
         trunk=trunk,
         chunk=chunk,
+        grid=grid,
     )
 
 

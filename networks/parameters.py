@@ -1,10 +1,11 @@
 """Nested parameter dictionaries <-> the flat named tensors that travel."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from networks import chunks, critic, encoder, gripper, policy
-from networks.architecture import Architecture, ArchitectureError
+from networks import chunks, critic, encoder, grid, gripper, policy
+from networks.architecture import Architecture, ArchitectureError, Critics
 from networks.layers import Params
 
 
@@ -27,7 +28,7 @@ def nested(tensors: dict[str, np.ndarray]) -> Params:
 
 
 def unflatten(tensors: dict[str, np.ndarray], arch: Architecture) -> Params:
-    """The parameters that `networks.policy.act` takes; raises ArchitectureError naming what does not fit."""
+    """The parameters of a policy, or of critics that rank; raises ArchitectureError naming what does not fit."""
     wanted = jax.eval_shape(lambda: _template(arch))
     leaves, treedef = jax.tree_util.tree_flatten_with_path(wanted)
     shapes = {"/".join(str(key.key) for key in path): leaf.shape for path, leaf in leaves}
@@ -49,8 +50,12 @@ def _template(arch: Architecture) -> Params:
         "encoder": encoder.init(key, arch),
         "normaliser": encoder.identity_normaliser(arch),
     }
+    if arch.critics is not None:
+        return template | {"critics": critic.init(key, arch, arch.critics)}
+    if arch.grid is not None:
+        return template | {"critics": grid.init(key, arch), "active": jnp.ones(arch.grid.bins)}
     if arch.chunk is not None:
-        critics = critic.init(key, arch, members=arch.chunk.critics, normalise=True)
+        critics = critic.init(key, arch, Critics(members=arch.chunk.critics, norm="layer"))
         return template | {"flow": chunks.init(key, arch), "critics": critics}
     template["policy"] = policy.init(key, arch)
     return template | ({"gripper": gripper.init(key, arch)} if arch.grippers else {})

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from networks import chunks, encoder, gripper
+from networks import chunks, encoder, grid, gripper
 from networks.architecture import Architecture
 from networks.layers import Params, dense, dense_init, mlp, mlp_init
 
@@ -65,7 +65,8 @@ def act(params: Params, observation: dict[str, jax.Array], key: jax.Array | None
 
     Args:
         params: What travels to the robot: {"encoder", "normaliser", "policy"}, and "gripper" where that is discrete;
-            over chunks {"encoder", "normaliser", "flow", "critics"}.
+            over chunks {"encoder", "normaliser", "flow", "critics"}, over a grid {"encoder", "normaliser", "critics",
+            "active"}.
         observation: As `networks.encoder.apply` takes it.
         key: Source of exploration noise, or None for the deterministic policy. Discrete grippers do not explore.
         arch: The architecture that `params` were made for.
@@ -75,6 +76,8 @@ def act(params: Params, observation: dict[str, jax.Array], key: jax.Array | None
         key = jax.random.key(0) if key is None else key
         count = arch.chunk.candidates
         return chunks.best_of(params["flow"], params["critics"], features, key, arch, candidates=count)[0]
+    if arch.grid is not None:
+        return grid.act(params, features, key, arch)
     gaussian = distribution(params["policy"], features)
     move = mode(gaussian) if key is None else sample(gaussian, key)[0]
     if not arch.grippers:

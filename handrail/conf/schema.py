@@ -7,7 +7,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
-from actor.config import HAND, ActorConfig
+from actor.config import HAND, ActorConfig, ExternalConfig, PolicyServerConfig
 from learner.config import AGENTS, LearnerConfig
 from rewards.config import (
     AuditConfig,
@@ -95,6 +95,10 @@ LEARNER_KEYS = _part_of(
 """`learner.*`: how the learner runs, whatever it learns."""
 ACTOR_KEYS = _part_of(ActorConfig, "pace", "max_lead_steps", "outbox_cap_gb", "judge_wait_s", "confirm_s", "trunk")
 """`actor.*`: how the actor runs."""
+
+
+EXTERNAL_KEYS = _part_of(ExternalConfig, "candidates", "temperature", "execute", "deadline_s", "patience_s")
+"""`external.*`: how a policy is asked that is served elsewhere."""
 
 
 @dataclass
@@ -199,6 +203,12 @@ class ActorVerb(EnvKeys):
     defaults: list[Any] = field(default_factory=lambda: ["_self_", {"env": "sim"}, {"human": "none"}])
     learner: str = "tcp://127.0.0.1:5555"
     human: Any = MISSING
+    policy: str = "learner"
+    """learner: its weights, as they come; external: one that is served at policy_address."""
+    policy_address: str | None = None
+    steer: str | None = None
+    """With policy=external: folder of a run whose critics choose among what is proposed, or their file."""
+    external: Any = field(default_factory=EXTERNAL_KEYS)
     reward: str = "task"
     """task; classifier:<folder of a model>; or the address of a reward service, tcp://<host>:<port>."""
     outbox: str = "outbox.sqlite"
@@ -211,9 +221,18 @@ class EvalVerb(EnvKeys):
     """`handrail eval`: environment keys default to what the run was trained in."""
 
     defaults: list[Any] = field(default_factory=lambda: ["_self_", {"env": "sim"}])
-    run: str = MISSING
+    run: str | None = None
     episodes: int = 100
     seed: int = 1_000_000
+    policy: str = "run"
+    """run: that of `run`; external: one that is served at policy_address."""
+    policy_address: str | None = None
+    steer: str | None = None
+    """With policy=external: folder of a run whose critics choose among what is proposed, or their file."""
+    external: Any = field(default_factory=EXTERNAL_KEYS)
+    json: str | None = None
+    """File for the result; null: eval.json in the run's folder."""
+    link: ActorLinkKeys = field(default_factory=ActorLinkKeys)
     video: str | None = None
     video_episodes: int = 5
 
@@ -294,6 +313,9 @@ VERBS: dict[str, type] = {
     "demos": DemosVerb,
     "teleop": TeleopVerb,
     "trunk": TrunkVerb,
+    "policy": _verb_of(
+        PolicyServerConfig, "`handrail policy serve`: a run's policy, to robots elsewhere.", link=LinkKeys
+    ),
     "rewards collect": CollectVerb,
     **{
         f"rewards {name}": _verb_of(config, config.__doc__ or "", **more)

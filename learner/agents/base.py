@@ -1,13 +1,14 @@
 """What every agent offers the learner."""
 
 import math
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+import msgspec
 import numpy as np
 
-from networks.architecture import Architecture
+from networks.architecture import Architecture, Critics
 from networks.layers import Params
 
 SOURCES = ("online", "prior", "archive")
@@ -39,6 +40,27 @@ class Agent(Protocol):
     def policy(self, state: Any) -> Params:
         """What travels to the robot: {"encoder", "normaliser", "policy"}."""
         ...
+
+    def judge(self, state: Any) -> "Judge | None":
+        """What ranks the proposals of another policy; None where the agent has nothing that judges whole actions."""
+        ...
+
+
+class Judge(NamedTuple):
+    """Critics as they are left in the run, for `handrail actor steer=<run>`."""
+
+    arch: Architecture
+    params: Params
+    """{"encoder", "normaliser", "critics"}."""
+
+
+def judging(arch: Architecture, ensemble: Critics, state: Any) -> Judge | None:
+    """The averaged critics of a state, or its newest where it keeps no average."""
+    if arch.grippers:
+        return None  # They judge moves alone; what a discrete gripper does is judged elsewhere.
+    critics = state.target_critics or state.critics
+    params = {"encoder": state.encoder, "normaliser": state.normaliser, "critics": critics}
+    return Judge(msgspec.structs.replace(arch, critics=ensemble), params)
 
 
 def error_by_source(values: jax.Array, target: jax.Array, batch: Batch) -> Metrics:

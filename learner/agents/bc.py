@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from learner.agents.base import Batch, Metrics, minibatch
+from learner.agents.base import Batch, Judge, Metrics, minibatch
 from learner.augmentation import augment
 from learner.config import BcConfig
 from networks import encoder, policy
@@ -73,6 +73,10 @@ class Bc:
         """What travels to the robot; a clone hardly explores."""
         still = policy.with_spread(state.trained["policy"], _SPREAD)
         return {"encoder": state.trained["encoder"], "normaliser": state.normaliser, "policy": still}
+
+    def judge(self, state: State) -> Judge | None:
+        """Nothing: it has no critics."""
+        return None
 
     def _gradient_step(self, state: State, batch: Batch) -> tuple[State, jax.Array]:
         key = jax.random.fold_in(jax.random.key(state.seed), state.step)

@@ -13,11 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from learner.agents.base import Batch, Metrics, error_by_source
+from learner.agents.base import Batch, Judge, Metrics, error_by_source, judging
 from learner.agents.steps import Stepper, apply_gradients, augmented
 from learner.config import IqlConfig
 from networks import critic, encoder, policy
-from networks.architecture import Architecture
+from networks.architecture import Architecture, Critics
 from networks.layers import Params, dense, dense_init, mlp, mlp_init
 
 
@@ -42,6 +42,7 @@ class Iql:
     def __init__(self, config: IqlConfig, arch: Architecture) -> None:
         self.config = config
         self.arch = arch
+        self.ensemble = Critics(members=2, norm="layer")
         adam = optax.flatten(optax.adam(config.learning_rate))
         self._optimisers = {"critics": adam, "value": adam, "policy": adam}
         self._optimisers["encoder"] = optax.adam(config.encoder_learning_rate)
@@ -52,7 +53,7 @@ class Iql:
         key_encoder, key_critics, key_policy, key_value = jax.random.split(jax.random.key(seed), 4)
         trained = {
             "encoder": encoder.init(key_encoder, self.arch),
-            "critics": critic.init(key_critics, self.arch, members=2, normalise=True),
+            "critics": critic.init(key_critics, self.arch, self.ensemble),
             "value": _value_init(key_value, self.arch),
             "policy": policy.with_spread(policy.init(key_policy, self.arch), self.config.spread),
         }
@@ -96,6 +97,10 @@ class Iql:
     def policy(self, state: State) -> Params:
         """What travels to the robot."""
         return {"encoder": state.encoder, "normaliser": state.normaliser, "policy": state.average_policy}
+
+    def judge(self, state: State) -> Judge | None:
+        """The averaged critics."""
+        return judging(self.arch, self.ensemble, state)
 
     def _gradient_step(self, state: State, batch: Batch, *, with_actor: bool = True) -> tuple[State, Metrics]:
         config = self.config

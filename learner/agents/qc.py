@@ -16,11 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from learner.agents.base import Batch, Metrics, error_by_source
+from learner.agents.base import Batch, Judge, Metrics, error_by_source, judging
 from learner.agents.steps import Stepper, apply_gradients, augmented
 from learner.config import QcConfig
 from networks import chunks, critic, encoder
-from networks.architecture import Architecture
+from networks.architecture import Architecture, Critics
 from networks.layers import Params
 
 
@@ -43,7 +43,8 @@ class Qc:
 
     def __init__(self, config: QcConfig, arch: Architecture, return_bounds: tuple[float, float] | None) -> None:
         assert arch.chunk is not None
-        self.config, self.arch, self._members = config, arch, arch.chunk.critics
+        self.config, self.arch = config, arch
+        self.ensemble = Critics(members=arch.chunk.critics, norm="layer")
         self._bounds = return_bounds if config.clip_targets else None
         adam = optax.flatten(optax.adam(config.learning_rate))
         self._optimisers = {"critics": adam, "flow": adam, "encoder": optax.adam(config.encoder_learning_rate)}
@@ -54,7 +55,7 @@ class Qc:
         key_encoder, key_critics, key_flow = jax.random.split(jax.random.key(seed), 3)
         trained = {
             "encoder": encoder.init(key_encoder, self.arch),
-            "critics": critic.init(key_critics, self.arch, members=self._members, normalise=True),
+            "critics": critic.init(key_critics, self.arch, self.ensemble),
             "flow": chunks.init(key_flow, self.arch),
         }
         return State(
@@ -94,6 +95,10 @@ class Qc:
         """What travels to the robot: the critics too, for they choose among the proposals."""
         acting = {"encoder": state.encoder, "normaliser": state.normaliser}
         return acting | {"flow": state.average_flow, "critics": state.target_critics}
+
+    def judge(self, state: State) -> Judge | None:
+        """The averaged critics."""
+        return judging(self.arch, self.ensemble, state)
 
     def _gradient_step(self, state: State, batch: Batch, *, with_actor: bool) -> tuple[State, Metrics]:
         """All of it in every step: the flow is no dearer than the critics (`with_actor` is for agents that save it)."""

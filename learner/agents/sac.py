@@ -15,11 +15,11 @@ import numpy as np
 import optax
 
 from learner.agents import grasp, lagrange, takeover
-from learner.agents.base import Batch, Metrics, error_by_source
+from learner.agents.base import Batch, Judge, Metrics, error_by_source, judging
 from learner.agents.steps import Stepper, apply_gradients, augmented
 from learner.config import SacConfig
 from networks import critic, encoder, gripper, policy
-from networks.architecture import Architecture
+from networks.architecture import Architecture, ArchitectureError, Critics
 from networks.layers import Params
 
 CriticView = tuple[jax.Array, jax.Array]
@@ -66,6 +66,7 @@ class Sac:
         if self._bounds is not None and self._charged:
             self._bounds = takeover.lowered(self._bounds, cost=config.takeover_cost, discount=config.discount)
         self._members = (2 if arch.frames else 10) if config.critics is None else config.critics
+        self.ensemble = self._ensemble()
         self._polyak = (0.01 if arch.convolves else 0.005) if config.polyak is None else config.polyak
         self._target_entropy = config.target_entropy_per_dim * arch.move_dim
         # As one vector each: thirty small arrays would be thirty times the handful of kernels that Adam takes.
@@ -85,7 +86,7 @@ class Sac:
         key_encoder, key_critics, key_policy = jax.random.split(jax.random.key(seed), 3)
         trained = {
             "encoder": encoder.init(key_encoder, self.arch),
-            "critics": critic.init(key_critics, self.arch, members=self._members, normalise=self.config.layer_norm),
+            "critics": critic.init(key_critics, self.arch, self.ensemble),
             "policy": policy.init(key_policy, self.arch),
             "log_temperature": jnp.asarray(np.log(self.config.initial_temperature), jnp.float32),
             "human": {},
@@ -100,7 +101,7 @@ class Sac:
             trained["gripper"] = gripper.init(key_gripper, self.arch)
         return State(
             **trained,
-            target_critics=jax.tree.map(jnp.copy, trained["critics"]),
+            target_critics=self.followed(trained["critics"], None),
             average_policy=jax.tree.map(jnp.copy, trained["policy"]),
             target_gripper=jax.tree.map(jnp.copy, trained["gripper"]),
             normaliser=jax.tree.map(jnp.asarray, normaliser),
@@ -112,14 +113,26 @@ class Sac:
     def critic_loss(
         self, trained: dict[str, Params], normaliser: Params, batch: Batch, target: jax.Array
     ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-        """Mean squared error of every critic to the target, with the features and the values."""
+        """Mean error of every critic to the target, squared or of bins, with the features and the values."""
         features = self._features(trained["encoder"], normaliser, batch["observation"])
-        values = critic.apply(trained["critics"], features, gripper.moves(batch["action"], self.arch))
-        return jnp.mean((values - target) ** 2), (features, values)
+        critics = trained["critics"]
+        said = critic.logits(critics, features, gripper.moves(batch["action"], self.arch))
+        return jnp.mean(critic.errors(critics, said, target)), (features, critic.means(critics, said))
 
     def prepared(self, state: State, batch: Batch, key: jax.Array) -> Batch:
-        """The minibatch with what the critics' loss needs besides; here that is nothing."""
+        """The minibatch with what target and critics' loss need besides; here that is nothing."""
         return batch
+
+    def settled(self, state: State, batch: Batch) -> State:
+        """The state after the critics' gradient step, with what moves without a gradient; here that is nothing."""
+        return state
+
+    def followed(self, critics: Params, target: Params | None) -> Params:
+        """The target critics after a step, which follow the critics; None: before the first."""
+        if target is None:
+            return jax.tree.map(jnp.copy, critics)
+        mixed: Any = optax.incremental_update(critics, target, self._polyak)
+        return mixed
 
     def td_target(self, state: State, batch: Batch, key: jax.Array) -> jax.Array:
         """r + discount * mask * min over a random subset of the target critics; unclipped, shape (batch,)."""
@@ -133,9 +146,13 @@ class Sac:
             chosen = jax.random.choice(key_subset, self._members, (config.subset,), replace=False)
             members = jax.tree.map(lambda leaf: leaf[chosen], members)
         value = jnp.min(critic.apply(members, features, action), axis=0)
-        if config.backup_entropy:
+        return self.backed_up(state, batch, value, log_probability)
+
+    def backed_up(self, state: State, batch: Batch, value: jax.Array, log_probability: jax.Array) -> jax.Array:
+        """r + discount * mask * what follows, shape (batch,)."""
+        if self.config.backup_entropy:
             value -= jnp.exp(state.log_temperature) * log_probability
-        return batch["reward"] + config.discount * batch["mask"] * value
+        return batch["reward"] + self.config.discount * batch["mask"] * value
 
     def policy_loss(
         self, params: Params, state: State, batch: Batch, critic_view: CriticView, key: jax.Array
@@ -180,6 +197,10 @@ class Sac:
         acting = {"encoder": state.encoder, "normaliser": state.normaliser, "policy": state.average_policy}
         return acting | ({"gripper": state.target_gripper} if self.arch.grippers else {})
 
+    def judge(self, state: State) -> Judge | None:
+        """The averaged critics."""
+        return judging(self.arch, self.ensemble, state)
+
     def _gradient_step(self, state: State, batch: Batch, *, with_actor: bool) -> tuple[State, Metrics]:
         key = jax.random.fold_in(jax.random.key(state.seed), state.step)
         key_target, key_actor, *keys = jax.random.split(key, 4)
@@ -187,9 +208,9 @@ class Sac:
         batch = augmented(batch, jnp.stack(keys), **how)
         if self._charged:
             batch = takeover.charged(batch, steps=self.config.takeover_steps, cost=self.config.takeover_cost)
+        batch = self.prepared(state, batch, jax.random.fold_in(key, 1))
         target = self.td_target(state, batch, key_target)
         clipped = target if self._bounds is None else jnp.clip(target, *self._bounds)
-        batch = self.prepared(state, batch, jax.random.fold_in(key, 1))
         trained = {"encoder": state.encoder, "critics": state.critics}
         gradient_of = jax.value_and_grad(self.critic_loss, has_aux=True)
         (loss, (features, values)), gradients = gradient_of(trained, state.normaliser, batch, clipped)
@@ -203,9 +224,9 @@ class Sac:
             shown = gripper.moves(batch["action"], self.arch)
             gradient_of = jax.value_and_grad(lagrange.human_loss)
             metrics["human/model_loss"], gradients["human"] = gradient_of(state.human, features, shown, batch["prior"])
-        state = apply_gradients(self._optimisers, state, gradients)
+        state = self.settled(apply_gradients(self._optimisers, state, gradients), batch)
         state = state._replace(
-            target_critics=optax.incremental_update(state.critics, state.target_critics, self._polyak),
+            target_critics=self.followed(state.critics, state.target_critics),
             target_gripper=optax.incremental_update(state.gripper, state.target_gripper, self._polyak),
             step=state.step + 1,
         )
@@ -249,6 +270,18 @@ class Sac:
         mixed = optax.incremental_update(state.policy, state.average_policy, self.config.policy_polyak)
         state = state._replace(average_policy=mixed)
         return state, metrics | {"actor/loss": loss, "actor/temperature": jnp.exp(state.log_temperature)}
+
+    def _ensemble(self) -> Critics:
+        config = self.config
+        norm = "batch" if config.batch_norm else "layer" if config.layer_norm else "none"
+        if not config.categorical:
+            return Critics(members=self._members, norm=norm)
+        if self._bounds is None:
+            raise ArchitectureError(
+                "agent.categorical=true spreads bins over the returns that are possible, and this task does not state "
+                "them, or agent.clip_targets=false ignores them; drop one of the two"
+            )
+        return critic.categorical(self._members, norm, config.bins, self._bounds)
 
     def _features(self, params: Params, normaliser: Params, observation: dict[str, jax.Array]) -> jax.Array:
         return encoder.apply(encoder.in_half(params, half=self._halved), normaliser, observation, self.arch)

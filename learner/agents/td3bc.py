@@ -13,12 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from learner.agents.base import Batch, Metrics, error_by_source
+from learner.agents.base import Batch, Judge, Metrics, error_by_source, judging
 from learner.agents.steps import Stepper, apply_gradients, augmented
 from learner.config import Td3BcConfig
 from learner.neighbours import Neighbours
 from networks import critic, encoder, policy
-from networks.architecture import Architecture
+from networks.architecture import Architecture, Critics
 from networks.layers import Params
 
 
@@ -43,6 +43,7 @@ class Td3Bc:
     def __init__(self, config: Td3BcConfig, arch: Architecture, return_bounds: tuple[float, float] | None) -> None:
         self.config = config
         self.arch = arch
+        self.ensemble = Critics(members=2, norm="layer")
         self._bounds = return_bounds if config.clip_targets else None
         self._neighbours: Neighbours | None = None
         adam = optax.flatten(optax.adam(config.learning_rate))
@@ -58,7 +59,7 @@ class Td3Bc:
         key_encoder, key_critics, key_policy = jax.random.split(jax.random.key(seed), 3)
         trained = {
             "encoder": encoder.init(key_encoder, self.arch),
-            "critics": critic.init(key_critics, self.arch, members=2, normalise=True),
+            "critics": critic.init(key_critics, self.arch, self.ensemble),
             "policy": policy.with_spread(policy.init(key_policy, self.arch), self.config.spread),
         }
         return State(
@@ -114,6 +115,10 @@ class Td3Bc:
     def policy(self, state: State) -> Params:
         """What travels to the robot."""
         return {"encoder": state.encoder, "normaliser": state.normaliser, "policy": state.average_policy}
+
+    def judge(self, state: State) -> Judge | None:
+        """The averaged critics."""
+        return judging(self.arch, self.ensemble, state)
 
     def _gradient_step(self, state: State, batch: Batch, *, with_actor: bool) -> tuple[State, Metrics]:
         config = self.config

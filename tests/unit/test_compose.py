@@ -110,7 +110,19 @@ WRONG = {
     "sim run=/proc/none": "cannot write /proc/none/config.json: No such file or directory; name another folder",
     "sim --cfg": "--cfg takes job, as in handrail sim --cfg job",
     "sim --cfg hydra": "--cfg takes job, as in handrail sim --cfg job",
-    "eval": "run must be given: handrail eval run=...; see handrail eval --help",
+    "eval": "judge the policy of a run, or an external one: set run=<folder>, or policy=external",
+    "eval steer=runs/a": "steer= goes with policy=external; add that, or drop steer=runs/a",
+    "eval policy=externl": "policy must be run or external, got externl; did you mean external?",
+    "actor policy=external": "policy=external is served somewhere: set policy_address=tcp://<host>:<port>; for one of "
+    "a run's start handrail policy serve run=<run>",
+    "actor policy=external policy_address=gpu:5557": "policy_address must be tcp://<host>:<port>, got gpu:5557",
+    "actor policy=external policy_address=tcp://127.0.0.1:5557 steer=gone": "steer= names a run, or its "
+    "critic.weights, and there is no gone",
+    "actor policy=external policy_address=tcp://127.0.0.1:5557 external.candidates=0": "external.candidates must be in "
+    "1..1024, got 0",
+    "policy": "handrail policy takes the sub-verb serve, got nothing",
+    "policy serve": "run must be given: handrail policy run=...; see handrail policy --help",
+    "policy serve run=gone": "there is no run in gone; check run=<folder>",
     "eval run=gone": "there is no run in gone; check run=<folder>",
     "eval run=. episodes=0": "episodes must be >= 1, got 0",
     "actor learner=gpu-box": "learner must be tcp://<host>:<port>, got gpu-box",
@@ -220,7 +232,7 @@ def test_a_file_that_is_no_demonstrations_is_refused(tmp_path: Path):
 
 def test_a_policy_that_is_not_there_is_named_by_the_room(tmp_path: Path):
     from actor.config import EvalConfig
-    from actor.evaluate import load_run
+    from actor.runs import load_run
     from envs.config import EnvConfig
 
     with pytest.raises(UserError, match=r"there is no policy in .* \(policy.weights is missing\)"):

@@ -126,16 +126,16 @@ def test_help_shows_the_whole_story(machines: tuple[Machine, Machine]):
 
 def settings_of(words: str) -> object:
     """What the room would be told; nothing is started."""
-    from handrail import settings
+    from handrail import linking, settings
     from handrail.compose import compose_verb
 
     verb, *rest = words.split()
     config = compose_verb(verb, rest)
     if verb == "actor":
         told = settings.actor_settings(config, learner=config.learner, outbox=Path("o"))
-        return settings.with_actor_keys(told, config.link)
+        return linking.with_actor_keys(told, config.link)
     told = settings.learner_settings(config, run=Path("r"), bind=config.bind, demos=None)
-    return settings.with_learner_keys(told, config.link)
+    return linking.with_learner_keys(told, config.link)
 
 
 def test_rooms_are_told_where_the_keys_are_exactly_where_the_link_leaves_the_machine(

@@ -1,0 +1,45 @@
+"""The keys that a room's links need, put into what the room is told; raises UserError, naming the commands to run."""
+
+import dataclasses
+from typing import TypeVar
+
+from omegaconf import DictConfig
+
+from actor.config import ActorConfig, EvalConfig, PolicyServerConfig
+from handrail.keys import link_folder, require_actor_keys, require_learner_keys
+from learner.config import LearnerConfig
+from rewards.config import ServeConfig
+
+Served = TypeVar("Served", ServeConfig, PolicyServerConfig)
+Driven = TypeVar("Driven", ActorConfig, EvalConfig)
+
+
+def with_learner_keys(told: LearnerConfig, link: DictConfig) -> LearnerConfig:
+    """The learner's settings with the keys that its link needs; raises UserError, naming the commands to run."""
+    folder = link_folder(told.bind, link["keys"], insecure=link.insecure)
+    if folder is None:
+        return dataclasses.replace(told, insecure=link.insecure)
+    require_learner_keys(told.bind, folder)
+    return dataclasses.replace(told, keys=str(folder.absolute()))
+
+
+def with_service_keys(told: Served, link: DictConfig) -> Served:
+    """The settings of what is served, with the keys that its link needs: the learner's; raises UserError."""
+    folder = link_folder(told.bind, link["keys"], insecure=link.insecure)
+    if folder is None:
+        return dataclasses.replace(told, insecure=link.insecure)
+    require_learner_keys(told.bind, folder)
+    return dataclasses.replace(told, keys=str(folder.absolute()))
+
+
+def with_actor_keys(told: Driven, link: DictConfig) -> Driven:
+    """The actor's settings with the keys that its links need; raises UserError, naming the commands to run."""
+    addresses = [told.learner] if isinstance(told, ActorConfig) else []
+    addresses += [] if told.external is None else [told.external.address]
+    # One pair of keys serves both links, so whichever leaves the machine decides.
+    asking = [(each, link_folder(each, link["keys"], insecure=link.insecure)) for each in addresses]
+    address, folder = next(((each, found) for each, found in asking if found is not None), ("", None))
+    if folder is None:
+        return dataclasses.replace(told, insecure=link.insecure)
+    name = require_actor_keys(address, folder, link.name)
+    return dataclasses.replace(told, keys=str(folder.absolute()), key=name)
