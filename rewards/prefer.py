@@ -9,7 +9,7 @@ from pathlib import Path
 from rewards.answerers import Said, ask_pairs, script_answers, true_progress
 from rewards.config import PreferConfig
 from rewards.page import show_page
-from rewards.pairs import PairSheet
+from rewards.pair_sheet import PairSheet
 from rewards.preferences import (
     NEITHER,
     Pair,

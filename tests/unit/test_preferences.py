@@ -16,7 +16,7 @@ from vlm_server import VlmServer, completion, parts, refusal, serving
 from rewards.answerers import parse_answer, script_answers
 from rewards.config import PreferConfig
 from rewards.page import LabelServer
-from rewards.pairs import PairSheet
+from rewards.pair_sheet import PairSheet
 from rewards.prefer import prefer
 from rewards.preferences import (
     LEFT,

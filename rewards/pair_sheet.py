@@ -30,7 +30,7 @@ _SIDE = 192
 class PairSheet:
     """Pairs side by side; those that a person has not answered come first."""
 
-    page = Path(__file__).with_name("pairs.html")
+    page = Path(__file__).with_name("pair_sheet.html")
 
     def __init__(
         self, path: Path, file: PreferenceFile, pictures: Pictures, pairs: Sequence[Pair], *, question: str, who: str
