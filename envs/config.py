@@ -5,6 +5,8 @@ import math
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
+import msgspec
+
 from wire.specs import EnvSpec, SpecMismatch
 
 ENVS = ("sim", "ros", "gym")
@@ -108,6 +110,16 @@ class EnvConfig:
     def in_real_time(self) -> bool:
         """Whether its control periods are those of a clock, whatever the loop does."""
         return self.realtime or self.env == "ros"
+
+    def seen_of(self, spec: EnvSpec) -> EnvSpec:
+        """A simulated cell's spec without what `obs` does not observe: a file may hold frames and poses too."""
+        if self.env != "sim" or spec.env != "sim":
+            return spec
+        frames = {name for name, array in spec.observation.items() if array.is_frame}
+        seen = {"pixels": frames, "state": {"object"}, "proprio": set()}[self.obs] | {"proprio"}
+        if not seen <= spec.observation.keys():
+            return spec
+        return msgspec.structs.replace(spec, observation={name: spec.observation[name] for name in sorted(seen)})
 
     def require_fitting(self, spec: EnvSpec, whose: str) -> None:
         """Raise SpecMismatch, naming both sides' keys, where `whose` steps are plainly of another environment.

@@ -24,7 +24,7 @@ _USAGE = """usage: handrail <verb> [key=value ...]
   demos record   record demonstrations: handrail demos record --script out=demos.sqlite
   demos show     a picture of recorded episodes, or a video: handrail demos show demos.sqlite
   demos check    judge them: handrail demos check demos.sqlite
-  rewards        learn what success looks like: handrail rewards collect|label|train|pair|audit|relabel|serve
+  rewards        learn what success looks like: handrail rewards collect|label|prefer|train|pair|audit|...
   report         when the human helped in a run, and what that did: handrail report runs/<run>
   policy serve   a trained policy, to robots elsewhere: handrail policy serve run=runs/<run>
   trunk train    train a frozen trunk on renders, for agent.encoder=trunk: handrail trunk train task=pick_cube
@@ -82,10 +82,16 @@ _EXAMPLES = {
         "handrail rewards label run=runs/<run>                      # open the address that it prints",
         "handrail rewards label run=runs/<run> model=models/lifted  # what that model doubts first",
     ),
+    "rewards prefer": (
+        "handrail rewards prefer runs=[runs/<run>] out=a.sqlite question=lift_the_cube vlm.model=qwen3-vl",
+        "handrail rewards prefer runs=[runs/<run>] out=a.sqlite question=lift_the_cube answerer=person",
+        "handrail rewards prefer runs=[frames.sqlite] out=a.sqlite answerer=script    # a simulation knows",
+    ),
     "rewards train": (
         "handrail rewards train runs=[frames.sqlite] out=models/lifted",
         "handrail rewards train runs=[frames.sqlite,runs/<run>] out=models/lifted-2",
         "handrail rewards train runs=[runs/<run>] goals=pictures out=models/lifted",
+        "handrail rewards train kind=preference runs=[runs/<run>] preferences=a.sqlite out=models/nearer",
         'handrail rewards train kind=vlm model=smolvlm question="is it lifted?" runs=[frames.sqlite] out=models/asked',
     ),
     "rewards pair": ("handrail rewards pair forward=models/lifted backward=models/returned out=models/both",),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import json
 import re
 from collections.abc import Callable
 from datetime import date
@@ -24,15 +25,28 @@ from actor.config import (
 from envs.config import EnvConfig
 from learner.config import LearnerConfig, TrunkConfig, learner_config
 from networks.config import trunk_file
-from rewards.config import AuditConfig, CollectConfig, LabelConfig, PairConfig, RelabelConfig, ServeConfig, TrainConfig
+from rewards.config import (
+    AuditConfig,
+    CollectConfig,
+    LabelConfig,
+    PairConfig,
+    PreferConfig,
+    RelabelConfig,
+    ServeConfig,
+    TrainConfig,
+)
+from rewards.vlm.config import VlmConfig
 from wire.errors import UserError
+from wire.errors import plain as plain_text
 from wire.store import StepStore
 
 Made = TypeVar("Made")
+_MODEL = "model.json"
 
 REWARD_VERBS: dict[str, type] = {
     "collect": CollectConfig,
     "label": LabelConfig,
+    "prefer": PreferConfig,
     "train": TrainConfig,
     "pair": PairConfig,
     "audit": AuditConfig,
@@ -68,7 +82,7 @@ def teleop_settings(config: DictConfig) -> TeleopConfig:
 
 def learner_settings(config: DictConfig, *, run: Path, bind: str, demos: Path | None) -> LearnerConfig:
     """What the learner is told."""
-    by_task = config.reward == "task"
+    kind, version = learned_reward(config.reward)
     values: dict[str, Any] = {
         "run": str(run),
         "bind": checked_address("bind", bind),
@@ -78,7 +92,8 @@ def learner_settings(config: DictConfig, *, run: Path, bind: str, demos: Path | 
         "mode": config.get("mode", "online"),
         "env": dataclasses.asdict(env_config(config)),
         "agent": OmegaConf.to_container(config.agent),
-        "reward": "task" if by_task else "classifier",
+        "reward": kind,
+        "reward_version": version,
         **{key: config[key] for key in ("seed", "steps", "stop_at", "resume")},
         **plain_node(config.learner),
     }
@@ -154,7 +169,27 @@ def reward_settings(verb: str, config: DictConfig) -> Any:
     }
     if "env" in values:
         values["env"] = env_config(config)
+    if "vlm" in values:
+        values["vlm"] = checked(lambda: VlmConfig(**values["vlm"]))
     return checked(lambda: kind(**values))
+
+
+def learned_reward(reward: str) -> tuple[str, str]:
+    """What the learner is told of `reward=`: task, classifier or preference, and of the last the model's version."""
+    kind, _, folder = reward.partition(":")
+    if kind != "preference":
+        return ("task" if reward == "task" else "classifier"), ""
+    _require_model(kind, folder)
+    try:
+        told = json.loads((Path(folder) / _MODEL).read_bytes())
+        found, version = told["kind"], str(told["version"])
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{Path(folder) / _MODEL} is damaged; restore it from a copy, or train anew") from None
+    if found != kind:
+        raise UserError(
+            f"{folder} holds a model of kind {plain_text(found)}, and reward=preference: needs a preference one"
+        )
+    return kind, version
 
 
 def model_of(reward: str) -> Path | None:
@@ -162,18 +197,28 @@ def model_of(reward: str) -> Path | None:
     kind, _, folder = reward.partition(":")
     if kind in ("tcp", "ipc"):
         checked_address("reward", reward)
+    elif kind == "preference":
+        raise UserError(
+            "reward=preference:<folder> gives rewards to steps of past runs: handrail learner mode=offline "
+            f"archive=<runs> reward={reward}; a robot is judged by reward=task or classifier:<folder>"
+        )
     elif kind not in ("task", "classifier"):
-        near = difflib.get_close_matches(kind, ("task", "classifier"), n=1)
+        near = difflib.get_close_matches(kind, ("task", "classifier", "preference"), n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise UserError(f"reward must be task, classifier:<folder> or tcp://<host>:<port>, got {reward}{hint}")
     if kind != "classifier":
         return None
-    if not (Path(folder) / "model.json").is_file():
-        raise UserError(
-            f"reward=classifier:<folder> needs a folder with a model, and there is no model.json in {folder or 'it'}; "
-            f"train one: handrail rewards train runs=[...] out={folder or '<folder>'}"
-        )
+    _require_model(kind, folder)
     return Path(folder)
+
+
+def _require_model(kind: str, folder: str) -> None:
+    if not (Path(folder) / _MODEL).is_file():
+        also = "kind=preference preferences=<file> " if kind == "preference" else ""
+        raise UserError(
+            f"reward={kind}:<folder> needs a folder with a model, and there is no {_MODEL} in {folder or 'it'}; "
+            f"train one: handrail rewards train {also}runs=[...] out={folder or '<folder>'}"
+        )
 
 
 def service_settings(model: Path, *, bind: str, run: Path | None, every: bool = False) -> ServeConfig:

@@ -49,7 +49,7 @@ def with_defaults(verb: str, words: list[str]) -> list[str]:
     for key in ("gate", "only", "question"):
         if key in keys and keys[key][:1] not in ('"', "'"):
             # Their brackets, and what else people write, mean something in Hydra's grammar.
-            keys[key] = f'"{keys[key]}"'
+            keys[key] = '"{}"'.format(keys[key].replace('"', '\\"'))
     # What is no key=value is left for the check of the words to name.
     if keys.get("human", "keyboard" if verb == "teleop" else "none") in HANDS and keys.get("env", "sim") == "sim":
         # A person drives in the time of people.

@@ -80,7 +80,9 @@ class LearnerConfig:
     env: EnvConfig | None = None
     """Where given, actors of another environment are turned away; else the first actor decides."""
     reward: str = "task"
-    """task, or classifier: success is what a reward model sees, and what could not be asked is labelled later."""
+    """task; classifier: success is what a reward model sees, and what could not be asked is labelled later; or, with
+    mode=offline, preference: the rewards that the model of `reward_version` has given the steps of past runs."""
+    reward_version: str = ""
     shaping: float = 0.0
     """With reward=classifier: how much a state's log-odds of success, bounded, count as a potential whose difference is
     added to rewards (Ng, Harada and Russell 1999); 0: not at all. What is best to do stays the same."""
@@ -141,9 +143,19 @@ class LearnerConfig:
         )
         self._check_devices()
         self._check_features()
-        require(self.reward in ("task", "classifier"), f"the learner's reward is task or classifier, got {self.reward}")
+        self._check_reward()
         self._check_interventions()
         self._check_shaping()
+
+    def _check_reward(self) -> None:
+        one_of("the learner's reward", self.reward, ("task", "classifier", "preference"))
+        learned = self.reward == "preference"
+        require(learned == bool(self.reward_version), "reward=preference and reward_version go together; set both")
+        require(
+            not learned or (self.mode == "offline" and self.demos is None),
+            "reward=preference:<folder> is for the steps of past runs: set mode=offline and archive=<run or folder of "
+            "runs>, and name demonstrations there too instead of with demos=",
+        )
 
     def _check_interventions(self) -> None:
         got = self.interventions

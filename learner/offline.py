@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import msgspec
 import numpy as np
 
 from envs.relabel import present
@@ -204,9 +205,13 @@ def offline_spec(config: LearnerConfig) -> EnvSpec:
             with StepStore.read(path) as store:
                 if not store.count():
                     continue
+                spec = store.spec
                 if config.env is not None:
-                    config.env.require_fitting(store.spec, whose=str(path))
-                return present(store.spec)
+                    spec = config.env.seen_of(spec)
+                    config.env.require_fitting(spec, whose=str(path))
+                if config.reward_version:
+                    return msgspec.structs.replace(spec, reward=config.reward_version, return_bounds=None)
+                return present(spec)
         except (SpecMismatch, StoreError) as error:
             problems.append(str(error))
     places, reasons = ", ".join(config.archive), "; ".join(problems[:3]) or "no steps"

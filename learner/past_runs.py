@@ -10,6 +10,7 @@ import msgspec
 
 from envs.relabel import judge_of
 from envs.workcell import Outcome
+from learner.learned_rewards import rewarded, rewards_of
 from wire.database import StoreError
 from wire.errors import UserError
 from wire.specs import ArraySpec, EnvSpec
@@ -42,6 +43,8 @@ class PastRun:
     """Why it is left out; empty where it is taken."""
     relabelled: bool = False
     """Its rewards are computed anew, by the present definition."""
+    version: str = ""
+    """Of the model whose rewards beside the archive count in the place of the recorded ones; empty: of none."""
 
 
 def find_archives(places: list[str], *, own: Path | None = None) -> list[Path]:
@@ -71,8 +74,15 @@ def _archives_in(path: Path) -> list[Path]:
     return found
 
 
-def examine(path: Path, spec: EnvSpec, calibration: str = "") -> PastRun:
-    """Open a past run and see whether it serves a run of `spec`; nothing of its frames is read."""
+def examine(path: Path, spec: EnvSpec, calibration: str = "", version: str = "") -> PastRun:
+    """Open a past run and see whether it serves a run of `spec`; nothing of its frames is read.
+
+    Args:
+        path: Its archive.
+        spec: Of the run that asks.
+        calibration: Of that run's cameras.
+        version: Of the model whose rewards are to count in the place of the recorded ones; empty: of none.
+    """
     try:
         with StepStore.read(path) as store:
             steps = store.count()
@@ -80,6 +90,13 @@ def examine(path: Path, spec: EnvSpec, calibration: str = "") -> PastRun:
                 return PastRun(path, reason="it holds no steps")
             theirs = store.info.get(CALIBRATION, "")
             reason = _mismatch(spec, store.spec) or _other("camera calibration", calibration, theirs)
+            if not reason and version:
+                if not rewards_of(path, version):
+                    reason = (
+                        f"{version} has not given its steps their rewards: handrail rewards relabel model=<folder> "
+                        f"runs=[{path}]"
+                    )
+                return PastRun(path, steps, reason, version=version)
             if not reason and spec.reward != store.spec.reward:
                 if judge_of(spec, store.spec) is None:
                     reason = (
@@ -100,6 +117,8 @@ def read_steps(run: PastRun, spec: EnvSpec, say: Callable[[str], None]) -> Itera
     with StepStore.read(run.path) as store:
         judge = judge_of(spec, store.spec) if run.relabelled else None
         rows = store.rows() if judge is None else _relabelled(store.rows(), judge)
+        if run.version:
+            rows = rewarded(rows, rewards_of(run.path, run.version), run.version)
         for row in rows:
             yield row.stream, row.seq, _projected(row.step, spec)
         for line in store.damage:

@@ -1,4 +1,4 @@
-"""`python -m rewards collect|train|pair|audit|label|relabel|serve <config.json>`: what the front door starts."""
+"""`python -m rewards <verb> <config.json>`: what `handrail rewards <verb>` starts."""
 
 import logging
 import signal
@@ -10,7 +10,16 @@ from typing import Any, TypeVar
 import msgspec
 from rich.console import Console
 
-from rewards.config import AuditConfig, CollectConfig, LabelConfig, PairConfig, RelabelConfig, ServeConfig, TrainConfig
+from rewards.config import (
+    AuditConfig,
+    CollectConfig,
+    LabelConfig,
+    PairConfig,
+    PreferConfig,
+    RelabelConfig,
+    ServeConfig,
+    TrainConfig,
+)
 from wire.errors import UserError, run_main
 from wire.parent import end_with_parent
 
@@ -35,7 +44,7 @@ def _collect(config: CollectConfig) -> int:
     from rewards.collect import collect
 
     with Progress(console=_CONSOLE, transient=True) as bar:
-        task = bar.add_task("collecting frames", total=config.positives)
+        task = bar.add_task("collecting frames", total=config.episodes or config.positives)
         found = collect(config, lambda done, of: bar.update(task, completed=done))
     _say(
         f"{found['positives']} frames of success and {found['negatives']} of none, of {found['episodes']} episodes, in "
@@ -45,10 +54,11 @@ def _collect(config: CollectConfig) -> int:
 
 
 def _train(config: TrainConfig) -> int:
+    from rewards.fit_preference import train_preference
     from rewards.train import train
 
     with _CONSOLE.status("training"):
-        model = train(config)
+        model = train_preference(config) if config.kind == "preference" else train(config)
     _say(f"{model.version} in {config.out}: see {Path(config.out) / 'report.md'}")
     return 0
 
@@ -64,7 +74,18 @@ def _audit(config: AuditConfig) -> int:
     from rewards.audit import audit
 
     figures = audit(config)
-    for key in ("n", "positives", "accuracy", "false_positive_rate", "false_negative_rate", "auc", "threshold"):
+    for key in (
+        "n",
+        "positives",
+        "accuracy",
+        "false_positive_rate",
+        "false_negative_rate",
+        "auc",
+        "threshold",
+        "spearman",
+    ):
+        if key not in figures:
+            continue
         value = figures[key]
         _say(f"{key:20} {value if isinstance(value, int) or value is None else format(value, '.4f')}")
     return 0
@@ -76,6 +97,20 @@ def _label(config: LabelConfig) -> int:
     return serve_page(config, _say, _until_stopped())
 
 
+def _prefer(config: PreferConfig) -> int:
+    from rich.progress import Progress
+
+    from rewards.prefer import prefer
+
+    if config.answerer != "vlm":
+        prefer(config, _say, stopped=_until_stopped() if config.answerer == "person" else None)
+        return 0
+    with Progress(console=_CONSOLE, transient=True) as bar:
+        task = bar.add_task("asking about pairs", total=None)
+        prefer(config, _say, lambda done, of: bar.update(task, completed=done, total=of))
+    return 0
+
+
 def _relabel(config: RelabelConfig) -> int:
     from rewards.models import load_model
     from rewards.relabel import relabel
@@ -83,6 +118,10 @@ def _relabel(config: RelabelConfig) -> int:
     model = load_model(Path(config.model))
     for run in config.runs:
         done = relabel(model, run)
+        if model.rule is None:
+            mean = done.rewards / max(1, done.steps)
+            _say(f"{run}: {done.steps} steps of {done.episodes} episodes, {mean:.3f} on average by {model.version}")
+            continue
         _say(
             f"{run}: {done.steps} steps labelled by {model.version}; success in {done.successes} of {done.episodes} "
             f"episodes, otherwise than recorded in {done.changed}"
@@ -102,6 +141,7 @@ _DO: dict[str, Any] = {
     "pair": (PairConfig, _pair),
     "audit": (AuditConfig, _audit),
     "label": (LabelConfig, _label),
+    "prefer": (PreferConfig, _prefer),
     "relabel": (RelabelConfig, _relabel),
     "serve": (ServeConfig, _serve),
 }

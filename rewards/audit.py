@@ -1,17 +1,20 @@
-"""How often a success classifier is right about runs that it has not seen: frame by frame, and episode by episode."""
+"""How often a success classifier is right about runs it has not seen, and how well a reward ranks their states."""
 
 import json
 from pathlib import Path
 from typing import Any
 
-from rewards.calibration import rates
+import numpy as np
+
+from rewards.answerers import true_progress
+from rewards.calibration import rates, spearman
 from rewards.config import AuditConfig
 from rewards.dataset import gather
 from rewards.decide import decide
 from rewards.episodes import archive_of, episodes_of, labels_of, truth
 from rewards.models import load_model
 from rewards.report import write_report
-from rewards.score import Gate, ModelError, parse_gate, stack
+from rewards.score import Gate, ModelError, RewardModel, parse_gate, require_spec, stack
 from rewards.success import SuccessClassifier
 from wire.files import write_atomically
 from wire.statistics import wilson_interval
@@ -22,11 +25,18 @@ def audit(config: AuditConfig) -> dict[str, Any]:
     """The figures of a model on runs; written to `config.json` and `config.report` where these are given.
 
     Raises:
-        ModelError: The model is missing or no success classifier, or nothing in the runs is judged.
+        ModelError: The model is missing, nothing in the runs is judged, or their true progress is not known.
     """
     model = load_model(Path(config.model))
-    if not isinstance(model, SuccessClassifier):
-        raise ModelError(f"{config.model} holds a model of kind {model.kind}; audit takes success classifiers")
+    figures = _audit_success(model, config) if isinstance(model, SuccessClassifier) else _audit_reward(model, config)
+    if config.json is not None:
+        path = Path(config.json)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, (json.dumps(figures, indent=2) + "\n").encode())
+    return figures
+
+
+def _audit_success(model: SuccessClassifier, config: AuditConfig) -> dict[str, Any]:
     only = parse_gate(config.only, "only")
     frames = gather(
         config.runs,
@@ -40,13 +50,34 @@ def audit(config: AuditConfig) -> dict[str, Any]:
     figures = {"model": model.version, "runs": list(config.runs), "margin": config.margin}
     figures |= rates(model.score(frames.inputs).value * frames.open, frames.truth, model.rule.threshold)
     figures["episodes"] = episode_rates(model, config.runs, only=only)
-    if config.json is not None:
-        path = Path(config.json)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, (json.dumps(figures, indent=2) + "\n").encode())
     if config.report is not None:
         write_report(Path(config.report), model, frames, {"runs": list(config.runs)})
     return figures
+
+
+def _audit_reward(model: RewardModel, config: AuditConfig) -> dict[str, Any]:
+    """How a reward ranks states, against their true progress, which only a simulation knows."""
+    if config.only is not None:
+        raise ModelError(f"only={config.only} is for success classifiers, and {config.model} holds a reward; drop it")
+    progress, rewards, truth, episodes = true_progress(config.runs), [], [], []
+    for run in config.runs:
+        path = archive_of(run)
+        with StepStore.read(path) as store:
+            require_spec(model, store.spec, whose=str(path))
+            for episode in episodes_of(store):
+                known = np.array([progress.get((episode.stream, int(seq)), np.nan) for seq in episode.seqs])
+                value = model.score(stack(episode.states, list(model.inputs))).value
+                rewards.append(value[~np.isnan(known)])
+                truth.append(known[~np.isnan(known)])
+                episodes.append(spearman(rewards[-1], truth[-1]))
+    ranked = [each for each in episodes if each is not None]
+    return {
+        "model": model.version,
+        "runs": list(config.runs),
+        "n": int(sum(map(len, rewards))),
+        "spearman": spearman(np.concatenate(rewards), np.concatenate(truth)),
+        "spearman_within_episodes": float(np.median(ranked)) if ranked else None,
+    }
 
 
 def episode_rates(model: SuccessClassifier, runs: list[str], *, only: Gate | None = None) -> dict[str, Any]:

@@ -78,10 +78,16 @@ def auc(score: np.ndarray, truth: np.ndarray) -> float:
     positives, negatives = int((truth == 1).sum()), int((truth == 0).sum())
     if not positives or not negatives:
         return float("nan")
-    _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
-    mean_rank = np.cumsum(counts) - (counts - 1) / 2
-    ranks = mean_rank[inverse]
+    ranks = _ranks(score)
     return float((ranks[truth == 1].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def spearman(one: np.ndarray, other: np.ndarray) -> float | None:
+    """Rank correlation of two columns, ties sharing their mean rank; None where one of them does not vary."""
+    ranks = [_ranks(column) for column in (one, other)]
+    if len(one) < 2 or any(rank.std() == 0 for rank in ranks):
+        return None
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
 
 
 def rates(probability: np.ndarray, truth: np.ndarray, threshold: float) -> dict[str, float | int | list[float] | None]:
@@ -124,6 +130,11 @@ def calibration_error(probability: np.ndarray, truth: np.ndarray) -> float:
     """Expected calibration error over those bins (Guo et al. 2017)."""
     n = max(len(truth), 1)
     return sum(count / n * abs(mean - share) for mean, share, count in reliability(probability, truth))
+
+
+def _ranks(column: np.ndarray) -> np.ndarray:
+    _, inverse, counts = np.unique(column, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
 
 
 def _cross_entropy(log_odds: np.ndarray, target: np.ndarray) -> float:

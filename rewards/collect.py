@@ -6,6 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from envs.guard import Guard
@@ -15,9 +16,9 @@ from envs.workcell import WorkcellEnv
 from rewards.clumsy import Clumsy
 from rewards.config import CollectConfig
 from wire.errors import UserError
-from wire.labels import Label, append_labels
+from wire.labels import PROGRESS, Label, append_labels
 from wire.store import StepStore
-from wire.types import Source, Step, new_stream_id
+from wire.types import Observation, Source, Step, new_stream_id
 
 log = logging.getLogger(__name__)
 
@@ -39,10 +40,12 @@ class Lingering:
     def begin_episode(self) -> None:
         """Forget the last episode."""
         self.truths: list[bool] = []
+        self.progress: list[float] = []
 
     def judge(self, observation: Any) -> Judgement:
         """Note what the task says; a success, which ends the episode, only when enough frames of it are there."""
         self.truths.append(self._env.task.evaluate(self._env.cell).success)
+        self.progress.append(_progress(self._env))
         return Judgement(self.truths[-1] and sum(self.truths) > self._linger, "")
 
 
@@ -78,29 +81,55 @@ def collect_from(
     env.judged_by(judge)
     driver = Clumsy(env.expert(np.random.default_rng([config.seed, 8])), np.random.default_rng([config.seed, 9]))
     stream, seq, episode, positives, negatives = new_stream_id(), 0, 0, 0, 0
-    with StepStore.open(path, env.wire_spec, {"kind": "collected"}) as store:
-        while positives < config.positives:
-            if episode >= max(20, _TRIES * config.positives):
+    # Every task of a simulated cell has these, and the configuration refuses others.
+    task: Any = env.task
+    seen = {"object": task.object} if config.objects else {}
+    spec = msgspec.structs.replace(env.wire_spec, observation={**env.wire_spec.observation, **seen})
+    with StepStore.open(path, spec, {"kind": "collected"}) as store:
+        while positives < config.positives if config.episodes is None else episode < config.episodes:
+            if config.episodes is None and episode >= max(20, _TRIES * config.positives):
                 raise UserError(f"{episode} episodes gave {positives} frames of success only; lower positives=")
             seed = int(np.random.SeedSequence([config.seed, 10, episode]).generate_state(1)[0])
-            steps = _run(env, driver, episode, seed if seeds is None else seeds(episode))
+            driver.begin_episode("wandering" if config.driver == "random" else None)
+            steps = _run(env, driver, episode, seed if seeds is None else seeds(episode), objects=config.objects)
             labels = []
-            for step, truth in zip(steps, judge.truths, strict=True):
+            for step, truth, progress in zip(steps, judge.truths, judge.progress, strict=True):
                 seq += 1
                 store.insert(stream, seq, step)
-                labels.append(Label(stream, seq, float(truth), source="outcome", who=env.task.name))
+                label = Label(stream, seq, float(truth), source="outcome", who=env.task.name)
+                labels += [label, label._replace(value=progress, kind=PROGRESS)]
             store.commit()
             append_labels(path, labels)
             episode += 1
             positives += sum(judge.truths)
             negatives += len(judge.truths) - sum(judge.truths)
-            tell(min(positives, config.positives), config.positives)
+            if config.episodes is None:
+                tell(min(positives, config.positives), config.positives)
+            else:
+                tell(episode, config.episodes)
     return {"episodes": episode, "positives": positives, "negatives": negatives}
 
 
-def _run(env: WorkcellEnv[Any], driver: Clumsy, episode: int, seed: int) -> list[Step]:
+def _progress(env: WorkcellEnv[Any]) -> float:
+    """Minus the control periods to success, with the gripper as it had better be; at worst minus a whole episode."""
+    still = np.zeros(env.cell.action.shape, np.float32)
+    to_go = []
+    for gripper in (-1.0, 1.0):
+        still[-1] = gripper
+        to_go.append(env.task.steps_to_go(env.cell, still))
+    return -float(np.clip(min(to_go), 0.0, env.task.max_episode_steps))
+
+
+def _run(env: WorkcellEnv[Any], driver: Clumsy, episode: int, seed: int, *, objects: bool) -> list[Step]:
+    """An episode of a driver that has begun it."""
+
+    def whole(observation: Observation) -> Observation:
+        task: Any = env.task
+        known = {"object": np.asarray(task.object_state(env.cell), np.float32)} if objects else {}
+        return {**observation, **known}
+
     observation, _ = env.reset(seed=seed)
-    driver.begin_episode()
+    observation = whole(observation)
     guard = Guard(env.limits)
     guard.reset()
     steps: list[Step] = []
@@ -109,6 +138,7 @@ def _run(env: WorkcellEnv[Any], driver: Clumsy, episode: int, seed: int) -> list
         if verdict.held:
             env.hold()
         after, reward, terminated, truncated, info = env.step(verdict.action)
+        after = whole(after)
         steps.append(
             Step(
                 episode=episode,

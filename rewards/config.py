@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from envs.config import EnvConfig, one_of
+from rewards.vlm.config import VlmConfig
 from wire.errors import require
 
 REWARD = "classifier-1"
@@ -19,6 +20,12 @@ class CollectConfig:
     """Frames of success at which to stop."""
     linger: int = 3
     """Control periods to go on after a success, for more frames of it."""
+    driver: str = "clumsy"
+    """clumsy: a script that does it, well and badly; random: one that only wanders about."""
+    episodes: int | None = None
+    """Episodes at which to stop, whatever they hold; None: at `positives`."""
+    objects: bool = False
+    """Keep what the simulation knows of the things beside the frames, for obs=state to learn from the same file."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -26,18 +33,84 @@ class CollectConfig:
         require(self.positives >= 1, f"positives must be >= 1, got {self.positives}")
         require(self.linger >= 0, f"linger must be >= 0, got {self.linger}")
         require(self.seed >= 0, f"seed must be >= 0, got {self.seed}")
+        one_of("driver", self.driver, ("clumsy", "random"))
+        require(self.episodes is None or self.episodes >= 1, f"episodes must be >= 1, got {self.episodes}")
+        require(
+            self.driver == "clumsy" or self.episodes is not None,
+            "driver=random may never succeed, so say when to stop: set episodes=",
+        )
+        require(
+            not self.objects or self.env.env == "sim",
+            f"objects=true is the simulation's to know, got env={self.env.env}; drop it",
+        )
         require(self.env.env != "gym", "rewards are learned from a workcell's cameras: set env=sim or env=ros")
         require(self.env.obs == "pixels", f"a classifier looks at frames: set obs=pixels, got obs={self.env.obs}")
 
 
 @dataclass(frozen=True, kw_only=True)
+class PreferConfig:
+    """`handrail rewards prefer`: which of two pictures is nearer to a goal, asked of a model, a person or a script."""
+
+    runs: list[str]
+    out: str
+    """File of the answers; what is in it already is not asked again."""
+    question: str = ""
+    """The goal in words, best as what is to grow less or more: 'minimise the distance between gripper and cube'."""
+    answerer: str = "vlm"
+    """vlm; person: a page on this machine; script: a simulation that knows, and errs as often as it is told."""
+    pairs: int = 1000
+    cameras: list[str] | None = None
+    """Which of the runs' cameras to show; None: all."""
+    both_orders: bool = False
+    """Ask a vlm twice, the pictures exchanged, and drop what it then contradicts: twice the cost, no bias of place."""
+    accuracy: list[float] = field(default_factory=lambda: [0.42, 0.80])
+    """Of the script: its share of right answers for the pairs most and least alike, and in between by their rank."""
+    abstain: float = 0.3
+    """Of the script: its share of no answer for the pairs most alike, falling to none for those least alike."""
+    who: str = ""
+    """Name under which a person answers; empty: the one they are logged in by."""
+    port: int = 8010
+    seed: int = 0
+    vlm: VlmConfig = field(default_factory=VlmConfig)
+
+    def __post_init__(self) -> None:
+        """Raise ValueError naming the key, what was got and what is wanted."""
+        require(len(self.runs) > 0, "runs must name at least one run: runs=[runs/<run>]")
+        one_of("answerer", self.answerer, ("vlm", "person", "script"))
+        require(self.pairs >= 1, f"pairs must be >= 1, got {self.pairs}")
+        require(0 <= self.port <= 65535, f"port must be in 0..65535, got {self.port}")
+        require(self.seed >= 0, f"seed must be >= 0, got {self.seed}")
+        good = len(self.accuracy) == 2 and all(0 <= share <= 1 for share in self.accuracy)
+        require(
+            good, f"accuracy must be two shares in 0..1, for the least and the greatest difference: {self.accuracy}"
+        )
+        require(0 <= self.abstain <= 1, f"abstain must be in 0..1, got {self.abstain}")
+        require(
+            self.answerer == "script" or bool(self.question.strip()),
+            "question must say what the goal is: question='minimise the distance between the gripper and the cube'",
+        )
+        require(
+            self.answerer != "vlm" or bool(self.vlm.model),
+            "answerer=vlm needs vlm.model, and vlm.endpoint where a server has it; or set answerer=person",
+        )
+
+
+KINDS = ("success", "vlm", "preference")
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """`handrail rewards train`: a success classifier from judged frames."""
+    """`handrail rewards train`: a success classifier from judged frames, or a reward from preferences."""
 
     runs: list[str]
     out: str
     kind: str = "success"
-    """success: a small network of its own; vlm: a head on what a frozen vision-language model thinks of a question."""
+    """success: a small network of its own; vlm: a head on what a frozen vision-language model thinks of a question;
+    preference: no classifier but a reward, which says how well things stand, learned from `preferences`."""
+    preferences: str | None = None
+    """With kind=preference, the file that handrail rewards prefer has written of these runs."""
+    members: int = 3
+    """Of the ensemble, with kind=preference."""
     model: str | None = None
     """With kind=vlm: folder of the vision-language model, as transformers saves them."""
     question: str | None = None
@@ -82,15 +155,21 @@ class TrainConfig:
         require(0 <= self.max_fpr < 1, f"max_fpr must be in 0..1 (1 excluded), got {self.max_fpr}")
         require(1 <= self.k <= self.n <= 100, f"k and n must be 1 <= k <= n <= 100, got k={self.k} n={self.n}")
         require(0 < self.validation < 1, f"validation must be in 0..1 (both excluded), got {self.validation}")
-        for key in ("per_episode", "iterations", "batch_size", "threads"):
+        for key in ("per_episode", "batch_size", "threads", "members"):
             require(getattr(self, key) >= 1, f"{key} must be >= 1, got {getattr(self, key)}")
+        # The learning rate rises over a tenth of them.
+        require(self.iterations >= 20, f"iterations must be >= 20, got {self.iterations}")
         for key in ("margin", "shift_pixels", "colour", "weight_decay", "seed"):
             require(getattr(self, key) >= 0, f"{key} must be >= 0, got {getattr(self, key)}")
         require(self.learning_rate > 0, f"learning_rate must be > 0, got {self.learning_rate}")
         require(0 <= self.hard_share <= 1, f"hard_share must be in 0..1, got {self.hard_share}")
 
     def _check_kind(self) -> None:
-        one_of("kind", self.kind, ("success", "vlm"))
+        one_of("kind", self.kind, KINDS)
+        require(
+            (self.kind == "preference") == (self.preferences is not None),
+            "kind=preference goes with preferences=<file of handrail rewards prefer>, and the other kinds without one",
+        )
         for key in ("model", "question"):
             got = getattr(self, key)
             require(self.kind == "vlm" or got is None, f"{key}={got} goes with kind=vlm, got kind={self.kind}; drop it")

@@ -11,7 +11,12 @@ from wire.files import write_atomically
 
 DESCRIPTION, TENSORS = "model.json", "model.safetensors"
 FORMAT = 1
-KINDS = {"success": "rewards.success", "vlm": "rewards.vlm_success", "pair": "rewards.pair"}
+KINDS = {
+    "success": "rewards.success",
+    "vlm": "rewards.vlm_success",
+    "pair": "rewards.pair",
+    "preference": "rewards.preference",
+}
 """Kind of model -> the module that has `load(folder, description) -> RewardModel` for it."""
 
 

@@ -1,24 +1,49 @@
-"""A page on this machine on which a person marks frames: the sheet over HTTP, on loopback, behind a token."""
+"""A page on this machine on which a person marks frames or compares them: over HTTP, on loopback, behind a token."""
 
 import getpass
 import hmac
 import json
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qs, urlsplit
 
 from rewards.config import LabelConfig
 from rewards.models import load_model
 from rewards.score import ModelError
-from rewards.sheet import Sheet
+from rewards.sheet import Cell, Sheet
 from wire.errors import UserError
 
-_PAGE = Path(__file__).with_name("page.html")
 _BODY_BYTES = 1 << 20
+
+
+class Marked(Protocol):
+    """Pictures, and what a person says of them."""
+
+    page: Path
+    """The HTML that shows them."""
+    archive: Path
+    """What they are of, for people."""
+
+    @property
+    def cells(self) -> Sequence[Cell]:
+        """The pictures, in the order in which they are shown."""
+        ...
+
+    def marks(self) -> Mapping[int, Any]:
+        """What has been said so far, by index of the cell."""
+        ...
+
+    def mark(self, marks: Mapping[int, Any]) -> int:
+        """Keep what a person says, and return how much that is; raises ModelError where it makes no sense."""
+        ...
+
+    def summary(self) -> str:
+        """What has been said so far, in one line for people."""
+        ...
 
 
 class LabelServer(ThreadingHTTPServer):
@@ -26,7 +51,7 @@ class LabelServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, sheet: Sheet, port: int) -> None:
+    def __init__(self, sheet: Marked, port: int) -> None:
         """Listen on loopback; raises UserError where the port is taken."""
         self.sheet = sheet
         self.token = secrets.token_urlsafe(16)
@@ -46,16 +71,23 @@ def serve_page(config: LabelConfig, say: Callable[[str], None], stopped: threadi
     """Show the sheet until `stopped` is set."""
     model = None if config.model is None else load_model(Path(config.model))
     sheet = Sheet(config.run, frames=config.frames, model=model, who=config.who or getpass.getuser())
-    server = LabelServer(sheet, config.port)
-    say(f"{len(sheet.cells)} frames of {sheet.archive}: open {server.url}\nCtrl-C when done; each mark is kept at once")
+    show_page(sheet, config.port, say, stopped)
+    return 0
+
+
+def show_page(sheet: Marked, port: int, say: Callable[[str], None], stopped: threading.Event) -> None:
+    """Serve a sheet until `stopped` is set; raises UserError where the port is taken."""
+    server = LabelServer(sheet, port)
+    say(
+        f"{len(sheet.cells)} pictures of {sheet.archive}: open {server.url}\n"
+        "Ctrl-C when done; each mark is kept at once"
+    )
     thread = threading.Thread(target=server.serve_forever, name="page", daemon=True)
     thread.start()
     stopped.wait()
     server.shutdown()
     server.server_close()
-    marks = sheet.marks()
-    say(f"{sum(marks.values())} successes and {len(marks) - sum(marks.values())} others are marked on this sheet")
-    return 0
+    say(sheet.summary())
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -65,7 +97,7 @@ class _Handler(BaseHTTPRequestHandler):
         """The page, its list of frames, or a picture."""
         path = self._allowed()
         if path == "/":
-            self._send(_PAGE.read_bytes(), "text/html; charset=utf-8")
+            self._send(self.server.sheet.page.read_bytes(), "text/html; charset=utf-8")
         elif path == "/frames":
             cells = [cell.caption for cell in self.server.sheet.cells]
             marks = self.server.sheet.marks()
@@ -81,7 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(404)
 
     def do_POST(self) -> None:
-        """Marks: {"<index>": true or false, ...}."""
+        """Marks: {"<index>": what is said of it, ...}."""
         if self._allowed() != "/marks":
             return
         try:
@@ -89,7 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
             if not 0 < length <= _BODY_BYTES:
                 raise ValueError(f"a body of {length} bytes")
             told: Any = json.loads(self.rfile.read(length))
-            marks = {int(index): _flag(value) for index, value in told.items()}
+            marks = {int(index): value for index, value in told.items()}
             with self.server.writing:
                 kept = self.server.sheet.mark(marks)
         except (ValueError, AttributeError, ModelError) as error:
@@ -108,7 +140,7 @@ class _Handler(BaseHTTPRequestHandler):
         # A name that somebody has pointed at this machine is not this machine: pages elsewhere may not ask through it.
         if host in ("127.0.0.1", "localhost") and hmac.compare_digest(token.encode(), self.server.token.encode()):
             return url.path
-        self.send_error(403, "open the address that handrail rewards label has printed")
+        self.send_error(403, "open the address that the command has printed")
         return None
 
     def _send(self, body: bytes, kind: str) -> None:
@@ -118,9 +150,3 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Cache-Control", "no-store")
         self.end_headers()
         self.wfile.write(body)
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError(f"a mark is true or false, got {value!r}")
-    return value

@@ -11,7 +11,7 @@ from rewards.decide import decide
 from rewards.episodes import Episode, EpisodeReader, archive_of, episodes_of
 from rewards.score import ModelError, RewardModel, require_spec, stack
 from wire.database import StoreError
-from wire.labels import SCORE, START, SUCCESS, Label, append_labels, labels_since
+from wire.labels import REWARD, SCORE, START, SUCCESS, Label, append_labels, labels_since
 from wire.store import StepStore
 from wire.types import UNSCORED
 
@@ -30,12 +30,18 @@ class Relabelled(NamedTuple):
     episodes: int
     changed: int
     """Episodes of which it says otherwise than what was recorded."""
+    rewards: float = 0.0
+    """Sum of all rewards, by a model that gives those."""
 
 
 def labels_for(model: RewardModel, episode: Episode) -> list[Label]:
-    """What a model with a rule says of each state of an episode; raises ModelError where it has no rule."""
+    """What a model says of each state of an episode: whether it is a success, or, without a rule, its reward."""
     if model.rule is None:
-        raise ModelError(f"the {model.kind} model {model.version} gives rewards, not success: it has no rule")
+        value = model.score(stack(episode.states, list(model.inputs))).value
+        return [
+            Label(episode.stream, int(seq), float(reward), version=model.version, who="handrail", kind=REWARD)
+            for seq, reward in zip(episode.seqs, value, strict=True)
+        ]
     gate = model.rule.gate
     names = [*model.inputs, *([gate.name] if gate is not None and gate.name not in model.inputs else [])]
     value = model.score(stack(episode.states, names)).value
@@ -83,13 +89,14 @@ def relabel(model: RewardModel, run: str, tell: Callable[[Relabelled], None] = l
         require_spec(model, store.spec, whose=str(path))
         for episode in episodes_of(store):
             labels = labels_for(model, episode)
-            append_labels(path, labels + start_for(model, episode))
-            success = any(label.value for label in labels)
+            append_labels(path, labels + ([] if model.rule is None else start_for(model, episode)))
+            success = model.rule is not None and any(label.value for label in labels)
             total = Relabelled(
                 total.steps + len(labels),
                 total.successes + success,
                 total.episodes + 1,
                 total.changed + (success != episode.steps[-1].success),
+                total.rewards + (0.0 if model.rule is not None else sum(label.value for label in labels)),
             )
             tell(total)
     return total

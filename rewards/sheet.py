@@ -1,9 +1,9 @@
 """Which frames of a run a person should look at, and what became of them."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,6 +30,8 @@ class Cell(NamedTuple):
 
 class Sheet:
     """The states of one run that are to be marked, the most telling first, and their labels."""
+
+    page = Path(__file__).with_name("page.html")
 
     def __init__(self, run: str, *, frames: int, model: RewardModel | None = None, who: str = "") -> None:
         """Choose the states.
@@ -66,8 +68,15 @@ class Sheet:
         keys = [(cell.stream, cell.seq) for cell in self.cells]
         return {index: int(known[key].value >= 0.5) for index, key in enumerate(keys) if key in known}
 
-    def mark(self, marks: dict[int, bool]) -> int:
-        """Keep a person's labels, by index of the cell; returns how many. Raises ModelError on a cell that is not."""
+    def mark(self, marks: Mapping[int, Any]) -> int:
+        """Keep a person's labels, by index of the cell; returns how many.
+
+        Raises:
+            ModelError: There is no such cell, or a mark is neither true nor false.
+        """
+        for value in marks.values():
+            if not isinstance(value, bool):
+                raise ModelError(f"a mark is true or false, got {value!r}")
         unknown = [index for index in marks if not 0 <= index < len(self.cells)]
         if unknown:
             raise ModelError(f"there is no frame {unknown[0]} on this sheet of {len(self.cells)}")
@@ -77,6 +86,12 @@ class Sheet:
         ]
         append_labels(self.archive, labels)
         return len(labels)
+
+    def summary(self) -> str:
+        """One line for people."""
+        marks = self.marks()
+        successes = sum(marks.values())
+        return f"{successes} successes and {len(marks) - successes} others are marked on this sheet"
 
 
 def _telling(episode: Episode, names: Sequence[str], model: RewardModel | None, most: int) -> list[tuple[float, Cell]]:

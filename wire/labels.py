@@ -16,6 +16,10 @@ from wire.database import Kind, StoreError, Writer, explained, open_reader
 
 SUCCESS = "success"
 """The kind of label that says whether the task is done: 1 or 0."""
+REWARD = "reward"
+"""The kind of label that gives the reward itself, as a model of that version has it."""
+PROGRESS = "progress"
+"""The kind of label that says how near the task is to its end: the higher, the nearer. A simulation knows it."""
 SCORE, START = "score", "start"
 """The kinds that change no reward: a model's probability of success, of the state after a step as ever, and of the one
 that an episode's first step began in, which comes after none."""

@@ -9,7 +9,16 @@ from omegaconf import MISSING, OmegaConf
 
 from actor.config import HAND, ActorConfig, ExternalConfig, PolicyServerConfig
 from learner.config import AGENTS, LearnerConfig
-from rewards.config import AuditConfig, CollectConfig, LabelConfig, PairConfig, RelabelConfig, ServeConfig, TrainConfig
+from rewards.config import (
+    AuditConfig,
+    CollectConfig,
+    LabelConfig,
+    PairConfig,
+    PreferConfig,
+    RelabelConfig,
+    ServeConfig,
+    TrainConfig,
+)
 
 
 @dataclass
@@ -273,6 +282,9 @@ class CollectVerb(EnvKeys):
     out: str = MISSING
     positives: int = CollectConfig.positives
     linger: int = CollectConfig.linger
+    driver: str = CollectConfig.driver
+    episodes: int | None = None
+    objects: bool = False
 
 
 def _verb_of(config: type, doc: str, **more: Any) -> type:
@@ -280,6 +292,9 @@ def _verb_of(config: type, doc: str, **more: Any) -> type:
     chosen: list[Any] = []
     for each in fields(config):
         if each.name in ("insecure", "keys"):
+            continue
+        if each.default_factory is not MISSING_DEFAULT:
+            chosen.append((each.name, each.type, field(default_factory=each.default_factory)))
             continue
         default = MISSING if each.default is MISSING_DEFAULT else each.default
         chosen.append((each.name, each.type, field(default=default)))
@@ -306,6 +321,7 @@ VERBS: dict[str, type] = {
         f"rewards {name}": _verb_of(config, config.__doc__ or "", **more)
         for name, config, more in (
             ("label", LabelConfig, {}),
+            ("prefer", PreferConfig, {}),
             ("train", TrainConfig, {}),
             ("pair", PairConfig, {}),
             ("audit", AuditConfig, {}),
@@ -320,7 +336,11 @@ def register() -> None:
     """Give the schemas to Hydra; safe to call again."""
     store = ConfigStore.instance()
     for verb, schema in VERBS.items():
-        store.store(name=verb, node=schema)
+        node = OmegaConf.structured(schema)
+        if "vlm" in node:
+            # Frozen classes make read-only nodes, which would refuse the user's overrides.
+            OmegaConf.set_readonly(node.vlm, None)
+        store.store(name=verb, node=node)
     for name, schema in {"sim": SimEnv, "ros": RosEnv, "gym": GymEnv}.items():
         store.store(group="env", name=name, node=schema)
     for name, schema in {"none": NoHand, "script": ScriptedHand}.items():

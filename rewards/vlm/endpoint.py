@@ -38,6 +38,8 @@ class Endpoint:
         self._refused: set[str] = set()
         """Of _INSTEAD, what this server has been found not to know."""
         self._failures = 0
+        self._reached = False
+        """Whether anything was ever answered."""
         self.identity = f"{config.model}, {config.max_tokens} tokens, temperature {config.temperature:g}"
 
     def answer(
@@ -80,13 +82,18 @@ class Endpoint:
         try:
             # A server that sends a byte a second keeps every timeout of a socket; not this one.
             async with asyncio.timeout(config.timeout_s):
-                return self._read(question, await self._ask(client, question))
+                response = await self._ask(client, question)
+            self._reached = True
+            return self._read(question, response)
         except (TimeoutError, openai.APITimeoutError):
             return Answer(problem=f"no answer within {config.timeout_s:g} s")
         except openai.APIConnectionError as error:
+            cause = plain(error.__cause__ or error)
+            if self._reached:
+                return Answer(problem=f"the connection broke: {cause}")
             raise VlmError(
-                f"cannot reach {config.endpoint} ({plain(error.__cause__ or error)}) in {config.retries + 1} attempts; "
-                "is the server running? Check vlm.endpoint; what was answered so far is kept"
+                f"cannot reach {config.endpoint} ({cause}) in {config.retries + 1} attempts; "
+                "is the server running? Check vlm.endpoint"
             ) from None
         except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
             raise VlmError(

@@ -7,7 +7,7 @@ import pytest
 from experience import make_spec
 
 from envs.config import OBSERVATIONS
-from handrail import cli, verbs
+from handrail import cli, settings, verbs
 from handrail.compose import compose_verb, keys_of
 from wire.errors import UserError
 from wire.store import StepStore
@@ -333,3 +333,50 @@ def test_a_script_that_was_stopped_has_more_to_record_and_a_finished_one_has_not
     archive(tmp_path / "whole.sqlite", steps=2 * EPISODE_LENGTH)
     assert verbs._is_recorded(config, tmp_path / "whole.sqlite")
     assert verbs._is_recorded(compose_verb("sim", ["demos=none"]), None)
+
+
+def test_who_compares_pictures_is_named_by_keys_of_its_own():
+    words = [
+        "runs=[r]",
+        "out=a",
+        "question=lift it, (high)",
+        "vlm.model=m",
+        "vlm.endpoint=http://h/v1",
+        "accuracy=[1,1]",
+    ]
+    config = compose_verb("rewards prefer", verbs.with_defaults("rewards prefer", words))
+    told = settings.reward_settings("prefer", config)
+    assert (told.question, told.vlm.model, told.vlm.endpoint) == ("lift it, (high)", "m", "http://h/v1")
+    assert told.accuracy == [1.0, 1.0]
+    assert told.vlm.parallel == 8
+    for wrong, said in (
+        ("vlm.endpoint=localhost", "must begin with http://"),
+        ("vlm.modle=x", "did you mean vlm.model"),
+        ("answerer=persn", "did you mean person"),
+    ):
+        with pytest.raises(UserError, match=said):
+            settings.reward_settings("prefer", compose_verb("rewards prefer", [*words[:2], "vlm.model=m", wrong]))
+
+
+def test_a_learned_reward_is_for_past_runs_and_names_its_model(tmp_path: Path):
+    folder = tmp_path / "m"
+    folder.mkdir()
+    offline = ["mode=offline", "archive=[r]", f"reward=preference:{folder}"]
+
+    def told(*words: str):
+        config = compose_verb("learner", list(words))
+        return settings.learner_settings(config, run=tmp_path, bind="tcp://127.0.0.1:1", demos=None)
+
+    with pytest.raises(UserError, match=r"there is no model.json in .*train one: .*kind=preference preferences="):
+        told(*offline)
+    (folder / "model.json").write_text('{"kind": "preference", "version": "preference-1"}')
+    (tmp_path / "r").mkdir()
+    for text, said in (("{", "is damaged"), ('{"kind": "success", "version": "v"}', "holds a model of kind success")):
+        (folder / "model.json").write_text(text)
+        with pytest.raises(UserError, match=said):
+            told(*offline)
+    (folder / "model.json").write_text('{"kind": "preference", "version": "preference-1"}')
+    with pytest.raises(UserError, match="set mode=offline"):
+        told(f"reward=preference:{folder}")
+    with pytest.raises(UserError, match="gives rewards to steps of past runs"):
+        settings.model_of(f"preference:{folder}")

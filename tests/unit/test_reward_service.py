@@ -17,7 +17,7 @@ from rewards.episodes import episodes_of
 from rewards.relabel import Backfill, labels_for, relabel
 from rewards.score import ModelError, RewardModel
 from rewards.service import RewardService
-from wire.labels import effective, labels_since
+from wire.labels import REWARD, effective, labels_since
 from wire.scoring import Gate, Rule, Scored, Unscored
 from wire.sockets import ActorSocket
 from wire.store import StepStore
@@ -238,7 +238,14 @@ def test_a_run_of_other_cameras_is_refused_by_name(tmp_path: Path):
     path = write(tmp_path / "steps.sqlite", [episode(np.random.default_rng(0), 0, success=True)])
     with pytest.raises(ModelError, match="side"):
         relabel(Bright(inputs={"side": (SIZE, SIZE, 3)}), str(path))
+
+
+def test_a_model_without_a_rule_gives_rewards_and_says_nothing_of_success(tmp_path: Path):
+    path = write(tmp_path / "steps.sqlite", [episode(np.random.default_rng(0), 0, success=True)])
     with StepStore.read(path) as store:
         (only,) = episodes_of(store)
-    with pytest.raises(ModelError, match="no rule"):
-        labels_for(Bright(rule=None), only)
+    labels = labels_for(Bright(rule=None), only)
+    assert {label.kind for label in labels} == {REWARD}
+    assert 0.9 < labels[-1].value < 1.0
+    assert relabel(Bright(rule=None), str(path)).rewards == pytest.approx(sum(label.value for label in labels))
+    assert effective(labels_since(path)[0]) == {}

@@ -62,7 +62,7 @@ def test_the_same_frames_and_seed_give_the_same_weights(tmp_path: Path):
     run = str(record(tmp_path / "steps.sqlite", 8))
     frames = gather([run], margin=2, per_episode=4, seed=0)
     first, again, other = (
-        fit(frames, quick(runs=[run], out="x", iterations=2, seed=seed)).head[4].weight for seed in (0, 0, 1)
+        fit(frames, quick(runs=[run], out="x", iterations=20, seed=seed)).head[4].weight for seed in (0, 0, 1)
     )
     assert first.equal(again)
     assert not first.equal(other)
