@@ -5,7 +5,6 @@ A fork server has imported everything once, so a room starts in milliseconds and
 
 import contextlib
 import functools
-import itertools
 import multiprocessing
 import os
 import signal
@@ -58,12 +57,12 @@ def act(
     uplink = Uplink(address, folder / "outbox.sqlite", spec, **(options or {}))
     uplink.start()
     due_s = time.monotonic()
-    for number in itertools.count(uplink.status.appended):
-        if (folder / "stop").exists():
-            break
-        # Waiting for room here is what the control loop does between episodes.
+    number = uplink.status.appended
+    while not (folder / "stop").exists():
+        # Waiting for room here is what the control loop does between episodes; what was not appended comes next.
         if not uplink.status.nearly_full:
             uplink.append(make(spec, number))
+            number += 1
         _note(notes, uplink)
         due_s += 1 / rate_hz
         time.sleep(max(0.0, due_s - time.monotonic()))
