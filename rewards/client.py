@@ -1,7 +1,5 @@
 """The robot's end of the reward service: a thread that owns the socket, and the judge that the environment asks."""
 
-import logging
-import threading
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -11,16 +9,11 @@ from typing import NamedTuple
 from envs.judge import Judgement
 from rewards.config import REWARD
 from rewards.decide import Decider
+from wire.asking import TICK_S, Asker
 from wire.keys import ActorKeys
 from wire.score_client import ASKED, ScoreClient
 from wire.scoring import Scored, Serving, Unscored
-from wire.sockets import ActorSocket
 from wire.types import UNSCORED, Observation
-from wire.wake import Bell
-
-log = logging.getLogger(__name__)
-
-_TICK_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -32,29 +25,12 @@ class ScorerStatus:
     detail: str = ""
 
 
-class Scorer:
+class Scorer(Asker[ScoreClient]):
     """Asks a reward service from any thread, which never waits longer than it wants to."""
 
     def __init__(self, address: str, *, keys: ActorKeys | None = None, insecure: bool = False) -> None:
-        """Prepare only; `start` opens the socket.
-
-        Args:
-            address: Of the service, tcp://host:port.
-            keys: Ours and the service's, for a link that is encrypted and knows who is who.
-            insecure: Allow an address off this machine without keys.
-        """
-        self._address, self._keys, self._insecure = address, keys, insecure
-        self._client = ScoreClient()
-        self._news = threading.Condition()
-        self._stop = False
-        self._thread: threading.Thread | None = None
-
-    def start(self) -> None:
-        """Open the socket and start the thread; raises LinkError where the address cannot be used."""
-        self._socket = ActorSocket(self._address, keys=self._keys, insecure=self._insecure, peer="reward service")
-        self._bell = Bell(self._socket.wake)
-        self._thread = threading.Thread(target=self._run, name="scorer", daemon=True)
-        self._thread.start()
+        """Prepare only, see `Asker`."""
+        super().__init__(ScoreClient(), address, peer="reward service", keys=keys, insecure=insecure)
 
     @property
     def status(self) -> ScorerStatus:
@@ -77,40 +53,10 @@ class Scorer:
         with self._news:
             while (answer := self._client.answer(number)) is None:
                 now_s = time.monotonic()
-                if now_s >= deadline_s or self._stop or not self._client.live(now_s):
+                if now_s >= deadline_s or self._stop or self._dead or not self._client.live(now_s):
                     return None
-                self._news.wait(min(deadline_s - now_s, _TICK_S))
+                self._news.wait(min(deadline_s - now_s, TICK_S))
             return answer
-
-    def close(self) -> None:
-        """Stop; safe to call twice."""
-        if self._thread is None or self._stop:
-            return
-        self._stop = True
-        self._bell.ring()
-        self._thread.join()
-
-    def _run(self) -> None:
-        try:
-            while not self._stop:
-                self._turn()
-                self._socket.wait(_TICK_S)
-        except Exception:
-            # The robot goes on without scores; that it does is said with every episode.
-            log.exception("the reward client died")
-        finally:
-            self._bell.close()
-            self._socket.close()
-
-    def _turn(self) -> None:
-        now_s = time.monotonic()
-        with self._news:
-            while (data := self._socket.receive()) is not None:
-                self._client.receive(data, now_s)
-                self._news.notify_all()
-            out = self._client.step(now_s)
-        for data in out:
-            self._socket.send(data)  # What does not go out now is not answered, and labelled later.
 
 
 class _Asked(NamedTuple):
