@@ -138,7 +138,7 @@ def test_without_transformers_it_is_said_what_to_install(trained: Path, monkeypa
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"kind": "vml"}, "kind must be one of success, vlm, got vml; did you mean vlm"),
+        ({"kind": "vml"}, "kind must be one of success, vlm, preference, got vml; did you mean vlm"),
         ({"kind": "vlm", "model": "m"}, r'set model=<folder> and question="is the cube lifted\?"'),
         ({"kind": "vlm", "question": "q"}, "set model=<folder> and question="),
         ({"question": "is it?"}, "question=is it. goes with kind=vlm, got kind=success; drop it"),
