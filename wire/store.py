@@ -26,7 +26,7 @@ from wire.archive_file import (
 )
 from wire.archive_rows import Row, RowReader
 from wire.codec import DecodeError, decode_spec, encode_spec, encode_step
-from wire.database import DamagedError, StoreError, Writer, explained, open_reader
+from wire.database import DamagedError, EmptyError, StoreError, Writer, explained, open_reader
 from wire.errors import plain
 from wire.specs import EnvSpec, SpecMismatch
 from wire.types import Observation, Source, Step
@@ -97,6 +97,9 @@ class StepStore:
             stored = dict(
                 db.execute("SELECT coalesce(CAST(key AS TEXT), ''), coalesce(CAST(value AS TEXT), '') FROM meta")
             )
+        # The tables are there before what is in them.
+        if not stored and writer is None and db.execute("SELECT count(*) FROM steps").fetchone()[0] == 0:
+            raise EmptyError(f"{path} has no spec and no steps: a run is only beginning there; try again in a moment")
         text = stored.pop("spec", "")
         try:
             if stored.pop("spec_crc", text_crc(text)) != text_crc(text):

@@ -22,8 +22,8 @@ from wire.types import Step
 pytestmark = [pytest.mark.process, pytest.mark.timeout(3600)]
 CAMERAS = make_spec(size=158)
 STEPS_TAKEN = count(ci=200, nightly=6000)
-JUDGED = count(ci=95, nightly=99)
-"""Percentile: the 99th of 200 is the second worst, which beside other tests is the scheduler's."""
+JUDGED = count(ci=50, nightly=99)
+"""Percentile: beside other tests the higher ones are the scheduler's."""
 STEPS = [make_step(CAMERAS, number) for number in range(20)]
 RATE_HZ = 50.0
 LOSS = 0.3

@@ -84,7 +84,7 @@ def hostile(marker: Path) -> dict[str, bytes]:
         "os.system": pickle.dumps([Runs(os.system, touch)]),
         "subprocess": pickle.dumps(Runs(subprocess.Popen, ["touch", str(marker)])),
         "eval": pickle.dumps(Runs(eval, f"open({str(marker)!r}, 'w')")),
-        "exec by getattr": pickle.dumps(Runs(getattr, __builtins__, "exec")),
+        "exec by getattr": b"c__builtin__\ngetattr\n(c__builtin__\n__dict__\nS'exec'\ntR.",
         "in a key": pickle.dumps({Runs(os.system, touch): 1}),
         "behind an array": pickle.dumps([np.arange(3), Runs(os.system, touch)]),
         "array of objects": pickle.dumps(objects),

@@ -12,7 +12,8 @@ import pytest
 from experience import EPISODE_LENGTH, STREAM, assert_same_step, make_spec, make_step
 
 from wire import database
-from wire.database import EmptyError
+from wire.archive_file import KIND
+from wire.database import EmptyError, Writer
 from wire.specs import SpecMismatch
 from wire.store import StepStore, StoreError
 from wire.types import Source
@@ -288,6 +289,12 @@ def test_a_file_in_which_nothing_was_begun_is_empty_to_a_reader_and_free_to_a_wr
     fill(path)
     with StepStore.read(path) as store:
         assert store.count() == 12
+
+
+def test_a_run_whose_tables_are_there_and_nothing_else_is_said_to_begin(tmp_path: Path):
+    with contextlib.closing(Writer(tmp_path / "steps.sqlite", KIND, synchronous="FULL")):
+        with pytest.raises(EmptyError, match="a run is only beginning there; try again in a moment"):
+            StepStore.read(tmp_path / "steps.sqlite")
 
 
 def test_a_file_that_is_no_database_is_refused(path: Path):
