@@ -292,9 +292,10 @@ def test_a_file_in_which_nothing_was_begun_is_empty_to_a_reader_and_free_to_a_wr
 
 
 def test_a_run_whose_tables_are_there_and_nothing_else_is_said_to_begin(tmp_path: Path):
-    with contextlib.closing(Writer(tmp_path / "steps.sqlite", KIND, synchronous="FULL")):
-        with pytest.raises(EmptyError, match="a run is only beginning there; try again in a moment"):
-            StepStore.read(tmp_path / "steps.sqlite")
+    path = tmp_path / "steps.sqlite"
+    beginning = pytest.raises(EmptyError, match="a run is only beginning there; try again in a moment")
+    with contextlib.closing(Writer(path, KIND, synchronous="FULL")), beginning:
+        StepStore.read(path)
 
 
 def test_a_file_that_is_no_database_is_refused(path: Path):
