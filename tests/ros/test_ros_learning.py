@@ -70,7 +70,8 @@ def test_it_learns_to_reach_while_actor_and_robot_are_killed(tmp_path):
         print(f"R1: over ROS 2 the target stood still {1000 * hold_s:.0f} ms after the actor was killed")
         assert hold_s <= HOLD_S
         assert spectator.guard() == "halted"
-        assert "actor" in spectator.guard("reason")
+        # Where it was killed just before its next beat was due, the beat is missed first.
+        assert any(words in spectator.guard("reason") for words in ("actor", "the control loop did not beat"))
         assert actor.process.wait(30.0) != 0, "whoever launched it must learn that it failed"
 
         actor = drives(start, tmp_path, port)
