@@ -63,8 +63,9 @@ def test_it_learns_to_reach_while_actor_and_robot_are_killed(tmp_path):
         until(lambda: archived(run) > STEPS // 4, "a quarter of the steps", 200.0)
 
         until(lambda: spectator.watch(0.05) and spectator.now_ns() - spectator.moved_ns < 50_000_000, "motion")
+        loop = loop_of(actor)
         killed_ns = spectator.now_ns()
-        os.kill(loop_of(actor), signal.SIGKILL)
+        os.kill(loop, signal.SIGKILL)
         spectator.watch(1.0)
         hold_s = (spectator.moved_ns - killed_ns) / 1e9
         print(f"R1: over ROS 2 the target stood still {1000 * hold_s:.0f} ms after the actor was killed")
