@@ -16,7 +16,7 @@ from wire.store import StepStore
 pytestmark = [pytest.mark.process, pytest.mark.sim, pytest.mark.learn, pytest.mark.timeout(900)]
 STEPS = 500
 TASK = ("env=ros", "task=reach", "obs=state")
-HOLD_S = 0.150
+STILL_S = 0.300
 
 
 def archived(run):
@@ -67,9 +67,10 @@ def test_it_learns_to_reach_while_actor_and_robot_are_killed(tmp_path):
         killed_ns = spectator.now_ns()
         os.kill(loop, signal.SIGKILL)
         spectator.watch(1.0)
-        hold_s = (spectator.moved_ns - killed_ns) / 1e9
-        print(f"R1: over ROS 2 the target stood still {1000 * hold_s:.0f} ms after the actor was killed")
-        assert hold_s <= HOLD_S
+        still_s = (spectator.moved_ns - killed_ns) / 1e9
+        print(f"R1: over ROS 2 the target stood still {1000 * still_s:.0f} ms after the actor was killed")
+        # What is held is the measured pose, so the target stands still when the arm does.
+        assert still_s <= STILL_S
         assert spectator.guard() == "halted"
         # Where it was killed just before its next beat was due, the beat is missed first.
         assert any(words in spectator.guard("reason") for words in ("actor", "the control loop did not beat"))
