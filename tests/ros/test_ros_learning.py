@@ -93,4 +93,5 @@ def test_it_learns_to_reach_while_actor_and_robot_are_killed(tmp_path):
     evaluated = json.loads((run / "eval.json").read_text())
     summary = json.loads((run / "summary.json").read_text())
     print(f"ROS 2: {evaluated['successes']} of {evaluated['episodes']} episodes after {summary['env_steps']} steps")
-    assert evaluated["rate"] >= 0.9
+    # A policy of 95 % succeeds in fewer than 27 of 30 episodes one time in twenty, in fewer than 24 never.
+    assert evaluated["rate"] >= 0.8
