@@ -8,7 +8,7 @@ import msgspec
 from wire.errors import UserError, plain
 from wire.specs import EnvSpec
 
-_MAX_FEATURES = 1 << 20
+MAX_FEATURES = 1 << 20
 MAX_GRIPPERS = 3
 """Of one policy: every further one triples the classes of the head."""
 
@@ -115,7 +115,7 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         self._check_grippers()
         self._check_chunk()
         self._check_critics()
-        if self.trunk is not None and math.prod(self.trunk.shape) > _MAX_FEATURES:
+        if self.trunk is not None and math.prod(self.trunk.shape) > MAX_FEATURES:
             raise ArchitectureError(f"no trunk has so many features of one picture: {self.trunk.shape}")
 
     def _check_chunk(self) -> None:
