@@ -65,8 +65,8 @@ class Critics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """An ensemble of action values; see networks.critic."""
 
     members: int
-    norm: Literal["none", "layer", "batch"] = "none"
-    """What normalises its hidden layers."""
+    norm: Literal["none", "layer", "batch", "hypersphere"] = "none"
+    """What normalises its hidden layers; on the hypersphere they are others, see networks.hypersphere."""
     bins: int = 0
     """Of a categorical value; 0: a value is one number."""
     span: tuple[float, float] = (0.0, 0.0)
