@@ -158,12 +158,12 @@ def _check(config: Config, file: Path, family: Family) -> None:
     for key, size in sizes.items():
         if size < 1:
             raise ArchitectureError(f"{file} describes no {family.name}: {key} must be >= 1, got {size}")
-    # A rotation turns pairs, along height and width.
+    # A rotation turns pairs of features, by height and by place along the width.
     each = 4 if family.positions == "rope" else 1
     if width % (heads * each):
         raise ArchitectureError(
-            f"{file} describes no {family.name}: hidden_size must be a multiple of {each} times its "
-            f"{heads} attention heads, got {width}"
+            f"{file} describes no {family.name}: hidden_size must be a multiple of {heads * each}, for its {heads} "
+            f"attention heads, got {width}"
         )
     if config.num_channels != 3:
         raise ArchitectureError(f"{file} is for pictures of {config.num_channels} channels; cameras give 3")

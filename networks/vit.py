@@ -60,7 +60,7 @@ def apply(params: Params, image: jax.Array, how: Settings) -> jax.Array:
     if "prefix" in params:
         before = params["prefix"].shape[0]
         x = jnp.concatenate([jnp.broadcast_to(params["prefix"], (x.shape[0], *params["prefix"].shape)), x], axis=1)
-    rotation = None if how.rope_base is None else _rotation(how, x.shape[-1] // how.heads, before)
+    rotation = None if how.rope_base is None else _rotation(how.grid, how.rope_base, x.shape[-1] // how.heads, before)
 
     def block(x: jax.Array, of_block: Params) -> tuple[jax.Array, None]:
         x = x + _attention(of_block, _norm(of_block["norm_1"], x, how), how, rotation)
@@ -103,16 +103,15 @@ def _feed_forward(params: Params, x: jax.Array, how: Settings) -> jax.Array:
     return dense(params["down"], hidden)
 
 
-def _rotation(how: Settings, size: int, before: int) -> tuple[jax.Array, jax.Array]:
+def _rotation(grid: int, base: float, size: int, before: int) -> tuple[jax.Array, jax.Array]:
     """Cosines and sines, (tokens, 1, size) each; the tokens before the patches are not turned.
 
     A quarter of the angles goes with a patch's height in -1..1, another with its place along the width, then the same
     again for the second half of a head.
     """
-    assert how.rope_base is not None
-    centres = (2 * np.arange(how.grid) + 1) / how.grid - 1
+    centres = (2 * np.arange(grid) + 1) / grid - 1
     places = np.stack(np.meshgrid(centres, centres, indexing="ij"), axis=-1).reshape(-1, 2, 1)
-    angles = 2 * np.pi * places * how.rope_base ** -(4 * np.arange(size // 4) / size)
+    angles = 2 * np.pi * places * base ** -(4 * np.arange(size // 4) / size)
     angles = np.tile(angles.reshape(len(places), -1), 2)
     angles = np.concatenate([np.zeros((before, size)), angles])[:, None]
     return jnp.asarray(np.cos(angles), jnp.float32), jnp.asarray(np.sin(angles), jnp.float32)

@@ -132,7 +132,7 @@ class Sac:
         if target is None:
             return jax.tree.map(jnp.copy, critics)
         mixed: Any = optax.incremental_update(critics, target, self._polyak)
-        # A mean of two points on a sphere lies within it: the paper's code leaves it there.
+        # The mean of two points on a sphere lies inside it. SimbaV2 leaves it there; these judge too, so they go back.
         return self._kept(mixed)
 
     def td_target(self, state: State, batch: Batch, key: jax.Array) -> jax.Array:

@@ -148,7 +148,7 @@ def test_a_policy_over_it_starts_on_the_robot_from_weights_that_name_it_and_is_f
         ("num_hidden_layers", 1, r"more blocks than its num_hidden_layers=1"),
         ("num_hidden_layers", 0, r"num_hidden_layers must be >= 1, got 0"),
         ("hidden_size", "wide", r"describes no DINOv2: Expected `int`, got `str` - at `\$.hidden_size`"),
-        ("num_attention_heads", 3, r"hidden_size must be a multiple of 1 times its 3 attention heads, got 16"),
+        ("num_attention_heads", 3, r"hidden_size must be a multiple of 3, for its 3 attention heads, got 16"),
         ("num_channels", 1, r"pictures of 1 channels; cameras give 3"),
         ("patch_size", [7, 8], r"patches of \(7, 8\) pixels; wanted square ones"),
         ("hidden_act", "mish", r"hidden_act=mish, which is not known; wanted gelu, "),
