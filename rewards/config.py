@@ -246,7 +246,8 @@ class ServeConfig:
     model: str
     bind: str = "tcp://127.0.0.1:5556"
     run: str | None = None
-    """A learner's run on this machine: steps that were recorded without a score get their labels there."""
+    """A learner's run on this machine: steps that were recorded without a score get their labels there, and all steps
+    their rewards, of a model that gives those."""
     label: str = "unscored"
     """Which steps of that run: unscored, or all, whose scores learner.shaping needs."""
     insecure: bool = False
