@@ -109,7 +109,7 @@ def test_values_depend_on_how_long_an_observation_is():
 
 
 def test_what_judges_comes_whole_out_of_the_weights_that_it_travels_as():
-    agent, state = make(DEEP, (0.0, 1.0), categorical=True, bins=21)
+    agent, state = make(DEEP, (0.0, 1.0), categorical=True, bins=21, critics=2)
     judge = agent.judge(state)
     assert judge is not None
     arch = type(judge.arch).from_json(judge.arch.to_json())
@@ -134,8 +134,8 @@ def test_settings_that_do_not_go_together_are_refused(changes: dict[str, Any], m
 def test_values_of_a_known_process_are_found_without_leaving_the_sphere(categorical: bool):
     """Two states that follow each other for ever, reward 1 in the first: values 1 / (1 - g^2) and g / (1 - g^2)."""
     told = {"discount": 0.5, "learning_rate": 3e-3, "initial_temperature": 1e-6, "critics": 2, "utd": 10}
-    arch = msgspec.structs.replace(TINY, hidden=(16, 16))
-    agent, state = make(arch, (0.0, 2.0), **told, polyak=0.05, categorical=categorical)
+    arch = msgspec.structs.replace(TINY, hidden=(8, 8))
+    agent, state = make(arch, (0.0, 2.0), **told, polyak=0.05, categorical=categorical, bins=21)
     before = snapshot(state)
     first = np.zeros((10, 8, 1), np.float32)
     first[:, ::2] = 1.0
@@ -143,7 +143,7 @@ def test_values_of_a_known_process_are_found_without_leaving_the_sphere(categori
     batch = make_batch(TINY, 10) | {"reward": first[..., 0]}
     batch |= {"observation": {"state": seen}, "next_observation": {"state": seen[..., [1, 0, 2]]}}
     rng = np.random.default_rng(0)
-    for _ in range(80):
+    for _ in range(50):
         actions = rng.uniform(-1, 1, (10, 8, 2)).astype(np.float32)
         state, _ = agent.update(state, batch | {"action": actions})
     values = np.asarray(critic.apply(state.critics, seen[0, :2], np.zeros((2, 2), np.float32))).mean(axis=0)
