@@ -153,8 +153,8 @@ class LearnerConfig:
         require(learned == bool(self.reward_version), "reward=preference and reward_version go together; set both")
         require(
             not learned or self.mode == "online" or self.demos is None,
-            "with mode=offline reward=preference:<folder> is for the steps of past runs: name demonstrations in archive= "
-            "too, instead of with demos=",
+            "with mode=offline reward=preference:<folder> is for the steps of past runs: name demonstrations in "
+            "archive= too, instead of with demos=",
         )
         require(
             not learned or self.mode == "offline" or self._sees_pixels,
