@@ -83,7 +83,7 @@ def sim(config: DictConfig, words: list[str]) -> int:
                 # The demonstrations' reward is the model's too: one definition for all that is learned from.
                 code = _record_script(config, actor.env, demos, judge)
             if code == 0 and demos == run / DEMOS and service is not None and service.label == "all":
-                code = _score(demos, service)
+                code = _score(run / DEMOS, service)
             if code == 0:
                 code = _learn_and_act(started, run, settings.plain(learner), settings.plain(actor), start_service)
         except KeyboardInterrupt:
