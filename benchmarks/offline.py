@@ -2,8 +2,9 @@
 
     python benchmarks/offline.py --seeds 0 1 2 --jobs 2 --json offline.json
 
-Pools: `random` (an untrained policy), `mixed` (that and a twentieth as many steps of the expert), `medium` (a training run
-with nobody's help, up to where it has begun to succeed) and `expert` (noisy scripted experts, successes only). Finished runs in --runs are read.
+Pools: `random` (an untrained policy), `mixed` (that and a twentieth as many steps of the expert), `medium` (a training
+run with nobody's help, up to where it has begun to succeed) and `expert` (noisy scripted experts, successes only).
+Finished runs in --runs are read.
 """
 
 import argparse
