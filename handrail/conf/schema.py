@@ -1,5 +1,6 @@
 """Every key of every verb, with its type and default: unknown keys and wrong types fail before anything starts."""
 
+import functools
 from dataclasses import MISSING as MISSING_DEFAULT
 from dataclasses import Field, dataclass, field, fields, make_dataclass
 from typing import Any
@@ -335,8 +336,9 @@ VERBS: dict[str, type] = {
 }
 
 
+@functools.cache
 def register() -> None:
-    """Give the schemas to Hydra; safe to call again."""
+    """Give the schemas to Hydra, once: it takes longer than everything else that is done with them."""
     store = ConfigStore.instance()
     for verb, schema in VERBS.items():
         node = OmegaConf.structured(schema)
