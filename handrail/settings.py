@@ -23,7 +23,7 @@ from actor.config import (
     TeleopConfig,
 )
 from envs.config import EnvConfig
-from learner.config import LearnerConfig, TrunkConfig, learner_config
+from learner.config import LEARNED_REWARDS, LearnerConfig, TrunkConfig, learner_config
 from networks.config import trunk_file
 from rewards.config import (
     AuditConfig,
@@ -36,6 +36,7 @@ from rewards.config import (
     TrainConfig,
 )
 from rewards.vlm.config import VlmConfig
+from rewards.written.config import WriteConfig
 from wire.errors import UserError
 from wire.errors import plain as plain_text
 from wire.store import StepStore
@@ -49,6 +50,7 @@ REWARD_VERBS: dict[str, type] = {
     "prefer": PreferConfig,
     "train": TrainConfig,
     "pair": PairConfig,
+    "write": WriteConfig,
     "audit": AuditConfig,
     "relabel": RelabelConfig,
     "serve": ServeConfig,
@@ -175,9 +177,9 @@ def reward_settings(verb: str, config: DictConfig) -> Any:
 
 
 def learned_reward(reward: str) -> tuple[str, str]:
-    """What the learner is told of `reward=`: task, classifier or preference, and of the last the model's version."""
+    """What the learner is told of `reward=`: its kind, and where a model gives rewards, the model's version."""
     kind, _, folder = reward.partition(":")
-    if kind != "preference":
+    if kind not in LEARNED_REWARDS:
         return ("task" if reward == "task" else "classifier"), ""
     _require_model(kind, folder)
     try:
@@ -186,9 +188,7 @@ def learned_reward(reward: str) -> tuple[str, str]:
     except (ValueError, KeyError, TypeError):
         raise UserError(f"{Path(folder) / _MODEL} is damaged; restore it from a copy, or train anew") from None
     if found != kind:
-        raise UserError(
-            f"{folder} holds a model of kind {plain_text(found)}, and reward=preference: needs a preference one"
-        )
+        raise UserError(f"{folder} holds a model of kind {plain_text(found)}, and reward={kind}: needs a {kind} one")
     return kind, version
 
 
@@ -197,13 +197,13 @@ def model_of(reward: str) -> Path | None:
     kind, _, folder = reward.partition(":")
     if kind in ("tcp", "ipc"):
         checked_address("reward", reward)
-    elif kind == "preference":
+    elif kind in LEARNED_REWARDS:
         raise UserError(
-            "reward=preference:<folder> gives rewards to steps of past runs: handrail learner mode=offline "
+            f"reward={kind}:<folder> gives rewards to steps of past runs: handrail learner mode=offline "
             f"archive=<runs> reward={reward}; a robot is judged by reward=task or classifier:<folder>"
         )
     elif kind not in ("task", "classifier"):
-        near = difflib.get_close_matches(kind, ("task", "classifier", "preference"), n=1)
+        near = difflib.get_close_matches(kind, ("task", "classifier", *LEARNED_REWARDS), n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise UserError(f"reward must be task, classifier:<folder> or tcp://<host>:<port>, got {reward}{hint}")
     if kind != "classifier":
@@ -214,10 +214,14 @@ def model_of(reward: str) -> Path | None:
 
 def _require_model(kind: str, folder: str) -> None:
     if not (Path(folder) / _MODEL).is_file():
-        also = "kind=preference preferences=<file> " if kind == "preference" else ""
+        how = {
+            "classifier": "train one: handrail rewards train runs=[...]",
+            "preference": "train one: handrail rewards train kind=preference preferences=<file> runs=[...]",
+            "written": "have one written: handrail rewards write goal=<what is wanted>",
+        }[kind]
         raise UserError(
             f"reward={kind}:<folder> needs a folder with a model, and there is no {_MODEL} in {folder or 'it'}; "
-            f"train one: handrail rewards train {also}runs=[...] out={folder or '<folder>'}"
+            f"{how} out={folder or '<folder>'}"
         )
 
 

@@ -46,7 +46,7 @@ def with_defaults(verb: str, words: list[str]) -> list[str]:
     if keys.get("env") == "gym" and verb == "sim":
         # A foreign environment need not have scripts.
         keys = {"human": "none", "demos": "none"} | keys
-    for key in ("gate", "only", "question"):
+    for key in ("gate", "only", "question", "goal"):
         if key in keys and keys[key][:1] not in ('"', "'"):
             # Their brackets, and what else people write, mean something in Hydra's grammar.
             keys[key] = '"{}"'.format(keys[key].replace('"', '\\"'))

@@ -24,6 +24,7 @@ from wire.errors import require
 
 __all__ = [
     "AGENTS",
+    "LEARNED_REWARDS",
     "AgentConfig",
     "BcConfig",
     "CalQlConfig",
@@ -46,6 +47,8 @@ _WARMUP = 300
 _HEAD_START = 1000
 INTERVENTIONS = ("plain", "lagrange", "takeover")
 PLACES = ("auto", "host", "device")
+LEARNED_REWARDS = ("preference", "written")
+"""Kinds of models that give rewards themselves, not success."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ class LearnerConfig:
     """Where given, actors of another environment are turned away; else the first actor decides."""
     reward: str = "task"
     """task; classifier: success is what a reward model sees, and what could not be asked is labelled later; or, with
-    mode=offline, preference: the rewards that the model of `reward_version` has given the steps of past runs."""
+    mode=offline, preference or written: what the model of `reward_version` has given the steps of past runs."""
     reward_version: str = ""
     shaping: float = 0.0
     """With reward=classifier: how much a state's log-odds of success, bounded, count as a potential whose difference is
@@ -148,13 +151,16 @@ class LearnerConfig:
         self._check_shaping()
 
     def _check_reward(self) -> None:
-        one_of("the learner's reward", self.reward, ("task", "classifier", "preference"))
-        learned = self.reward == "preference"
-        require(learned == bool(self.reward_version), "reward=preference and reward_version go together; set both")
+        one_of("the learner's reward", self.reward, ("task", "classifier", *LEARNED_REWARDS))
+        learned = self.reward in LEARNED_REWARDS
+        require(
+            learned == bool(self.reward_version),
+            f"reward={'|'.join(LEARNED_REWARDS)} and reward_version go together; set both",
+        )
         require(
             not learned or (self.mode == "offline" and self.demos is None),
-            "reward=preference:<folder> is for the steps of past runs: set mode=offline and archive=<run or folder of "
-            "runs>, and name demonstrations there too instead of with demos=",
+            f"reward={self.reward}:<folder> is for the steps of past runs: set mode=offline and archive=<run or folder "
+            "of runs>, and name demonstrations there too instead of with demos=",
         )
 
     def _check_interventions(self) -> None:

@@ -44,7 +44,11 @@ class CollectConfig:
             f"objects=true is the simulation's to know, got env={self.env.env}; drop it",
         )
         require(self.env.env != "gym", "rewards are learned from a workcell's cameras: set env=sim or env=ros")
-        require(self.env.obs == "pixels", f"a classifier looks at frames: set obs=pixels, got obs={self.env.obs}")
+        require(
+            self.env.obs in ("pixels", "state"),
+            f"a classifier looks at frames, and a written reward at states: set obs=pixels or obs=state, got "
+            f"obs={self.env.obs}",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

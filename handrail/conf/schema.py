@@ -19,6 +19,8 @@ from rewards.config import (
     ServeConfig,
     TrainConfig,
 )
+from rewards.vlm.config import VlmConfig
+from rewards.written.config import WriteConfig
 
 
 @dataclass
@@ -287,6 +289,22 @@ class CollectVerb(EnvKeys):
     objects: bool = False
 
 
+@dataclass
+class WriteVerb(EnvKeys):
+    """`handrail rewards write`: a reward function as a language model, or a person, writes it for a simulated task."""
+
+    defaults: list[Any] = field(default_factory=lambda: ["_self_", {"env": "sim"}])
+    obs: str = "state"
+    out: str = MISSING
+    goal: str = ""
+    source: str | None = None
+    runs: list[str] = field(default_factory=list)
+    episodes: int = WriteConfig.episodes
+    min_auc: float = WriteConfig.min_auc
+    attempts: int = WriteConfig.attempts
+    vlm: VlmConfig = field(default_factory=lambda: WriteConfig(out="", source="").vlm)
+
+
 def _verb_of(config: type, doc: str, **more: Any) -> type:
     """A verb whose keys are a room's settings, and `more` with their defaults."""
     chosen: list[Any] = []
@@ -317,6 +335,7 @@ VERBS: dict[str, type] = {
         PolicyServerConfig, "`handrail policy serve`: a run's policy, to robots elsewhere.", link=LinkKeys
     ),
     "rewards collect": CollectVerb,
+    "rewards write": WriteVerb,
     **{
         f"rewards {name}": _verb_of(config, config.__doc__ or "", **more)
         for name, config, more in (
