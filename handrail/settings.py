@@ -40,6 +40,7 @@ from rewards.written.config import WriteConfig
 from wire.errors import UserError
 from wire.errors import plain as plain_text
 from wire.store import StepStore
+from wire.types import WRITTEN
 
 Made = TypeVar("Made")
 _MODEL = "model.json"
@@ -151,6 +152,7 @@ def actor_settings(
             learner=checked_address("learner", learner),
             outbox=str(outbox),
             judge=judge,
+            rewarder=rewarder_of(config.reward),
             human=config.human.kind,
             skill=config.human.get("skill", "expert"),
             hand=hand_config(config),
@@ -195,21 +197,36 @@ def learned_reward(reward: str) -> tuple[str, str]:
 def model_of(reward: str) -> Path | None:
     """The folder of `reward=classifier:<folder>`, checked to hold a model; None for task and for an address."""
     kind, _, folder = reward.partition(":")
-    if kind in ("tcp", "ipc"):
+    if is_address(reward):
         checked_address("reward", reward)
-    elif kind in LEARNED_REWARDS:
+    elif kind == "preference":
         raise UserError(
             f"reward={kind}:<folder> gives rewards to steps of past runs: handrail learner mode=offline "
             f"archive=<runs> reward={reward}; a robot is judged by reward=task or classifier:<folder>"
         )
-    elif kind not in ("task", "classifier"):
+    elif kind not in ("task", "classifier", "written"):
         near = difflib.get_close_matches(kind, ("task", "classifier", *LEARNED_REWARDS), n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        raise UserError(f"reward must be task, classifier:<folder> or tcp://<host>:<port>, got {reward}{hint}")
+        raise UserError(
+            f"reward must be task, classifier:<folder>, written:<folder> or tcp://<host>:<port>, got {reward}{hint}"
+        )
     if kind != "classifier":
         return None
     _require_model(kind, folder)
     return Path(folder)
+
+
+def is_address(reward: str) -> bool:
+    """Whether `reward=` says where a reward service answers."""
+    return reward.partition(":")[0] in ("tcp", "ipc")
+
+
+def rewarder_of(reward: str) -> str | None:
+    """The folder of `reward=written:<folder>`, checked to hold such a model; None for all others."""
+    if not reward.startswith(f"{WRITTEN}:"):
+        return None
+    learned_reward(reward)
+    return str(Path(reward.partition(":")[2]).absolute())
 
 
 def _require_model(kind: str, folder: str) -> None:
@@ -266,7 +283,13 @@ def script_settings(config: DictConfig, env: EnvConfig, out: Path, judge: str | 
     env = env if env.reset_every is None else dataclasses.replace(env, reset_every=2)
     return checked(
         lambda: DemosConfig(
-            out=str(out), env=env, episodes=episodes, seed=config.seed, resume=out.exists(), judge=judge
+            out=str(out),
+            env=env,
+            episodes=episodes,
+            seed=config.seed,
+            resume=out.exists(),
+            judge=judge,
+            rewarder=rewarder_of(config.reward),
         )
     )
 

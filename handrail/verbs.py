@@ -302,7 +302,7 @@ def _judge(config: DictConfig, run: Path | None) -> tuple[str | None, ServeConfi
     """Address of the reward service, None where the task judges; and what it is told, where we are to start it."""
     model = settings.model_of(config.reward)
     if model is None:
-        return (None if config.reward == "task" else config.reward), None
+        return (config.reward if settings.is_address(config.reward) else None), None
     address = f"tcp://127.0.0.1:{free_port()}"
     # What has no frames in its archive cannot be labelled late.
     late = run if config.obs == "pixels" else None

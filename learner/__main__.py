@@ -20,7 +20,7 @@ from wire.allowed import learner_keys
 from wire.errors import UserError, run_main
 from wire.labels import labels_path
 from wire.parent import end_with_parent
-from wire.specs import EnvSpec
+from wire.specs import EnvSpec, SpecMismatch
 
 log = logging.getLogger(__name__)
 
@@ -134,8 +134,16 @@ def _judged_as(config: LearnerConfig, demos: Any) -> EnvSpec:
 
 
 def _fitting(config: LearnerConfig) -> Callable[[EnvSpec], None]:
-    env = config.env
-    return lambda spec: None if env is None else env.require_fitting(spec, whose="the actor")
+    def require(spec: EnvSpec) -> None:
+        if config.env is not None:
+            config.env.require_fitting(spec, whose="the actor")
+        if config.reward_version and spec.reward != config.reward_version:
+            raise SpecMismatch(
+                f"the actor is rewarded by {spec.reward}, this run by {config.reward_version}; set the same reward= "
+                "for both"
+            )
+
+    return require
 
 
 def allow_descriptors() -> None:

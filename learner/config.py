@@ -49,6 +49,8 @@ INTERVENTIONS = ("plain", "lagrange", "takeover")
 PLACES = ("auto", "host", "device")
 LEARNED_REWARDS = ("preference", "written")
 """Kinds of models that give rewards themselves, not success."""
+_LIVE = ("written", "online")
+"""Of these and a mode: what a simulated actor asks in every step."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,7 @@ class LearnerConfig:
             f"reward={'|'.join(LEARNED_REWARDS)} and reward_version go together; set both",
         )
         require(
-            not learned or (self.mode == "offline" and self.demos is None),
+            not learned or (self.mode == "offline" and self.demos is None) or (self.reward, self.mode) == _LIVE,
             f"reward={self.reward}:<folder> is for the steps of past runs: set mode=offline and archive=<run or folder "
             "of runs>, and name demonstrations there too instead of with demos=",
         )

@@ -150,7 +150,7 @@ class LearnerVerb(EnvKeys):
     evaluate_episodes: int = 20
     """Of every evaluation while learning offline."""
     reward: str = "task"
-    """task, or classifier: whose success ends episodes; the actors must agree."""
+    """task; classifier: whose success ends episodes; written:<folder>, preference:<folder>; actors must agree."""
     learner: Any = field(default_factory=LEARNER_KEYS)
     link: LinkKeys = field(default_factory=LinkKeys)
 
@@ -172,7 +172,7 @@ class SimVerb(EnvKeys):
     archive: Any = None
     init: str | None = None
     reward: str = "task"
-    """task; classifier:<folder of a model>; or the address of a reward service, tcp://<host>:<port>."""
+    """task; classifier:<folder>, written:<folder>; or the address of a reward service, tcp://<host>:<port>."""
     eval_episodes: int = 100
     learner: Any = field(default_factory=LEARNER_KEYS)
     actor: Any = field(default_factory=ACTOR_KEYS)
@@ -212,7 +212,7 @@ class ActorVerb(EnvKeys):
     """With policy=external: folder of a run whose critics choose among what is proposed, or their file."""
     external: Any = field(default_factory=EXTERNAL_KEYS)
     reward: str = "task"
-    """task; classifier:<folder of a model>; or the address of a reward service, tcp://<host>:<port>."""
+    """task; classifier:<folder>, written:<folder>; or the address of a reward service, tcp://<host>:<port>."""
     outbox: str = "outbox.sqlite"
     actor: Any = field(default_factory=ACTOR_KEYS)
     link: ActorLinkKeys = field(default_factory=ActorLinkKeys)

@@ -9,13 +9,14 @@ import msgspec
 import numpy as np
 
 from rewards.models import write_description
-from rewards.score import Batch, ModelError, Scores, require_inputs
+from rewards.score import Batch, ModelError, Scores, require_inputs, stack
 from rewards.written.sandbox import Sandbox, WrittenError
 from wire.errors import plain
 from wire.files import write_atomically
 from wire.specs import EnvSpec
+from wire.types import WRITTEN, Observation
 
-KIND = "written"
+KIND = WRITTEN
 SOURCE = "reward.py"
 LOWEST, HIGHEST = -1.0, 0.0
 """Of a reward: as far from the goal as can be, and the goal reached. Never above 0: an episode that ends because the
@@ -60,6 +61,10 @@ class WrittenReward:
         except WrittenError as error:
             raise ModelError(f"the {self.kind} model {self.version} cannot judge these states: {error}") from None
         return Scores(value, np.ones(len(value)), self.version)
+
+    def reward(self, observation: Observation) -> float:
+        """Of the state after a step, for an environment whose time stands still meanwhile; raises ModelError."""
+        return float(self.score(stack([observation], list(self.inputs))).value[0])
 
     def close(self) -> None:
         """End its process; it is started again when somebody asks."""
