@@ -92,6 +92,7 @@ def learner_settings(config: DictConfig, *, run: Path, bind: str, demos: Path | 
         "demos": None if demos is None else str(demos),
         "archive": archive_paths(config.archive),
         "init": init_path(config.init),
+        "preferences": config.get("preferences"),
         "mode": config.get("mode", "online"),
         "env": dataclasses.asdict(env_config(config)),
         "agent": OmegaConf.to_container(config.agent),

@@ -10,6 +10,7 @@ from learner.agent_config import (
     AgentConfig,
     BcConfig,
     CalQlConfig,
+    CplConfig,
     CqlConfig,
     GqnConfig,
     HgDaggerConfig,
@@ -28,6 +29,7 @@ __all__ = [
     "AgentConfig",
     "BcConfig",
     "CalQlConfig",
+    "CplConfig",
     "CqlConfig",
     "GqnConfig",
     "HgDaggerConfig",
@@ -93,6 +95,8 @@ class LearnerConfig:
     added to rewards (Ng, Harada and Russell 1999); 0: not at all. What is best to do stays the same."""
     interventions: str = "plain"
     """What corrections teach beside what they show: nothing, to stay near a consistent human, what not to do."""
+    preferences: str | None = None
+    """With agent=cpl: what was preferred of `archive`, a file of handrail rewards prefer segment=<steps>."""
     archive: list[str] = field(default_factory=list)
     """Past runs to learn from beside this one (Replay Across Experiments, Tirumala et al. 2024, arXiv 2311.15951):
     runs, folders of runs, or files of steps."""
@@ -136,6 +140,7 @@ class LearnerConfig:
         one_of("learner.weighting", self.weighting, WEIGHTINGS)
         for name in self.symmetries:
             one_of("learner.symmetries", name, ("mirror", "translation"))
+        self._check_preferences()
         self._check_head_start()
         self._check_archive()
         self._check_mode()
@@ -163,6 +168,20 @@ class LearnerConfig:
             not learned or (self.mode == "offline" and self.demos is None) or (self.reward, self.mode) == _LIVE,
             f"reward={self.reward}:<folder> is for the steps of past runs: set mode=offline and archive=<run or folder "
             "of runs>, and name demonstrations there too instead of with demos=",
+        )
+
+    def _check_preferences(self) -> None:
+        by_preferences = isinstance(self.agent, CplConfig)
+        require(
+            by_preferences == (self.preferences is not None),
+            "agent=cpl goes with preferences=<file of handrail rewards prefer segment=<steps>>, and no other agent: "
+            f"got agent={self.agent.name} preferences={self.preferences}",
+        )
+        plain = not self.symmetries and self.demos is None and self.weighting == "none"
+        require(
+            not by_preferences or (self.mode == "offline" and plain),
+            "agent=cpl learns from segments of past runs: set mode=offline, name demonstrations in archive= too, and "
+            "drop learner.symmetries and learner.weighting",
         )
 
     def _check_interventions(self) -> None:

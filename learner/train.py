@@ -14,7 +14,7 @@ from learner.agents import make_agent
 from learner.agents.base import Metrics
 from learner.augmentation import chosen_symmetries
 from learner.checkpoint import Checkpointer
-from learner.config import AgentConfig, BcConfig, GqnConfig, LearnerConfig, QcConfig
+from learner.config import AgentConfig, GqnConfig, LearnerConfig, QcConfig
 from learner.console import LearnerConsole
 from learner.features import feature_cache
 from learner.inbox import Inbox
@@ -257,7 +257,7 @@ class Trainer:
 
 def _prior_share(config: LearnerConfig) -> float:
     """BC learns from demonstrations and corrections alone."""
-    return 1.0 if isinstance(config.agent, BcConfig) else config.agent.prior_share
+    return getattr(config.agent, "prior_share", 1.0)
 
 
 def _window(agent: AgentConfig) -> tuple[int, float] | None:

@@ -146,6 +146,8 @@ class LearnerVerb(EnvKeys):
     stop_at: float | None = None
     demos: str = "none"
     archive: Any = None
+    preferences: str | None = None
+    """With agent=cpl: what was preferred of the archive's segments, see `handrail rewards prefer segment=<steps>`."""
     init: str | None = None
     evaluate_episodes: int = 20
     """Of every evaluation while learning offline."""
