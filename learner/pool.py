@@ -106,7 +106,7 @@ def open_pool(
         UserError: There is no run, or none that serves.
     """
     found = [
-        examine(each, spec, config.camera_calibration, config.reward_version)
+        examine(each, spec, config.camera_calibration, config.reward_version, any_reward=config.preferences is not None)
         for each in find_archives(config.archive, own=own)
     ]
     runs = _newest_within(found, config.capacity)

@@ -55,8 +55,9 @@ class CplConfig:
     """Contrastive preference learning (Hejna et al. 2024, arXiv 2310.13639): a policy from preferences, no reward."""
 
     name: str = "cpl"
-    scale: float = 0.1
-    """Of the log-likelihood of an action as its advantage (alpha): the lower, the more a preference has to say."""
+    scale: float = 1.0
+    """Of the log-likelihood of an action as its advantage (alpha). The paper's 0.1 is for segments of 64 steps: where the
+    sum over a segment stays small no preference is ever met, and the worse actions are fled from for good."""
     bias: float = 0.5
     """What the worse segment counts for (lambda): below 1 actions that are in the data stay likely. 1: no bias."""
     bc_steps: int = 2000
