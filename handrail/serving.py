@@ -11,6 +11,8 @@ from rewards.config import ServeConfig
 
 SERVICE = "rewards"
 """Name of the service's room."""
+_BEGUN = (" answers at ", " rewards the steps of ")
+"""What the service says as soon as it does."""
 _INPUT_WAS_WRONG = 2
 _RESTART_S = 1.0
 
@@ -22,11 +24,12 @@ def serving(started: Rooms, folder: Path, service: ServeConfig) -> Callable[[], 
 
 
 def begin_serving(started: Rooms, folder: Path, start: Callable[[], None]) -> int:
-    """Start the reward service and wait until it listens; its exit code, once it has said why, where it does not."""
+    """Start the reward service and wait until it is at work; its exit code, once it has said why, where it does not."""
     start()
     log = folder / "rewards.log"
     while (code := started.finish(SERVICE, timeout_s=0.1)) is None:
-        if " answers at " in log.read_text(errors="replace"):
+        said = log.read_text(errors="replace")
+        if any(begun in said for begun in _BEGUN):
             return 0
     sys.stderr.write(f"error: {last_error(log)}\n")
     return code or 1

@@ -44,6 +44,8 @@ from wire.types import WRITTEN
 
 Made = TypeVar("Made")
 _MODEL = "model.json"
+_SERVED = ("classifier", "preference")
+"""Kinds of models that a reward service of ours serves."""
 
 REWARD_VERBS: dict[str, type] = {
     "collect": CollectConfig,
@@ -185,33 +187,28 @@ def learned_reward(reward: str) -> tuple[str, str]:
     if kind not in LEARNED_REWARDS:
         return ("task" if reward == "task" else "classifier"), ""
     _require_model(kind, folder)
-    try:
-        told = json.loads((Path(folder) / _MODEL).read_bytes())
-        found, version = told["kind"], str(told["version"])
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"{Path(folder) / _MODEL} is damaged; restore it from a copy, or train anew") from None
+    found, version = _described(Path(folder))
     if found != kind:
         raise UserError(f"{folder} holds a model of kind {plain_text(found)}, and reward={kind}: needs a {kind} one")
     return kind, version
 
 
+def version_of(model: Path) -> str:
+    """Of the model in a folder; raises UserError where there is none."""
+    return _described(model)[1]
+
+
 def model_of(reward: str) -> Path | None:
-    """The folder of `reward=classifier:<folder>`, checked to hold a model; None for task and for an address."""
+    """The folder of `reward=<kind>:<folder>`, checked to hold a model; None for task and for an address."""
     kind, _, folder = reward.partition(":")
     if is_address(reward):
         checked_address("reward", reward)
-    elif kind == "preference":
-        raise UserError(
-            f"reward={kind}:<folder> gives rewards to steps of past runs: handrail learner mode=offline "
-            f"archive=<runs> reward={reward}; a robot is judged by reward=task or classifier:<folder>"
-        )
-    elif kind not in ("task", "classifier", "written"):
+    elif kind not in ("task", "classifier", *LEARNED_REWARDS):
         near = difflib.get_close_matches(kind, ("task", "classifier", *LEARNED_REWARDS), n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        raise UserError(
-            f"reward must be task, classifier:<folder>, written:<folder> or tcp://<host>:<port>, got {reward}{hint}"
-        )
-    if kind != "classifier":
+        wanted = ", ".join(f"{each}:<folder>" for each in ("classifier", *LEARNED_REWARDS))
+        raise UserError(f"reward must be task, {wanted} or tcp://<host>:<port>, got {reward}{hint}")
+    if kind not in _SERVED:
         return None
     _require_model(kind, folder)
     return Path(folder)
@@ -228,6 +225,15 @@ def rewarder_of(reward: str) -> str | None:
         return None
     learned_reward(reward)
     return str(Path(reward.partition(":")[2]).absolute())
+
+
+def _described(model: Path) -> tuple[str, str]:
+    """Kind and version of the model in a folder."""
+    try:
+        told = json.loads((model / _MODEL).read_bytes())
+        return told["kind"], str(told["version"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(f"{model / _MODEL} is damaged; restore it from a copy, or train anew") from None
 
 
 def _require_model(kind: str, folder: str) -> None:
@@ -247,6 +253,21 @@ def service_settings(model: Path, *, bind: str, run: Path | None, every: bool = 
     """What a reward service that is started beside its robot is told; `every`: to score all steps of the run."""
     late = {"run": None if run is None else str(run), "label": "all" if every else "unscored"}
     return checked(lambda: ServeConfig(model=str(model), bind=bind, **late))
+
+
+def rewarding_settings(model: Path, run: Path | None) -> ServeConfig:
+    """What the service is told that rewards the steps of a run; raises UserError where the run is not on this machine.
+
+    Args:
+        model: Folder of a model that gives rewards.
+        run: The learner's; None: it is elsewhere.
+    """
+    if run is None:
+        raise UserError(
+            f"reward=preference:{model} is given to steps in the learner's archive: say it to handrail learner, run "
+            f"handrail rewards serve model={model} run=runs/<run> beside that, and drop it here"
+        )
+    return checked(lambda: ServeConfig(model=str(model), run=str(run), label="all"))
 
 
 def eval_settings(config: DictConfig, env: EnvConfig, external: ExternalConfig | None = None) -> EvalConfig:

@@ -24,9 +24,12 @@ from networks.config import RUN_TRUNK
 from rewards.config import RelabelConfig, ServeConfig
 from wire.database import EmptyError
 from wire.errors import UserError
+from wire.labels import labels_since
 from wire.store import StepStore
 
 ARCHIVE = "steps.sqlite"
+DEMOS = "demos.sqlite"
+"""In a run's folder: what a script has shown."""
 CONFIG = "config.json"
 """In a run's folder: the verb, the user's words and the environment, for resume and eval."""
 
@@ -79,8 +82,8 @@ def sim(config: DictConfig, words: list[str]) -> int:
             if code == 0 and demos is not None and not _is_recorded(config, demos):
                 # The demonstrations' reward is the model's too: one definition for all that is learned from.
                 code = _record_script(config, actor.env, demos, judge)
-                if code == 0 and service is not None and learner.shaping:
-                    code = _score(demos, service)
+            if code == 0 and demos == run / DEMOS and service is not None and service.label == "all":
+                code = _score(demos, service)
             if code == 0:
                 code = _learn_and_act(started, run, settings.plain(learner), settings.plain(actor), start_service)
         except KeyboardInterrupt:
@@ -228,7 +231,7 @@ def _count(archive: Path) -> int:
 def _demonstrations(config: DictConfig, run: Path) -> Path | None:
     """Where the demonstrations are, or will be once the script has recorded them."""
     scripted = settings.scripted_episodes(config.demos) is not None
-    path = run / "demos.sqlite" if scripted else settings.demos_path(config.demos)
+    path = run / DEMOS if scripted else settings.demos_path(config.demos)
     if path is not None and path.exists():
         settings.require_fitting(path, settings.env_config(config))
     return path
@@ -239,7 +242,10 @@ def _record_script(config: DictConfig, env: EnvConfig, out: Path, judge: str | N
 
 
 def _score(demos: Path, service: ServeConfig) -> int:
-    """Let the model that is served say what it thinks of every step of demonstrations."""
+    """Let the model that is served say what it thinks of every step of demonstrations, unless it has."""
+    version = settings.version_of(Path(service.model))
+    if any(label.version == version for label in labels_since(demos)[0]):
+        return 0
     told = RelabelConfig(model=service.model, runs=[str(demos)])
     return run_room(["rewards", "relabel", str(write_json(demos.with_suffix(".json"), settings.plain(told)))])
 
@@ -303,6 +309,9 @@ def _judge(config: DictConfig, run: Path | None) -> tuple[str | None, ServeConfi
     model = settings.model_of(config.reward)
     if model is None:
         return (config.reward if settings.is_address(config.reward) else None), None
+    if settings.learned_reward(config.reward)[0] == "preference":
+        # It rewards what is in the archive; when an episode is over, the task says.
+        return None, settings.rewarding_settings(model, run)
     address = f"tcp://127.0.0.1:{free_port()}"
     # What has no frames in its archive cannot be labelled late.
     late = run if config.obs == "pixels" else None

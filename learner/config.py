@@ -87,8 +87,9 @@ class LearnerConfig:
     env: EnvConfig | None = None
     """Where given, actors of another environment are turned away; else the first actor decides."""
     reward: str = "task"
-    """task; classifier: success is what a reward model sees, and what could not be asked is labelled later; or, with
-    mode=offline, preference or written: what the model of `reward_version` has given the steps of past runs."""
+    """task; classifier: success is what a reward model sees, and what could not be asked is labelled later; preference:
+    what the model of `reward_version` gives every step afterwards, beside the archives of past runs and of this one;
+    written: what it gives every step while a simulated actor acts, or, with mode=offline, has given those of past runs."""
     reward_version: str = ""
     shaping: float = 0.0
     """With reward=classifier: how much a state's log-odds of success, bounded, count as a potential whose difference is
@@ -165,9 +166,14 @@ class LearnerConfig:
             f"reward={'|'.join(LEARNED_REWARDS)} and reward_version go together; set both",
         )
         require(
-            not learned or (self.mode == "offline" and self.demos is None) or (self.reward, self.mode) == _LIVE,
-            f"reward={self.reward}:<folder> is for the steps of past runs: set mode=offline and archive=<run or folder "
-            "of runs>, and name demonstrations there too instead of with demos=",
+            not learned or self.mode == "online" or self.demos is None,
+            f"with mode=offline reward={self.reward}:<folder> is for the steps of past runs: name demonstrations in "
+            "archive= too, instead of with demos=",
+        )
+        require(
+            self.reward != "preference" or self.mode == "offline" or self._sees_pixels,
+            "reward=preference:<folder> needs frames in the archive, where every step is rewarded; set obs=pixels, got "
+            "obs=state",
         )
 
     def _check_preferences(self) -> None:
@@ -209,16 +215,30 @@ class LearnerConfig:
             f"learner.shaping={got:g} is made of what a success classifier thinks, and here the task gives the reward; "
             "set reward=classifier:<folder>, or drop it",
         )
-        obs = "pixels" if self.env is None or self.env.env != "sim" else self.env.obs
         require(
-            not got or obs == "pixels",
+            not got or self._sees_pixels,
             f"learner.shaping={got:g} needs frames in the archive, where every state is scored; set obs=pixels, got "
-            f"obs={obs}",
+            "obs=state",
         )
         require(
             not got or not isinstance(self.agent, BcConfig),
             f"learner.shaping={got:g} goes with agents that learn from rewards, got agent={self.agent.name}; drop it",
         )
+
+    @property
+    def labelled_by(self) -> str:
+        """Version of the model whose labels, beside the archives, are the rewards; empty: recorded rewards count."""
+        return "" if (self.reward, self.mode) == _LIVE else self.reward_version
+
+    @property
+    def rewarding(self) -> dict[str, Any]:
+        """What the returns depend on, see learner.shaping.spec_of_returns."""
+        return {"scale": self.shaping, "by_model": bool(self.labelled_by)}
+
+    @property
+    def _sees_pixels(self) -> bool:
+        """Whether there are frames in the archive, as far as it is known beforehand."""
+        return self.env is None or self.env.env != "sim" or self.env.obs == "pixels"
 
     @property
     def may_keep_on_device(self) -> bool:

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from learner.replay import Replay
-from wire.labels import SCORE, START, SUCCESS, Label, labels_since, outranks
+from wire.labels import REWARD, SCORE, START, SUCCESS, Label, labels_since, outranks
 from wire.store import StoreError
 
 log = logging.getLogger(__name__)
@@ -18,13 +18,15 @@ _WAITING = 10_000
 class LateLabels:
     """Carries the labels beside one archive over to the replay, as they come. A person's outweighs a model's."""
 
-    def __init__(self, archive: Path, replay: Replay, *, by_model: bool) -> None:
+    def __init__(self, archive: Path, replay: Replay, *, by_model: bool, version: str = "") -> None:
         """Carry over what people say of the steps in `archive`, and `by_model`: what models do.
+
+        With a `version`, nothing but the rewards that the model of this version gives: nobody else's word counts then.
 
         Where the task gives the reward a model's word is an opinion that somebody wanted to look at, no more. Where the
         replay shapes rewards, what models think of states is carried over too, whoever's word counts for the reward.
         """
-        self._archive, self._replay, self._by_model = archive, replay, by_model
+        self._archive, self._replay, self._by_model, self._version = archive, replay, by_model, version
         self._last = 0
         self._look_s = 0.0
         self._counts: dict[tuple[str, int], Label] = {}
@@ -48,6 +50,10 @@ class LateLabels:
             del self._waiting[key]
 
     def _take(self, label: Label) -> None:
+        if self._version:
+            if label.kind == REWARD and label.version == self._version:
+                self._offer(label)
+            return
         if label.source == "model" and not self._by_model:
             return
         if label.source == "model" and label.score is not None and self._replay.shaped:
@@ -75,6 +81,8 @@ class LateLabels:
         stream, seq, score = label.stream, label.seq, label.score
         if label.kind == SUCCESS:
             done = self._replay.relabel(stream, seq, success=label.value >= 0.5)
+        elif label.kind == REWARD:
+            done = self._replay.reward(stream, seq, label.value)
         else:
             done = score is not None and self._replay.judge(stream, seq, score, before=label.kind == START)
         self.applied += done

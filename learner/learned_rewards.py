@@ -1,4 +1,4 @@
-"""Rewards that a model has given the steps of past runs, beside their archives: in the place of those recorded."""
+"""Rewards that a model has given steps, beside their archives: in the place of those recorded."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -22,19 +22,22 @@ def rewards_of(archive: Path, version: str) -> Rewards:
 
 
 def rewarded(rows: Iterable[Row], rewards: Rewards, version: str) -> Iterator[Row]:
-    """The rows with the model's rewards; those without one are marked as unscored.
+    """The rows with the model's rewards; those without one as `unrewarded` has them."""
+    for row in map(unrewarded, rows):
+        value = rewards.get((row.stream, row.seq))
+        if value is not None:
+            row = row._replace(step=msgspec.structs.replace(row.step, reward=value, reward_by=version))
+        yield row
+
+
+def unrewarded(row: Row) -> Row:
+    """The row with a reward that nobody knows yet.
 
     That an episode was recorded as done counts no more: the reward alone says what is good, and a step that ended one
     is followed by value as if its time had been up.
     """
-    for row in rows:
-        value = rewards.get((row.stream, row.seq))
-        step = msgspec.structs.replace(
-            row.step,
-            reward=0.0 if value is None else value,
-            reward_by=UNSCORED if value is None else version,
-            success=False,
-            terminated=False,
-            truncated=row.step.ended,
-        )
-        yield row._replace(step=step)
+    ended = row.step.ended
+    step = msgspec.structs.replace(
+        row.step, reward=0.0, reward_by=UNSCORED, success=False, terminated=False, truncated=ended
+    )
+    return row._replace(step=step)

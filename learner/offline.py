@@ -32,7 +32,7 @@ from learner.publisher import POLICY_FILE, encode_policy, leave_critics
 from learner.replay import Replay, moments
 from learner.run import Run
 from learner.segments import SegmentPairs, open_segments
-from learner.shaping import require_scores, shaped_bounds
+from learner.shaping import require_scores, spec_of_returns
 from learner.summary import summarise, write_summary
 from learner.warm_start import adopted, warm_start
 from wire.database import StoreError, explained
@@ -55,7 +55,7 @@ class OfflineTrainer:
 
     def __init__(self, config: LearnerConfig, run: Run, spec: EnvSpec, console: LearnerConsole) -> None:
         self.config, self.run, self.spec, self.console = config, run, spec, console
-        self.agent = make_agent(adopted(config.agent, config.init), shaped_bounds(spec, config.shaping))
+        self.agent = make_agent(adopted(config.agent, config.init), spec_of_returns(spec, **config.rewarding))
         self.pool, self._past = past_runs(config, run, spec, console.say)
         discount = discount_of(config.agent)
         self.replay = Replay(spec, max(1, _steps_in(config.demos)), discount=discount, shaping=config.shaping)
@@ -176,7 +176,7 @@ class OfflineTrainer:
         numbers = numbers_of(self._metrics)
         self._writer.write(self.done, numbers | {"learner/gradient_steps_per_s": rate})
         judged = evaluations(self.run.path)
-        bounds = shaped_bounds(self.spec, self.config.shaping).return_bounds
+        bounds = spec_of_returns(self.spec, **self.config.rewarding).return_bounds
         target = numbers.get("critic/q_mean", 0.0)
         warning = f"the mean value is {target:.3g}, beyond every possible return" if _beyond(target, bounds) else ""
         self.console.show(

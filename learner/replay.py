@@ -141,16 +141,19 @@ class Replay:
         row = self._row_of(stream, seq)
         if row is None:
             return False
-        before = self._reward[row]
         if success:
-            self._reward[row], self._mask[row] = 1.0, 0.0
-        elif before > 0:
-            self._reward[row], self._mask[row] = 0.0, 1.0
-        if self._reward[row] != before:
-            # What the episode returns was summed from what the reward is no more. Episodes count over all streams.
-            self._return_to_go[self._episode == self._episode[row]] = -np.inf
-        self._rewarded[row] = True
-        self._admit_late(row)
+            self._mask[row] = 0.0
+        elif self._reward[row] > 0:
+            self._mask[row] = 1.0
+        self._settle(row, 1.0 if success else min(0.0, float(self._reward[row])))
+        return True
+
+    def reward(self, stream: str, seq: int, value: float) -> bool:
+        """Say afterwards what the reward of a step is; returns whether its transition is here."""
+        row = self._row_of(stream, seq)
+        if row is None:
+            return False
+        self._settle(row, value)
         return True
 
     def judge(self, stream: str, seq: int, probability: float, *, before: bool = False) -> bool:
@@ -345,6 +348,14 @@ class Replay:
             self._admit(row)
         else:
             self._unscored.append(row)
+
+    def _settle(self, row: int, reward: float) -> None:
+        """Now that the reward of a transition is known, or known better."""
+        if self._reward[row] != np.float32(reward):
+            # What the episode returns was summed from what the reward is no more. Episodes count over all streams.
+            self._return_to_go[self._episode == self._episode[row]] = -np.inf
+        self._reward[row], self._rewarded[row] = reward, True
+        self._admit_late(row)
 
     def _row_of(self, stream: str, seq: int) -> int | None:
         number = self._streams.get(stream)

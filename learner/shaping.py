@@ -14,7 +14,7 @@ from wire.specs import EnvSpec
 
 
 class UnscoredError(UserError, ValueError):
-    """Rewards shall be shaped, and nobody has scored the steps that are there."""
+    """Rewards depend on what a model says of states, and it has said nothing of some that are there."""
 
 
 class Potentials:
@@ -52,8 +52,14 @@ class Potentials:
         return shaping(self._phi[here], self._phi[after], mask == 0, self._discount).astype(np.float32)
 
 
-def shaped_bounds(spec: EnvSpec, scale: float) -> EnvSpec:
-    """The spec with returns as they may be with potentials within [-scale, scale]: a value is less by its state's."""
+def spec_of_returns(spec: EnvSpec, scale: float, *, by_model: bool) -> EnvSpec:
+    """The spec with returns as they may be in training, where that is not how the task's own are.
+
+    With potentials within [-scale, scale] a value is less by its state's; where the rewards are `by_model`, which knows
+    no success that ends a task, returns lie within no bounds that would be worth clipping at.
+    """
+    if by_model:
+        return msgspec.structs.replace(spec, return_bounds=None)
     if spec.return_bounds is None or not scale:
         return spec
     low, high = spec.return_bounds
@@ -61,9 +67,9 @@ def shaped_bounds(spec: EnvSpec, scale: float) -> EnvSpec:
 
 
 def require_scores(waiting: int, of: int, whose: str) -> None:
-    """Raise UnscoredError where `waiting` of `of` transitions have no score: they would be left out without a word."""
+    """Raise UnscoredError where a model has not scored `waiting` of `of` transitions: all else would leave them out."""
     if waiting:
         raise UnscoredError(
-            f"learner.shaping needs every state's score, and {waiting} of {of} transitions of {whose} have none; let "
-            "the model score them: handrail rewards relabel model=<folder> runs=[<those>]"
+            f"the reward needs a model's word for every state, and of {waiting} of {of} transitions of {whose} there is "
+            "none; let it score them: handrail rewards relabel model=<folder> runs=[<those>]"
         )

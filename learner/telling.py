@@ -15,7 +15,7 @@ from learner.metrics import MetricsWriter
 from learner.progress import EpisodeResult, Progress
 from learner.replay import Replay
 from learner.run import Run
-from learner.shaping import shaped_bounds
+from learner.shaping import spec_of_returns
 from learner.summary import summarise, write_summary
 from wire.specs import EnvSpec
 
@@ -134,7 +134,7 @@ class Telling:
         self._writer.close()
 
     def _warn_of_overestimation(self, numbers: dict[str, float]) -> None:
-        bounds = shaped_bounds(self.spec, self.config.shaping).return_bounds
+        bounds = spec_of_returns(self.spec, **self.config.rewarding).return_bounds
         target = numbers.get("critic/target_mean")
         if bounds is None or target is None or target <= bounds[1]:
             return

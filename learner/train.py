@@ -19,6 +19,7 @@ from learner.console import LearnerConsole
 from learner.features import feature_cache
 from learner.inbox import Inbox
 from learner.late_labels import LateLabels
+from learner.learned_rewards import unrewarded
 from learner.limiter import RateLimiter
 from learner.mixer import Mixer
 from learner.placement import Placement
@@ -29,7 +30,7 @@ from learner.publisher import POLICY_FILE, encode_policy, leave_critics
 from learner.replay import Replay, moments
 from learner.report import write_report
 from learner.run import Run
-from learner.shaping import require_scores, shaped_bounds
+from learner.shaping import require_scores, spec_of_returns
 from learner.telling import Telling
 from learner.warm_start import adopted, warm_start
 from wire import failpoints
@@ -56,7 +57,7 @@ class Trainer:
         cache = feature_cache(told, spec, run.path, seed=config.seed, resume=config.resume, init=config.init)
         trunk = None if cache is None else cache.trunk.describe()
         self.agent = make_agent(
-            told, shaped_bounds(spec, config.shaping), interventions=config.interventions, trunk=trunk
+            told, spec_of_returns(spec, **config.rewarding), interventions=config.interventions, trunk=trunk
         )
         self.replay = Replay(
             spec,
@@ -80,7 +81,7 @@ class Trainer:
             seed=config.seed,
             chunk=_window(config.agent),
         )
-        self.late = LateLabels(run.archive, self.replay, by_model=config.reward == "classifier")
+        self.late = self._late_labels(run.archive)
         self.limiter = RateLimiter()
         self.progress = Progress(spec.gripper_entries())
         self.version = 0
@@ -99,10 +100,10 @@ class Trainer:
     def recall(self, demos: StepStore | None, archived: StepStore | None) -> None:
         """Fill the replay from demonstrations and from this run's own archive, and restore the newest checkpoint."""
         for row in self._intact_rows(demos, demos.last_row()) if demos is not None else ():
-            self.replay.add(row.stream, row.step, row.seq)
-        if demos is not None and self.config.reward == "classifier":
-            LateLabels(demos.path, self.replay, by_model=True).poll(time.monotonic())
-            waiting = self.replay.unscored if self.config.shaping else 0
+            self._add(row)
+        if demos is not None and self.config.reward != "task":
+            self._late_labels(demos.path).poll(time.monotonic())
+            waiting = self.replay.unscored if self.config.shaping or self.config.labelled_by else 0
             require_scores(waiting, len(self.replay), whose=f"the demonstrations {demos.path}")
         self._fitted = len(self.replay) > 0 or self.pool is not None
         # Actors may be sending already: what came after the inbox opened the archive will come out of the inbox.
@@ -191,8 +192,16 @@ class Trainer:
         if store.damaged:
             self.console.say(f"warning: {store.damaged} steps in {store.path} are damaged and were left out")
 
-    def _take(self, row: Row) -> EpisodeResult | None:
+    def _late_labels(self, archive: Path) -> LateLabels:
+        by_model = self.config.reward == "classifier"
+        return LateLabels(archive, self.replay, by_model=by_model, version=self.config.labelled_by)
+
+    def _add(self, row: Row) -> None:
+        row = unrewarded(row) if self.config.labelled_by else row
         self.replay.add(row.stream, row.step, row.seq)
+
+    def _take(self, row: Row) -> EpisodeResult | None:
+        self._add(row)
         self.limiter.arrived += 1
         return self.progress.add(row.stream, row.step)
 

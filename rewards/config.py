@@ -118,6 +118,9 @@ class TrainConfig:
     """With kind=preference, the file that handrail rewards prefer has written of these runs."""
     members: int = 3
     """Of the ensemble, with kind=preference."""
+    trunk: str | None = None
+    """With kind=preference: file of a frozen trunk (`handrail trunk train`) that looks at the frames, instead of nets that
+    are trained with the reward; from few preferences a reward over a trunk that knows the task's things is the better."""
     model: str | None = None
     """With kind=vlm: folder of the vision-language model, as transformers saves them."""
     question: str | None = None
@@ -176,6 +179,10 @@ class TrainConfig:
         require(
             (self.kind == "preference") == (self.preferences is not None),
             "kind=preference goes with preferences=<file of handrail rewards prefer>, and the other kinds without one",
+        )
+        require(
+            self.trunk is None or self.kind == "preference",
+            f"trunk={self.trunk} goes with kind=preference, got kind={self.kind}; drop it",
         )
         for key in ("model", "question"):
             got = getattr(self, key)
@@ -253,7 +260,8 @@ class ServeConfig:
     model: str
     bind: str = "tcp://127.0.0.1:5556"
     run: str | None = None
-    """A learner's run on this machine: steps that were recorded without a score get their labels there."""
+    """A learner's run on this machine: steps that were recorded without a score get their labels there, and all steps
+    their rewards, of a model that gives those."""
     label: str = "unscored"
     """Which steps of that run: unscored, or all, whose scores learner.shaping needs."""
     insecure: bool = False

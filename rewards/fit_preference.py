@@ -2,9 +2,9 @@
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from rewards.network import Architecture, Network, as_floats
 from rewards.preference import PreferenceReward, scaled
 from rewards.preferences import NEITHER, RIGHT, counts, pictures_of, read_preferences
 from rewards.score import ModelError
+from rewards.trunk import load_nets
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,7 @@ _FEWEST = 20
 """Preferences below which a reward would be a guess."""
 _LOOK = 20
 """Times that a member is judged, while it is trained, by the preferences that it does not see."""
+_CHUNK = 256
 _AVERAGE = 0.98
 """Of the weights' moving average, which is what is judged and kept."""
 
@@ -32,7 +34,8 @@ def train_preference(config: TrainConfig) -> PreferenceReward:
     """Train, scale, and write model and report to `config.out`.
 
     Raises:
-        ModelError: There is a model already, there are too few preferences, or frames that were compared are missing.
+        ModelError: There is a model already, there are too few preferences, frames that were compared are missing, or
+            the trunk is not for them.
         StoreError: The file of preferences is missing or something else.
     """
     out, asked = Path(config.out), Path(str(config.preferences))
@@ -51,7 +54,8 @@ def train_preference(config: TrainConfig) -> PreferenceReward:
     row = {moment: index for index, moment in enumerate(moments)}
     worse_better = np.array([_ordered(row[each.pair.left], row[each.pair.right], each.answer) for each in kept])
     began_s = time.monotonic()
-    members, unseen = zip(*(fit_member(columns, worse_better, config, n) for n in range(config.members)), strict=True)
+    examples = _Embedded(columns, Path(config.trunk)) if config.trunk is not None else _Frames(columns, config)
+    members, unseen = zip(*(fit_member(examples, worse_better, config, n) for n in range(config.members)), strict=True)
     model = scaled(members, columns)
     figures = _figures(model, columns, worse_better, list(unseen))
     facts = {
@@ -68,8 +72,62 @@ def train_preference(config: TrainConfig) -> PreferenceReward:
     return model
 
 
+class Examples(Protocol):
+    """The moments that were compared, as a network learns from them."""
+
+    def network(self) -> Network:
+        """A new one for them."""
+        ...
+
+    def outputs(self, network: Network, rows: np.ndarray, rng: torch.Generator | None = None) -> torch.Tensor:
+        """What a network says of moments, shape (n,); with `rng` in training, where they may look another way."""
+        ...
+
+
+class _Frames:
+    """Their frames, ever in another light and place."""
+
+    def __init__(self, columns: Mapping[str, np.ndarray], config: TrainConfig) -> None:
+        self._columns, self._config = columns, config
+
+    def network(self) -> Network:
+        return Network(Architecture(tuple(self._columns)))
+
+    def outputs(self, network: Network, rows: np.ndarray, rng: torch.Generator | None = None) -> torch.Tensor:
+        frames = {name: as_floats(torch.from_numpy(column[rows])) for name, column in self._columns.items()}
+        if rng is not None:
+            shift, colour = self._config.shift_pixels, self._config.colour
+            frames = {name: coloured(shifted(image, shift, rng), colour, rng) for name, image in frames.items()}
+        return network(frames)
+
+
+class _Embedded:
+    """What a frozen trunk makes of their frames, once and for all members."""
+
+    def __init__(self, columns: Mapping[str, np.ndarray], trunk: Path) -> None:
+        shape, self._nets = load_nets(trunk, {name: column.shape[1:] for name, column in columns.items()})
+        self._architecture = Architecture(tuple(columns), trunk=shape)
+        network, n = self.network(), len(next(iter(columns.values())))
+        with torch.inference_mode():
+            parts = [
+                network.embed({name: as_floats(torch.from_numpy(each[i : i + _CHUNK])) for name, each in columns.items()})
+                for i in range(0, n, _CHUNK)
+            ]
+        # Out of inference mode, whose tensors no gradient may pass by.
+        self._embedded = torch.cat(parts).clone()
+
+    def network(self) -> Network:
+        network = Network(self._architecture)
+        for name, net in self._nets.items():
+            network.trunks[name].load_state_dict(net.state_dict())
+        return network
+
+    def outputs(self, network: Network, rows: np.ndarray, rng: torch.Generator | None = None) -> torch.Tensor:
+        return network.judge(self._embedded[torch.from_numpy(rows)])
+
+
 def fit_member(
-    columns: Mapping[str, np.ndarray], worse_better: np.ndarray, config: TrainConfig, number: int
+    examples: Examples, worse_better: np.ndarray, config: TrainConfig, number: int
 ) -> tuple[Network, np.ndarray]:
     """One member of the ensemble, and which of the preferences it has not seen, bool (n,).
 
@@ -82,10 +140,11 @@ def fit_member(
     sample = rng.integers(len(worse_better), size=len(worse_better))
     unseen = np.ones(len(worse_better), bool)
     unseen[sample] = False
-    network, average, best = (Network(Architecture(tuple(columns))) for _ in range(3))
+    network, average, best = (examples.network() for _ in range(3))
     average.load_state_dict(network.state_dict())
     best.load_state_dict(network.state_dict())
-    optimiser = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimiser = torch.optim.AdamW(trained, config.learning_rate, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, config.learning_rate, total_steps=config.iterations, pct_start=0.1
     )
@@ -93,8 +152,10 @@ def fit_member(
     network.train()
     average.eval()
     network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    for step, seen in enumerate(_batches(columns, worse_better[sample], config, rng), start=1):
-        worse, better = network(seen).chunk(2)
+    looks = torch.Generator().manual_seed(int(rng.integers(2**31)))
+    for step in range(1, config.iterations + 1):
+        pairs = worse_better[sample[rng.integers(len(sample), size=config.batch_size)]]
+        worse, better = examples.outputs(network, pairs.T.ravel(), looks).chunk(2)
         # -log p(better > worse) with p = exp(R+) / (exp(R+) + exp(R-)) (Bradley and Terry 1952).
         loss = functional.softplus(worse - better).mean()
         optimiser.zero_grad()
@@ -103,26 +164,12 @@ def fit_member(
         schedule.step()
         _follow(average, network, min(_AVERAGE, step / (step + 10.0)))
         if step % max(1, config.iterations // _LOOK) == 0 and unseen.any():
-            held_out = _loss(average, columns, worse_better[unseen])
+            held_out = _loss(average, examples, worse_better[unseen])
             if held_out < least:
                 least = held_out
                 best.load_state_dict(average.state_dict())
     log.info("member %d: loss on unseen preferences %.4f", number, least)
     return best.eval(), unseen
-
-
-def _batches(
-    columns: Mapping[str, np.ndarray], worse_better: np.ndarray, config: TrainConfig, rng: np.random.Generator
-) -> Iterator[dict[str, torch.Tensor]]:
-    """Augmented frames, (2 * batch_size, 3, height, width) by camera: first the worse ones, then the better ones."""
-    torch_rng = torch.Generator().manual_seed(int(rng.integers(2**31)))
-    for _ in range(config.iterations):
-        pairs = worse_better[rng.integers(len(worse_better), size=config.batch_size)]
-        frames = {name: as_floats(torch.from_numpy(column[pairs.T.ravel()])) for name, column in columns.items()}
-        yield {
-            name: coloured(shifted(image, config.shift_pixels, torch_rng), config.colour, torch_rng)
-            for name, image in frames.items()
-        }
 
 
 def _follow(average: Network, network: Network, weight: float) -> None:
@@ -136,13 +183,13 @@ def _ordered(left: int, right: int, answer: int) -> tuple[int, int]:
     return (left, right) if answer == RIGHT else (right, left)
 
 
-def _loss(network: Network, columns: Mapping[str, np.ndarray], worse_better: np.ndarray) -> float:
+def _loss(network: Network, examples: Examples, worse_better: np.ndarray) -> float:
     with torch.inference_mode():
         rows = np.unique(worse_better)
         found = np.empty(int(rows.max()) + 1)
-        for start in range(0, len(rows), 256):
-            part = rows[start : start + 256]
-            found[part] = network({name: as_floats(torch.from_numpy(c[part])) for name, c in columns.items()}).numpy()
+        for start in range(0, len(rows), _CHUNK):
+            part = rows[start : start + _CHUNK]
+            found[part] = examples.outputs(network, part).numpy()
     return float(np.logaddexp(0.0, found[worse_better[:, 0]] - found[worse_better[:, 1]]).mean())
 
 

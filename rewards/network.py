@@ -1,4 +1,7 @@
-"""The success classifier's network: a small convolution trunk per camera, one head over all of them."""
+"""The network of classifiers and rewards: a small convolution net per camera, one head over all of them.
+
+In the place of its own nets it may have the frozen ones of a trunk, which knows already where things are.
+"""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -7,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from rewards.trunk import CameraNet, Shape
 
 _GRID = 4
 """Cells along a side that the trunk's features are pooled to, whatever the images' size."""
@@ -21,23 +26,27 @@ class Architecture(NamedTuple):
     channels: tuple[int, ...] = (16, 32, 64, 64)
     embedding: int = 128
     dropout: float = 0.1
+    trunk: Shape | None = None
+    """Where the cameras' nets are a frozen trunk's; `channels` and `embedding` then mean nothing."""
 
 
 class Network(nn.Module):
-    """Frames -> logit of success."""
+    """Frames -> logit of success, or a reward."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.architecture = architecture
-        self.trunks = nn.ModuleDict({name: _trunk(architecture.channels) for name in architecture.cameras})
-        flat = architecture.channels[-1] * _GRID * _GRID
-        self.embeddings = nn.ModuleDict(
-            {
-                name: nn.Sequential(nn.Linear(flat, architecture.embedding), nn.LayerNorm(architecture.embedding))
-                for name in architecture.cameras
-            }
-        )
-        width = architecture.embedding * len(architecture.cameras)
+        if architecture.trunk is not None:
+            width = architecture.trunk.embedding
+            self.trunks = nn.ModuleDict({name: CameraNet(architecture.trunk) for name in architecture.cameras})
+        else:
+            width = architecture.embedding
+            self.trunks = nn.ModuleDict({name: _trunk(architecture.channels) for name in architecture.cameras})
+            flat = architecture.channels[-1] * _GRID * _GRID
+            self.embeddings = nn.ModuleDict(
+                {name: nn.Sequential(nn.Linear(flat, width), nn.LayerNorm(width)) for name in architecture.cameras}
+            )
+        width *= len(architecture.cameras)
         self.head = nn.Sequential(
             nn.Dropout(architecture.dropout), nn.Linear(width, 128), nn.LayerNorm(128), nn.ReLU(), nn.Linear(128, 1)
         )
@@ -49,11 +58,21 @@ class Network(nn.Module):
 
     def forward(self, frames: Mapping[str, Tensor]) -> Tensor:
         """Logits, shape (n,), of float images in [0, 1], shape (n, 3, height, width), by camera."""
-        seen = []
-        for name in self.architecture.cameras:
-            features = functional.adaptive_avg_pool2d(self.trunks[name](frames[name] - 0.5), _GRID)
-            seen.append(torch.tanh(self.embeddings[name](features.flatten(1))))
-        return self.head(torch.cat(seen, 1)).squeeze(1)
+        return self.judge(self.embed(frames))
+
+    def embed(self, frames: Mapping[str, Tensor]) -> Tensor:
+        """What the cameras' nets make of frames, one after the other, shape (n, width)."""
+        return torch.cat([self._embed(name, frames[name]) for name in self.architecture.cameras], 1)
+
+    def judge(self, embedded: Tensor) -> Tensor:
+        """Logits, shape (n,), of what `embed` made of frames."""
+        return self.head(embedded).squeeze(1)
+
+    def _embed(self, name: str, frames: Tensor) -> Tensor:
+        if self.architecture.trunk is not None:
+            return self.trunks[name](frames)
+        features = functional.adaptive_avg_pool2d(self.trunks[name](frames - 0.5), _GRID)
+        return torch.tanh(self.embeddings[name](features.flatten(1)))
 
 
 def as_floats(pixels: Tensor) -> Tensor:

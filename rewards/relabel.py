@@ -106,6 +106,7 @@ class Backfill:
     """Labels the episodes of a run in which steps had to be recorded without a score, as they end up in its archive.
 
     The others get scores alone, where those are wanted of every step: what was judged while the robot ran stays so.
+    A model that gives rewards gives every step its own, those too that an earlier version has rewarded.
     """
 
     def __init__(self, model: RewardModel, archive: Path, *, every: bool = False) -> None:
@@ -147,20 +148,21 @@ class Backfill:
         require_spec(self._model, self._store.spec, whose=str(self._archive))
         labels, _ = labels_since(self._archive)
         ours = (label for label in labels if label.version == self._model.version)
-        self._done = {(label.stream, label.seq) for label in ours if label.kind in (SUCCESS, SCORE)}
+        self._done = {(label.stream, label.seq) for label in ours if label.kind in (SUCCESS, SCORE, REWARD)}
         return True
 
     def _label(self, episode: Episode) -> None:
         unscored = [
             int(seq) for seq, step in zip(episode.seqs, episode.steps, strict=True) if step.reward_by == UNSCORED
         ]
-        wanted = [int(seq) for seq in episode.seqs] if self._every else unscored
+        gives_rewards = self._model.rule is None
+        wanted = [int(seq) for seq in episode.seqs] if self._every or gives_rewards else unscored
         if all((episode.stream, seq) in self._done for seq in wanted):
             return
-        labels = labels_for(self._model, episode) if unscored else scores_for(self._model, episode)
+        labels = labels_for(self._model, episode) if unscored or gives_rewards else scores_for(self._model, episode)
         append_labels(self._archive, labels + (start_for(self._model, episode) if self._every else []))
         self.labelled += len(labels)
-        if unscored:
+        if unscored and not gives_rewards:
             log.info("labelled late: episode=%d steps=%d success=%s", episode.number, len(labels), _any(labels))
 
 

@@ -1,4 +1,8 @@
-"""The reward service: a process that judges what robots send, and between two answers what they could not send."""
+"""The reward service: a process that judges what robots send, and between two answers what they could not send.
+
+A model that says how well things stand, and not when they are done, has nothing to tell a robot: it rewards a run's
+steps once they are in the archive.
+"""
 
 import contextlib
 import logging
@@ -57,8 +61,8 @@ class RewardService:
         """
         if model.rule is None:
             raise ModelError(
-                f"the {model.kind} model {model.version} gives rewards, not success, and cannot end an episode: "
-                "label runs with it by handrail rewards relabel"
+                f"the {model.kind} model {model.version} gives rewards, not success, and cannot end an episode: name the "
+                "learner's run, whose steps it is to reward, run=runs/<run>, or use handrail rewards relabel"
             )
         self.model = model
         serving = Serving(protocol=PROTOCOL, version=model.version, inputs=dict(model.inputs), rule=model.rule)
@@ -113,11 +117,7 @@ class RewardService:
         now_s = time.monotonic()
         if self._backfill is None or now_s < self._look_s:
             return False
-        try:
-            more = self._backfill.work()
-        except StoreError as error:
-            log.error("late labels: %s; tried again", error)
-            more = False
+        more = _labelled(self._backfill)
         if not more:
             self._look_s = now_s + _LOOK_S
         return more
@@ -126,11 +126,32 @@ class RewardService:
 def serve(config: ServeConfig, say: Callable[[str], None], stopped: threading.Event) -> int:
     """Load a model and serve it until `stopped` is set."""
     model = load_model(Path(config.model))
-    keys = None if config.keys is None else learner_keys(Path(config.keys))
     run = None if config.run is None else Path(config.run)
+    if model.rule is None and run is not None:
+        say(f"{model.version} rewards the steps of {run}")
+        reward_steps(model, run, stopped)
+        return 0
+    keys = None if config.keys is None else learner_keys(Path(config.keys))
     every = config.label == "all"
     service = RewardService(model, config.bind, run=run, every=every, keys=keys, insecure=config.insecure)
     with contextlib.closing(service):
         say(f"{model.version} answers at {service.address}")
         service.serve(stopped.is_set)
     return 0
+
+
+def reward_steps(model: RewardModel, run: Path, stopped: threading.Event) -> None:
+    """Give every step of a learner's run its reward, as they end up in its archive, until `stopped` is set."""
+    with contextlib.closing(Backfill(model, run / ARCHIVE)) as backfill:
+        while not stopped.is_set():
+            if not _labelled(backfill):
+                stopped.wait(_LOOK_S)
+
+
+def _labelled(backfill: Backfill) -> bool:
+    """Label some of a run; returns whether there may be more at once."""
+    try:
+        return backfill.work()
+    except StoreError as error:
+        log.error("late labels: %s; tried again", error)
+        return False

@@ -9,7 +9,7 @@ import pytest
 from front_door import SMALL, Command, read, until
 from rewarding import record
 
-from wire.labels import SCORE, effective, labels_path, labels_since
+from wire.labels import REWARD, SCORE, effective, labels_path, labels_since
 from wire.store import StepStore, StoreError
 from wire.types import UNSCORED, Step
 
@@ -33,7 +33,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
@@ -110,6 +110,41 @@ def test_a_model_that_cannot_be_used_ends_the_run_before_it_begins(tmp_path: Pat
     )
     assert other.ends() == 2, other.said
     assert "looks at front (16, 16, 3)" in other.said
+
+
+def preference(folder: Path, seed: int) -> str:
+    """A reward of small frames that nobody has taught anything; its version."""
+    import torch
+
+    from rewards.network import Architecture, Network
+    from rewards.preference import PreferenceReward, Scale
+
+    torch.manual_seed(seed)
+    inputs = dict.fromkeys(("front", "wrist"), (16, 16, 3))
+    network = Network(Architecture(tuple(inputs), channels=(4,), embedding=4))
+    reward = PreferenceReward([network], inputs, Scale((0.0,), (1.0,), -3.0, 3.0))
+    reward.save(folder, {})
+    return reward.version
+
+
+def test_a_robot_learns_from_preferences_and_a_new_reward_rewards_its_whole_run_anew(tmp_path: Path, cache: Path):
+    first, second = (preference(tmp_path / name, seed) for seed, name in enumerate(("m1", "m2")))
+    words = [word for word in (*SMALL, *SEEING, "run=r") if word not in ("obs=state", "demos=none")]
+    begun = Command(tmp_path, cache, "sim", *words, "demos=script:1", "steps=60", "reward=preference:m1")
+    assert begun.ends() == 0, begun.said
+    gone_on = Command(tmp_path, cache, "sim", "run=r", "resume=true", "steps=90", "reward=preference:m2")
+    assert gone_on.ends() == 0, gone_on.said
+    assert read(tmp_path / "r" / "summary.json")["gradient_steps"] > 100
+    rewarded: dict[str, list[int]] = {}
+    for label in labels_since(tmp_path / "r" / "steps.sqlite")[0]:
+        assert label.kind == REWARD
+        assert -1.0 <= label.value <= 0.0
+        rewarded.setdefault(label.version, []).append(label.seq)
+    assert list(rewarded) == [first, second]
+    for seqs in rewarded.values():
+        assert len(set(seqs)) == len(seqs), "nothing is rewarded twice"
+    assert min(rewarded[second]) == 1, "from the first step on, which the first reward has rewarded"
+    assert len(rewarded[second]) > 60 >= max(rewarded[first])
 
 
 def test_audit_relabel_and_serve_are_verbs(tmp_path: Path, cache: Path, model: Path):

@@ -358,7 +358,7 @@ def test_who_compares_pictures_is_named_by_keys_of_its_own():
             settings.reward_settings("prefer", compose_verb("rewards prefer", [*words[:2], "vlm.model=m", wrong]))
 
 
-def test_a_learned_reward_is_for_past_runs_and_names_its_model(tmp_path: Path):
+def test_a_learned_reward_names_its_model_and_needs_frames(tmp_path: Path):
     folder = tmp_path / "m"
     folder.mkdir()
     offline = ["mode=offline", "archive=[r]", f"reward=preference:{folder}"]
@@ -376,7 +376,11 @@ def test_a_learned_reward_is_for_past_runs_and_names_its_model(tmp_path: Path):
         with pytest.raises(UserError, match=said):
             told(*offline)
     (folder / "model.json").write_text('{"kind": "preference", "version": "preference-1"}')
-    with pytest.raises(UserError, match="set mode=offline"):
-        told(f"reward=preference:{folder}")
-    with pytest.raises(UserError, match="gives rewards to steps of past runs"):
-        settings.model_of(f"preference:{folder}")
+    with pytest.raises(UserError, match="set obs=pixels, got obs=state"):
+        told(f"reward=preference:{folder}", "obs=state")
+    assert told(f"reward=preference:{folder}", "obs=pixels").reward_version == "preference-1"
+    assert settings.model_of(f"preference:{folder}") == folder
+    service = settings.rewarding_settings(folder, tmp_path)
+    assert (service.run, service.label) == (str(tmp_path), "all")
+    with pytest.raises(UserError, match="say it to handrail learner, run handrail rewards serve model="):
+        settings.rewarding_settings(folder, None)

@@ -7,8 +7,10 @@ import numpy as np
 from rewarding import episode, spec
 
 from learner.late_labels import LateLabels
+from learner.learned_rewards import unrewarded
 from learner.replay import Replay
-from wire.labels import Label, append_labels
+from wire.labels import REWARD, Label, append_labels
+from wire.store import Row
 from wire.types import UNSCORED, Source, Step
 
 STREAM = "a" * 32
@@ -114,6 +116,25 @@ def test_where_the_task_gives_the_reward_only_people_are_heard(tmp_path: Path):
     assert late.applied == 1
     drawn = replay.gather(np.array(sorted(batches(replay))))
     assert sorted(np.asarray(drawn["reward"]).tolist()) == [0.0] * 5 + [1.0]
+
+
+def test_with_a_model_of_rewards_its_version_alone_is_heard(tmp_path: Path):
+    archive = tmp_path / "steps.sqlite"
+    rows = [Row(n, STREAM, n, step) for n, step in enumerate(episode(np.random.default_rng(0), 0, success=True), 1)]
+    replay = filled([unrewarded(row).step for row in rows])
+    assert (len(replay.online), replay.unscored) == (0, 6), "what the task said of them is not known here"
+    late = LateLabels(archive, replay, by_model=False, version="v2")
+    told = [Label(STREAM, seq, -0.1 * seq, version="v2", kind=REWARD) for seq in range(1, 7)]
+    others = [told[0]._replace(version="v1"), Label(STREAM, 2, 1.0, source="person"), Label(STREAM, 3, 1.0)]
+    append_labels(archive, [*others, *told[1:]])
+    late.poll(0.0)
+    assert (len(replay.online), replay.unscored) == (5, 1)
+    drawn = replay.gather(np.array(sorted(batches(replay))))
+    np.testing.assert_allclose(sorted(drawn["reward"]), [-0.6, -0.5, -0.4, -0.3, -0.2], rtol=1e-6)
+    assert drawn["mask"].all(), "a reward that knows no success ends nothing"
+    append_labels(archive, [told[1]._replace(value=-0.9)])
+    late.poll(10.0)
+    assert replay.gather(np.array(sorted(batches(replay))))["reward"].min() == np.float32(-0.9), "the newest counts"
 
 
 def test_an_intervention_without_a_score_reaches_both_sources_once_it_has_one():

@@ -199,7 +199,7 @@ def test_settings_of_the_learner_that_cannot_be_are_refused():
     for changes, wanted in (
         ({"reward": "preference"}, "reward_version go together"),
         ({"reward_version": "v"}, "reward_version go together"),
-        ({"reward": "preference", "reward_version": "v", "demos": "d.sqlite"}, "mode=offline and archive="),
+        ({"reward": "preference", "reward_version": "v", "demos": "d.sqlite"}, "name demonstrations in archive="),
         ({"reward": "preferences"}, "did you mean preference"),
     ):
         with pytest.raises(ValueError, match=wanted):

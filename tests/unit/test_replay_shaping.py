@@ -11,7 +11,7 @@ from envs.config import EnvConfig
 from learner.config import BcConfig, LearnerConfig, RlpdConfig
 from learner.late_labels import LateLabels
 from learner.replay import Replay
-from learner.shaping import UnscoredError, require_scores, shaped_bounds
+from learner.shaping import UnscoredError, require_scores, spec_of_returns
 from rewards.shaping import log_odds, potential
 from wire.labels import SCORE, START, Label, append_labels
 from wire.types import UNSCORED, Source, Step
@@ -233,9 +233,10 @@ def test_certainty_is_no_infinity(tmp_path: Path):
 
 def test_values_may_lie_lower_and_higher_by_a_potential():
     spec = msgspec.structs.replace(SPEC, return_bounds=(0.0, 1.0))
-    assert shaped_bounds(spec, 0.5).return_bounds == (-0.5, 1.5)
-    assert shaped_bounds(spec, 0.0) is spec
-    assert shaped_bounds(SPEC, 0.5).return_bounds is None
+    assert spec_of_returns(spec, 0.5, by_model=False).return_bounds == (-0.5, 1.5)
+    assert spec_of_returns(spec, 0.0, by_model=False) is spec
+    assert spec_of_returns(SPEC, 0.5, by_model=False).return_bounds is None
+    assert spec_of_returns(spec, 0.0, by_model=True).return_bounds is None
 
 
 def test_what_has_no_score_and_would_be_left_out_is_said():

@@ -16,7 +16,7 @@ from rewards.client import Scorer, ServiceJudge
 from rewards.episodes import episodes_of
 from rewards.relabel import Backfill, labels_for, relabel
 from rewards.score import ModelError, RewardModel
-from rewards.service import RewardService
+from rewards.service import RewardService, reward_steps
 from wire.labels import REWARD, effective, labels_since
 from wire.scoring import Gate, Rule, Scored, Unscored
 from wire.sockets import ActorSocket
@@ -249,3 +249,21 @@ def test_a_model_without_a_rule_gives_rewards_and_says_nothing_of_success(tmp_pa
     assert 0.9 < labels[-1].value < 1.0
     assert relabel(Bright(rule=None), str(path)).rewards == pytest.approx(sum(label.value for label in labels))
     assert effective(labels_since(path)[0]) == {}
+
+
+def test_every_step_of_a_run_gets_the_reward_of_the_newest_model_once(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    path = write(tmp_path / "steps.sqlite", [episode(rng, n, success=n == 0) for n in range(2)])
+    models = [Bright(rule=None), Bright(rule=None), Bright(rule=None)]
+    models[2].version = "bright-2"
+    for model, known in zip(models, (12, 12, 24), strict=True):
+        stopped = threading.Event()
+        thread = threading.Thread(target=reward_steps, args=(model, tmp_path, stopped), daemon=True)
+        thread.start()
+        until(lambda known=known: len(labels_since(path)[0]) == known)
+        stopped.set()
+        thread.join()
+    labels = labels_since(path)[0]
+    assert {label.kind for label in labels} == {REWARD}
+    assert [label.version for label in labels] == ["bright-1"] * 12 + ["bright-2"] * 12
+    assert [label.seq for label in labels[12:]] == list(range(1, 13))
