@@ -38,6 +38,10 @@ ROWS = {
     "no_layer_norm": "obs=state steps=1000 agent.layer_norm=false",
     "batch_norm": "obs=state steps=2000 agent.hidden=[128,128] agent.batch_norm=true",
     "categorical": "obs=state steps=2000 agent.hidden=[128,128] agent.categorical=true",
+    "hyperspherical": "obs=state steps=2000 agent.hidden=[128,128] agent.hyperspherical=true",
+    "hyperspherical_categorical": (
+        "obs=state steps=2000 agent.hidden=[128,128] agent.hyperspherical=true agent.categorical=true"
+    ),
     "small": "obs=state steps=2000 agent.hidden=[128,128]",
     "gqn": "obs=state steps=2000 agent.hidden=[128,128] agent=gqn",
     "gqn_nine": "obs=state steps=2000 agent.hidden=[128,128] agent=gqn agent.first_bins=9",

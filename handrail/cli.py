@@ -115,6 +115,7 @@ _EXAMPLES = {
     "trunk": (
         "handrail trunk train task=pick_cube env.image_size=64 out=trunk.safetensors",
         "handrail trunk convert weights=resnet18.safetensors env.image_size=128 out=resnet18-128.safetensors",
+        "handrail trunk convert weights=dinov2-small env.image_size=128 resolution=140 out=dinov2-128.safetensors",
         "handrail sim agent.encoder=trunk agent.trunk=trunk.safetensors",
     ),
 }
@@ -175,7 +176,7 @@ def _without_subverb(verb: str, words: list[str]) -> list[str]:
         raise UserError(f"handrail {verb} takes the sub-verb {' or '.join(wanted)}, got {got}")
     converts = any(word.startswith("weights=") for word in words)
     if verb == "trunk" and converts != (got == "convert"):
-        raise UserError("weights=<file> goes with handrail trunk convert, and with nothing else")
+        raise UserError("weights=<file or folder> goes with handrail trunk convert, and with nothing else")
     return ["human=script" if word == "--script" else word for word in words[1:]]
 
 

@@ -83,7 +83,7 @@ def sim(config: DictConfig, words: list[str]) -> int:
                 # The demonstrations' reward is the model's too: one definition for all that is learned from.
                 code = _record_script(config, actor.env, demos, judge)
             if code == 0 and demos == run / DEMOS and service is not None and service.label == "all":
-                code = _score(demos, service)
+                code = _score(run / DEMOS, service)
             if code == 0:
                 code = _learn_and_act(started, run, settings.plain(learner), settings.plain(actor), start_service)
         except KeyboardInterrupt:
@@ -173,11 +173,14 @@ def policy(config: DictConfig, words: list[str]) -> int:
 
 
 def trunk(config: DictConfig, words: list[str]) -> int:
-    """Train a frozen trunk, or make one of a file of weights."""
+    """Train a frozen trunk, or make one of somebody else's weights."""
     if config.weights is None:
+        if config.resolution is not None:
+            raise UserError("resolution=<pixels> goes with handrail trunk convert; a trunk of ours has env.image_size=")
         told = settings.plain(settings.trunk_settings(config))
     else:
-        told = {"weights": config.weights, "out": config.out, "image_size": config.env.image_size}
+        sizes = {"image_size": config.env.image_size, "resolution": config.resolution}
+        told = {"weights": config.weights, "out": config.out, **sizes}
     with tempfile.TemporaryDirectory() as folder:
         return run_room(["learner.trunks", str(write_json(Path(folder) / "config.json", told))])
 

@@ -30,6 +30,8 @@ class SacConfig:
     """Layer normalisation in the critics."""
     batch_norm: bool = False
     """Batch normalisation in its place, and no target critics (CrossQ, Bhatt et al. 2024, arXiv 1902.05605)."""
+    hyperspherical: bool = False
+    """Features and weights of length one in its place (SimbaV2, Lee et al. 2025, arXiv 2502.15280)."""
     categorical: bool = False
     """Values as distributions over bins (HL-Gauss, Farebrother et al. 2024, arXiv 2403.03950), not as numbers."""
     bins: int = 101
@@ -106,6 +108,14 @@ class SacConfig:
         )
         require(len(self.hidden) > 0, "agent.hidden must name at least one layer, got []")
         require(
+            not self.hyperspherical or len(set(self.hidden)) == 1,
+            f"agent.hyperspherical=true wants agent.hidden of one width, got {self.hidden}",
+        )
+        require(
+            not (self.hyperspherical and self.batch_norm),
+            "agent.hyperspherical=true and agent.batch_norm=true are two norms in one place; set one of them",
+        )
+        require(
             self.critics is None or self.critics >= self.subset,
             f"agent.subset must be <= agent.critics ({self.critics}), got {self.subset}",
         )
@@ -163,10 +173,10 @@ class CqlConfig(SacConfig):
         super().__post_init__()
         for key in ("compared_actions", "backup_actions"):
             require(getattr(self, key) >= 1, f"agent.{key} must be >= 1, got {getattr(self, key)}")
-        for key in ("batch_norm", "categorical"):
+        for key in ("batch_norm", "categorical", "hyperspherical"):
             require(
                 not getattr(self, key),
-                f"agent.{key}=true goes with agent=sac or rlpd, got agent={self.name}: its loss is of plain values",
+                f"agent.{key}=true goes with agent=sac or rlpd, got agent={self.name}: its critics are plain",
             )
         require(self.conservatism >= 0, f"agent.conservatism must be >= 0, got {self.conservatism}")
 

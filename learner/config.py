@@ -89,7 +89,7 @@ class LearnerConfig:
     reward: str = "task"
     """task; classifier: success is what a reward model sees, and what could not be asked is labelled later; preference:
     what the model of `reward_version` gives every step afterwards, beside the archives of past runs and of this one;
-    written: what it gives every step while a simulated actor acts, or, with mode=offline, has given those of past runs."""
+    written: what it gives every step as a simulated actor acts, or, with mode=offline, has given those of past runs."""
     reward_version: str = ""
     shaping: float = 0.0
     """With reward=classifier: how much a state's log-odds of success, bounded, count as a potential whose difference is

@@ -70,6 +70,6 @@ def require_scores(waiting: int, of: int, whose: str) -> None:
     """Raise UnscoredError where a model has not scored `waiting` of `of` transitions: all else would leave them out."""
     if waiting:
         raise UnscoredError(
-            f"the reward needs a model's word for every state, and of {waiting} of {of} transitions of {whose} there is "
-            "none; let it score them: handrail rewards relabel model=<folder> runs=[<those>]"
+            f"the reward needs a model's word for every state, and of {waiting} of {of} transitions of {whose} there "
+            "is none; let it score them: handrail rewards relabel model=<folder> runs=[<those>]"
         )

@@ -8,7 +8,7 @@ import msgspec
 from wire.errors import UserError, plain
 from wire.specs import EnvSpec
 
-_MAX_FEATURES = 1 << 20
+MAX_FEATURES = 1 << 20
 MAX_GRIPPERS = 3
 """Of one policy: every further one triples the classes of the head."""
 
@@ -65,8 +65,8 @@ class Critics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """An ensemble of action values; see networks.critic."""
 
     members: int
-    norm: Literal["none", "layer", "batch"] = "none"
-    """What normalises its hidden layers."""
+    norm: Literal["none", "layer", "batch", "hypersphere"] = "none"
+    """What normalises its hidden layers; on the hypersphere they are others, see networks.hypersphere."""
     bins: int = 0
     """Of a categorical value; 0: a value is one number."""
     span: tuple[float, float] = (0.0, 0.0)
@@ -115,7 +115,7 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         self._check_grippers()
         self._check_chunk()
         self._check_critics()
-        if self.trunk is not None and math.prod(self.trunk.shape) > _MAX_FEATURES:
+        if self.trunk is not None and math.prod(self.trunk.shape) > MAX_FEATURES:
             raise ArchitectureError(f"no trunk has so many features of one picture: {self.trunk.shape}")
 
     def _check_chunk(self) -> None:

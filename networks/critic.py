@@ -7,6 +7,7 @@ et al. 2024, "Stop Regressing", arXiv 2403.03950), where a target is a narrow Ga
 import jax
 import jax.numpy as jnp
 
+from networks import hypersphere
 from networks.architecture import Architecture, Critics
 from networks.layers import Params, dense, dense_init, mlp, mlp_in_training, mlp_init
 
@@ -28,13 +29,18 @@ def init(key: jax.Array, arch: Architecture, critics: Critics) -> Params:
 
     def one(key: jax.Array) -> Params:
         key_trunk, key_head = jax.random.split(key)
-        n_in = arch.feature_dim + arch.decision_dim
-        made = {
-            "trunk": mlp_init(
-                key_trunk, n_in, arch.hidden, normalise=critics.norm == "layer", batch=critics.norm == "batch"
-            ),
-            "head": dense_init(key_head, arch.hidden[-1], max(critics.bins, 1)),
-        }
+        n_in, n_out = arch.feature_dim + arch.decision_dim, max(critics.bins, 1)
+        if critics.norm == "hypersphere":
+            made = {
+                "trunk": hypersphere.init(key_trunk, n_in, arch.hidden[0], blocks=len(arch.hidden) - 1),
+                "head": hypersphere.head_init(key_head, arch.hidden[0], n_out),
+            }
+        else:
+            normalise, batch = critics.norm == "layer", critics.norm == "batch"
+            made = {
+                "trunk": mlp_init(key_trunk, n_in, arch.hidden, normalise=normalise, batch=batch),
+                "head": dense_init(key_head, arch.hidden[-1], n_out),
+            }
         return made | ({"support": jnp.linspace(*critics.span, critics.bins)} if critics.bins else {})
 
     return jax.vmap(one)(jax.random.split(key, critics.members))
@@ -51,7 +57,13 @@ def apply(params: Params, features: jax.Array, action: jax.Array) -> jax.Array:
 def logits(params: Params, features: jax.Array, action: jax.Array) -> jax.Array:
     """What the heads say, (members, batch, bins or 1)."""
     x = jnp.concatenate([features, action], axis=-1)
-    return jax.vmap(lambda p: dense(p["head"], mlp(p["trunk"], x)))(params)
+
+    def one(p: Params) -> jax.Array:
+        if "embed" in p["trunk"]:
+            return hypersphere.head(p["head"], hypersphere.apply(p["trunk"], x))
+        return dense(p["head"], mlp(p["trunk"], x))
+
+    return jax.vmap(one)(params)
 
 
 def logits_in_training(params: Params, features: jax.Array, action: jax.Array) -> tuple[jax.Array, Params]:

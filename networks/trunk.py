@@ -17,7 +17,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from networks import encoder, resnet
+from networks import encoder, resnet, vit
 from networks.architecture import Architecture, ArchitectureError, Trunk
 from networks.config import installed_trunks
 from networks.layers import Params
@@ -27,15 +27,22 @@ from wire.errors import plain
 _METADATA = "trunk"
 
 
-class Layout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Layout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What a trunk's file holds."""
 
-    family: Literal["small", "resnet"]
-    """small: our own, a net for each camera. resnet: one for all of them, of basic blocks as in ResNet-18."""
+    family: Literal["small", "resnet", "vit"]
+    """small: our own, a net for each camera. resnet and vit: one for all of them, see the modules of these names."""
     image_size: int
     """Height and width of the pictures, pixels."""
     cameras: tuple[str, ...] = ()
     """The cameras that have a net of their own; empty: one net serves any camera."""
+    transformer: vit.Settings | None = None
+    """Of the family vit."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError unless the settings are of the family."""
+        if (self.transformer is not None) != (self.family == "vit"):
+            raise ValueError(f"settings of a vision transformer go with family=vit, got family={self.family}")
 
 
 class FrozenTrunk:
@@ -85,6 +92,8 @@ class FrozenTrunk:
     def _shaped(self, params: Params, camera: str, image: jax.Array) -> jax.Array:
         if self.layout.family == "resnet":
             return resnet.apply(params, image)
+        if self.layout.transformer is not None:
+            return vit.apply(params, image, self.layout.transformer)
         return encoder.camera(params[camera], image)
 
 

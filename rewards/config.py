@@ -119,8 +119,8 @@ class TrainConfig:
     members: int = 3
     """Of the ensemble, with kind=preference."""
     trunk: str | None = None
-    """With kind=preference: file of a frozen trunk (`handrail trunk train`) that looks at the frames, instead of nets that
-    are trained with the reward; from few preferences a reward over a trunk that knows the task's things is the better."""
+    """With kind=preference: file of a frozen trunk (`handrail trunk train`) that looks at the frames, instead of nets
+    that are trained with the reward; from few preferences one over a trunk that knows the task's things is better."""
     model: str | None = None
     """With kind=vlm: folder of the vision-language model, as transformers saves them."""
     question: str | None = None

@@ -109,9 +109,10 @@ class _Embedded:
         self._architecture = Architecture(tuple(columns), trunk=shape)
         network, n = self.network(), len(next(iter(columns.values())))
         with torch.inference_mode():
+            chunks = ({name: each[i : i + _CHUNK] for name, each in columns.items()} for i in range(0, n, _CHUNK))
             parts = [
-                network.embed({name: as_floats(torch.from_numpy(each[i : i + _CHUNK])) for name, each in columns.items()})
-                for i in range(0, n, _CHUNK)
+                network.embed({name: as_floats(torch.from_numpy(each)) for name, each in chunk.items()})
+                for chunk in chunks
             ]
         # Out of inference mode, whose tensors no gradient may pass by.
         self._embedded = torch.cat(parts).clone()

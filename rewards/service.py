@@ -61,8 +61,8 @@ class RewardService:
         """
         if model.rule is None:
             raise ModelError(
-                f"the {model.kind} model {model.version} gives rewards, not success, and cannot end an episode: name the "
-                "learner's run, whose steps it is to reward, run=runs/<run>, or use handrail rewards relabel"
+                f"the {model.kind} model {model.version} gives rewards, not success, and cannot end an episode: name "
+                "the learner's run, whose steps it is to reward, run=runs/<run>, or use handrail rewards relabel"
             )
         self.model = model
         serving = Serving(protocol=PROTOCOL, version=model.version, inputs=dict(model.inputs), rule=model.rule)

@@ -43,7 +43,7 @@ class _Told(msgspec.Struct):
 
 
 class CameraNet(nn.Module):
-    """Pictures (n, 3, height, width), floats in 0..1, to embeddings (n, embedding) in -1..1; nothing of it is trained."""
+    """Pictures (n, 3, height, width), floats in 0..1, to embeddings (n, embedding) in -1..1; nothing is trained."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()

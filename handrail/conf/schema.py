@@ -275,7 +275,10 @@ class TrunkVerb(EnvKeys):
     epochs: int = 10
     features: int = 64
     weights: str | None = None
-    """With convert: a safetensors file of a ResNet-10, -18 or -34 as timm or torchvision name its tensors."""
+    """With convert: a safetensors file of a ResNet-10, -18 or -34 as timm or torchvision name its tensors, or a folder
+    with a DINOv2, DINOv3 or SigLIP as transformers saves it."""
+    resolution: int | None = None
+    """With convert: pixels at which a vision transformer looks; none: the next multiple of its patches."""
 
 
 @dataclass

@@ -18,7 +18,7 @@ from learner.agents import grasp, lagrange, takeover
 from learner.agents.base import Batch, Judge, Metrics, error_by_source, judging
 from learner.agents.steps import Stepper, apply_gradients, augmented
 from learner.config import SacConfig
-from networks import critic, encoder, gripper, policy
+from networks import critic, encoder, gripper, hypersphere, policy
 from networks.architecture import Architecture, ArchitectureError, Critics
 from networks.layers import Params
 
@@ -124,15 +124,16 @@ class Sac:
         return batch
 
     def settled(self, state: State, batch: Batch) -> State:
-        """The state after the critics' gradient step, with what moves without a gradient; here that is nothing."""
-        return state
+        """The state after the critics' gradient step, with what moves without a gradient: weights, onto the sphere."""
+        return state._replace(critics=self._kept(state.critics))
 
     def followed(self, critics: Params, target: Params | None) -> Params:
         """The target critics after a step, which follow the critics; None: before the first."""
         if target is None:
             return jax.tree.map(jnp.copy, critics)
         mixed: Any = optax.incremental_update(critics, target, self._polyak)
-        return mixed
+        # The mean of two points on a sphere lies inside it. SimbaV2 leaves it there; these judge too, so they go back.
+        return self._kept(mixed)
 
     def td_target(self, state: State, batch: Batch, key: jax.Array) -> jax.Array:
         """r + discount * mask * min over a random subset of the target critics; unclipped, shape (batch,)."""
@@ -271,9 +272,13 @@ class Sac:
         state = state._replace(average_policy=mixed)
         return state, metrics | {"actor/loss": loss, "actor/temperature": jnp.exp(state.log_temperature)}
 
+    def _kept(self, critics: Params) -> Params:
+        return hypersphere.projected(critics) if self.config.hyperspherical else critics
+
     def _ensemble(self) -> Critics:
         config = self.config
         norm = "batch" if config.batch_norm else "layer" if config.layer_norm else "none"
+        norm = "hypersphere" if config.hyperspherical else norm
         if not config.categorical:
             return Critics(members=self._members, norm=norm)
         if self._bounds is None:

@@ -17,7 +17,7 @@ FEATURES = jax.random.normal(jax.random.key(7), (6, 3))
 ACTIONS = jax.random.uniform(jax.random.key(8), (6, 2), minval=-1)
 
 
-@pytest.fixture(params=["none", "layer", "batch"])
+@pytest.fixture(params=["none", "layer", "batch", "hypersphere"])
 def params(request: pytest.FixtureRequest) -> critic.Params:
     return critic.init(jax.random.key(0), TINY, Critics(members=3, norm=request.param))
 

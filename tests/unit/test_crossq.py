@@ -78,13 +78,13 @@ def test_bins_without_known_returns_are_refused_with_the_cure():
         make_agent(SacConfig(categorical=True), vector_spec())
 
 
-@pytest.mark.parametrize("key", ["batch_norm", "categorical"])
+@pytest.mark.parametrize("key", ["batch_norm", "categorical", "hyperspherical"])
 def test_conservative_critics_are_plain(key: str):
     with pytest.raises(ValueError, match=f"agent.{key}=true goes with agent=sac or rlpd, got agent=calql"):
         CalQlConfig(**{key: True})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("changes", [{}, {"batch_norm": True}, {"categorical": True}], ids=["plain", "batch", "bins"])
+@pytest.mark.parametrize("changes", [{}, {"batch_norm": True}, {"categorical": True}, {"hyperspherical": True}])
 def test_what_judges_is_whole_and_says_what_it_is(changes: dict):
     spec = vector_spec(return_bounds=(0.0, 1.0))
     agent = make_agent(RlpdConfig(hidden=[8], critics=2, **changes), spec)
