@@ -64,7 +64,7 @@ def learn(config: LearnerConfig) -> int:
             info=facts(config),
             keys=None if config.keys is None else learner_keys(Path(config.keys)),
             insecure=config.insecure,
-            fits=_fitting(config),
+            fits=fitting(config),
         )
         stack.callback(inbox.close, 0.0)
         inbox.start()
@@ -133,11 +133,13 @@ def _judged_as(config: LearnerConfig, demos: Any) -> EnvSpec:
     return msgspec.structs.replace(spec, reward=REWARD, return_bounds=(0.0, 1.0))
 
 
-def _fitting(config: LearnerConfig) -> Callable[[EnvSpec], None]:
+def fitting(config: LearnerConfig) -> Callable[[EnvSpec], None]:
+    """What turns an actor of another environment, or another reward, away, by raising SpecMismatch."""
+
     def require(spec: EnvSpec) -> None:
         if config.env is not None:
             config.env.require_fitting(spec, whose="the actor")
-        if config.reward_version and spec.reward != config.reward_version:
+        if config.reward == "written" and spec.reward != config.reward_version:
             raise SpecMismatch(
                 f"the actor is rewarded by {spec.reward}, this run by {config.reward_version}; set the same reward= "
                 "for both"

@@ -69,7 +69,7 @@ def test_the_loss_is_that_of_the_paper_by_hand():
     loss, agreement = agent.preference_loss(likelihood)
     assert float(loss) == pytest.approx(wanted, rel=1e-6)
     assert float(agreement) == 0.5
-    plain, _ = Cpl(small(bias=1.0), TINY).preference_loss(likelihood)
+    plain, _ = Cpl(small(scale=0.1, bias=1.0), TINY).preference_loss(likelihood)
     assert float(plain) == pytest.approx((np.log1p(np.exp(-0.5)) + np.log1p(np.exp(0.6))) / 2, rel=1e-6)
 
 

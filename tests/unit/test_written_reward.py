@@ -13,7 +13,8 @@ from rewarding import episode, record, spec, write
 from vlm_server import completion, parts, refusal, serving
 
 from envs.config import EnvConfig
-from handrail.settings import learned_reward, model_of
+from handrail.settings import learned_reward, model_of, rewarder_of
+from learner.__main__ import fitting
 from learner.config import IqlConfig, LearnerConfig
 from learner.pool import open_pool
 from rewards.models import load_model
@@ -31,7 +32,7 @@ from rewards.written.trials import examine, read_trials
 from rewards.written.write import write as write_reward
 from wire.errors import UserError
 from wire.labels import REWARD, labels_since
-from wire.specs import ArraySpec
+from wire.specs import ArraySpec, SpecMismatch
 
 GOOD = "def reward(state):\n    return state[0] - 1.0\n"
 INVERTED = "def reward(state):\n    return -state[0]\n"
@@ -285,6 +286,27 @@ def test_its_rewards_reach_past_runs_and_a_learner_under_its_version(model: Writ
         learned_reward(f"written:{tmp_path}")
     with pytest.raises(ModelError, match="gives rewards, not success"):
         RewardService(model, "tcp://127.0.0.1:*")
+
+
+def test_live_it_is_the_actors_to_ask_and_the_learner_sees_that_it_did(model: WrittenReward, tmp_path: Path):
+    model.save(tmp_path, {})
+    reward = f"written:{tmp_path}"
+    assert (model_of(reward), rewarder_of(reward), rewarder_of("task")) == (None, str(tmp_path), None)
+    kind, version = learned_reward(reward)
+    told = LearnerConfig(run="r", agent=IqlConfig(), reward=kind, reward_version=version)
+    assert told.labelled_by == "", "what the actor has recorded counts"
+    assert (
+        LearnerConfig(
+            run="r", agent=IqlConfig(), mode="offline", archive=["a"], reward=kind, reward_version=version
+        ).labelled_by
+        == version
+    )
+    fits = fitting(told)
+    fits(spec(reward=version))
+    with pytest.raises(SpecMismatch, match=f"the actor is rewarded by sparse-1, this run by {version}"):
+        fits(spec())
+    # Preferences come afterwards, whatever the actor records.
+    fitting(LearnerConfig(run="r", agent=IqlConfig(), reward="preference", reward_version="preference-1"))(spec())
 
 
 def test_the_model_is_told_of_every_element_what_it_is_and_how_far_it_went(run: Path):
