@@ -2,8 +2,8 @@
 
     python benchmarks/offline.py --seeds 0 1 2 --jobs 2 --json offline.json
 
-Pools: `random` (an untrained policy), `mixed` (that and a twentieth as many steps of the expert), `medium` (a training
-run that was stopped half-way) and `expert` (noisy scripted experts, successes only). Finished runs in --runs are read.
+Pools: `random` (an untrained policy), `mixed` (that and a twentieth as many steps of the expert), `medium` (a training run
+with nobody's help, up to where it has begun to succeed) and `expert` (noisy scripted experts, successes only). Finished runs in --runs are read.
 """
 
 import argparse
@@ -88,7 +88,7 @@ def make_pools(told: argparse.Namespace, seed: int) -> None:
     # Random: nothing is ever learned from, so the first weights act to the end.
     makers = {
         "random": f"{online} demos=none agent=sac learner.min_online=1000000 run={folder}/random",
-        "medium": f"{online.replace(str(told.pool_steps), str(told.pool_steps // 2))} run={folder}/medium",
+        "medium": f"{online} run={folder}/medium",
         "expert": f"demos record --script {common} episodes=60 noise=0.3 out={folder}/expert/steps.sqlite",
         "pinch": f"demos record --script {common} episodes={max(1, told.pool_steps // 400)} noise=0.3 "
         f"out={folder}/pinch.sqlite",

@@ -11,6 +11,7 @@ Finished commands in --runs are not repeated.
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 from statistics import mean
@@ -106,7 +107,8 @@ def learn(told: argparse.Namespace, arm: str, seed: int) -> float:
     words = (
         f"learner mode=offline {told.agent} task=reach obs=state learner.tensorboard=false learner.evaluate_period=0"
     )
-    name = told.agent.replace("agent.", "").replace("agent=", "").replace(" ", "-").replace("=", "-")
+    # A folder's name is a word of the front door, too.
+    name = re.sub(r"[^\w.]+", "-", told.agent.replace("agent.", "").replace("agent=", "")).strip("-")
     run = told.runs / f"{name}-{arm}-{labeller}-{told.pairs}-{told.steps}-{seed}"
     more = (f"archive={archive.parent}", f"steps={told.steps}", f"seed={seed}", f"reward={reward}")
     return float(commands.finished(run, *words.split(), *more)["eval"]["rate"])

@@ -30,6 +30,8 @@ from wire.store import StepStore
 ARCHIVE = "steps.sqlite"
 DEMOS = "demos.sqlite"
 """In a run's folder: what a script has shown."""
+_LEARNER_ENDS_S = 300.0
+"""For its last checkpoint and its plots: seconds, but on a machine with ten other things to do it was over a minute."""
 CONFIG = "config.json"
 """In a run's folder: the verb, the user's words and the environment, for resume and eval."""
 
@@ -345,7 +347,7 @@ def _watch(started: Rooms, log: Path, start_service: Callable[[], None] | None) 
         return code
     if name == "actor" and code == 0:
         # The learner told it that the run is over, and is about to end itself.
-        code = started.finish("learner", timeout_s=60.0)
+        code = started.finish("learner", timeout_s=_LEARNER_ENDS_S)
         if code is None:
             sys.stderr.write("error: the learner does not end although the run is over; stopping it\n")
         return 1 if code is None or code < 0 else code

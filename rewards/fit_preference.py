@@ -106,7 +106,8 @@ class _Embedded:
 
     def __init__(self, columns: Mapping[str, np.ndarray], trunk: Path) -> None:
         shape, self._nets = load_nets(trunk, {name: column.shape[1:] for name, column in columns.items()})
-        self._architecture = Architecture(tuple(columns), trunk=shape)
+        # A small head: what there is to learn has been learned, and wrong answers shall not be.
+        self._architecture = Architecture(tuple(columns), dropout=0.2, hidden=32, trunk=shape)
         network, n = self.network(), len(next(iter(columns.values())))
         with torch.inference_mode():
             chunks = ({name: each[i : i + _CHUNK] for name, each in columns.items()} for i in range(0, n, _CHUNK))

@@ -26,6 +26,8 @@ class Architecture(NamedTuple):
     channels: tuple[int, ...] = (16, 32, 64, 64)
     embedding: int = 128
     dropout: float = 0.1
+    hidden: int = 128
+    """Width of the head."""
     trunk: Shape | None = None
     """Where the cameras' nets are a frozen trunk's; `channels` and `embedding` then mean nothing."""
 
@@ -48,7 +50,11 @@ class Network(nn.Module):
             )
         width *= len(architecture.cameras)
         self.head = nn.Sequential(
-            nn.Dropout(architecture.dropout), nn.Linear(width, 128), nn.LayerNorm(128), nn.ReLU(), nn.Linear(128, 1)
+            nn.Dropout(architecture.dropout),
+            nn.Linear(width, architecture.hidden),
+            nn.LayerNorm(architecture.hidden),
+            nn.ReLU(),
+            nn.Linear(architecture.hidden, 1),
         )
 
     def look(self, frames: Mapping[str, np.ndarray]) -> Tensor:
