@@ -56,7 +56,7 @@ class CplConfig:
 
     name: str = "cpl"
     scale: float = 1.0
-    """Of the log-likelihood of an action as its advantage (alpha). The paper's 0.1 is for segments of 64 steps: where
+    """Of the log-likelihood of an action as its advantage (alpha). The paper takes 0.1 for segments of 64 steps: where
     the sum over a segment stays small no preference is ever met, and the worse actions are fled from for good."""
     bias: float = 0.5
     """What the worse segment counts for (lambda): below 1 actions that are in the data stay likely. 1: no bias."""
