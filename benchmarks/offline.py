@@ -2,14 +2,14 @@
 
     python benchmarks/offline.py --seeds 0 1 2 --jobs 2 --json offline.json
 
-Pools: `random` (an untrained policy), `mixed` (that and a twentieth as many steps of the expert), `medium` (a training run
-with nobody's help, up to where it has begun to succeed) and `expert` (noisy scripted experts, successes only). Finished runs in --runs are read.
+Pools: `random` (an untrained policy), `mixed` (that and a twentieth as many steps of the expert), `medium` (a training
+run with nobody's help, up to where it has begun to succeed) and `expert` (noisy scripted experts, successes only).
+Finished runs in --runs are read.
 """
 
 import argparse
 import json
 import shutil
-import sys
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -17,9 +17,7 @@ from typing import Any
 
 import commands
 import report
-
-# Before this folder, whose learner.py and wire.py would be taken for the packages of these names.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import success
 
 POOLS = ("random", "mixed", "medium", "expert")
 AGENTS = {
@@ -122,18 +120,11 @@ def tune(told: argparse.Namespace, agent: str, seed: int) -> dict[str, Any]:
     archive = f"archive={told.runs}/pools-{seed}/medium"
     run = told.runs / f"tuned-{agent}-{seed}"
     end = commands.finished(run, *words, *AGENTS[agent].split(), archive, f"init={start}", f"seed={seed}")
-    from learner.progress import Progress
-    from wire.store import StepStore
-
-    progress = Progress()
-    with StepStore.read(run / "steps.sqlite") as store:
-        for row in store.rows():
-            progress.add(row.stream, row.step)
-    curve = progress.curve()
+    curve = success.curve_of(run)
     before = json.loads((start / "eval.json").read_text())["rate"]
     return {
         "offline": before,
-        "lowest_of_20": min((success for _, success in curve), default=None),
+        "lowest_of_20": min((rate for _, rate in curve), default=None),
         "final": end["eval"]["rate"],
         "curve": curve[:: max(1, len(curve) // 20)],
     }

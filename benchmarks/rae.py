@@ -8,7 +8,6 @@ and with pools that the paper warns of. Finished runs in --runs are read, not ma
 
 import argparse
 import json
-import sys
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -16,9 +15,7 @@ from typing import Any
 
 import commands
 import report
-
-# Before this folder, whose learner.py and wire.py would be taken for the packages of these names.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import success
 
 BASE = "sim task={task} obs=state steps={steps} eval_episodes=100 learner.tensorboard=false {more}"
 ROWS = {
@@ -44,6 +41,7 @@ def main() -> None:
     """Run what is asked for, print the table and write the document."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="file to write the figures to")
+    parser.add_argument("--plot", type=Path, help="picture to draw")
     parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--jobs", type=int, default=1, help="runs at once")
@@ -61,11 +59,13 @@ def main() -> None:
             commands.handrail(*shown.split(), log=told.runs / f"experts-{seed}.log")
         return commands.finished(told.runs / f"first-{seed}", *words, f"seed={seed}")
 
+    def folder_of(name: str, seed: int) -> Path:
+        return told.runs / f"{name.replace(' ', '_').replace(',', '').replace('%', '')}-{seed}"
+
     def second(name: str, seed: int) -> dict[str, Any]:
         pools = {"first": told.runs / f"first-{seed}", "experts": told.runs / f"experts-{seed}.sqlite"}
-        folder = told.runs / f"{name.replace(' ', '_').replace(',', '').replace('%', '')}-{seed}"
         own = ROWS[name].format(**pools).split()
-        return commands.finished(folder, *words, f"seed={seed + _SECOND}", *own)
+        return commands.finished(folder_of(name, seed), *words, f"seed={seed + _SECOND}", *own)
 
     commands.each(told.jobs, [partial(first_of, seed) for seed in told.seeds])
     found = commands.each(told.jobs, [partial(second, name, seed) for name in told.rows for seed in told.seeds])
@@ -77,6 +77,9 @@ def main() -> None:
     steps = {row["name"]: [each["steps_to_80"] or told.steps for each in row["seeds"]] for row in rows}
     scratch = steps.get("scratch", [told.steps])
     ratios = {f"steps to 80 %: {name} / scratch": median(found) / median(scratch) for name, found in steps.items()}
+    if told.plot is not None:
+        curves = {name: [success.curve_of(folder_of(name, seed)) for seed in told.seeds] for name in told.rows}
+        success.draw(told.plot, curves)
     report.write(told.json, "rae", rows, ratios, steps=told.steps, task=told.task)
 
 
