@@ -56,8 +56,8 @@ class CplConfig:
 
     name: str = "cpl"
     scale: float = 1.0
-    """Of the log-likelihood of an action as its advantage (alpha). The paper takes 0.1 for segments of 64 steps: where
-    the sum over a segment stays small no preference is ever met, and the worse actions are fled from for good."""
+    """Of the log-likelihood of an action as its advantage (alpha): the more, the sooner a preference counts as met. The
+    paper takes 0.1, for segments of 64 steps."""
     bias: float = 0.5
     """What the worse segment counts for (lambda): below 1 actions that are in the data stay likely. 1: no bias."""
     bc_steps: int = 2000
