@@ -15,7 +15,7 @@ from actor.config import HANDS, ActorConfig
 from actor.external import ExternalPolicy, external
 from actor.human import Channel, ScriptedCorrector
 from actor.human.make import whoever
-from actor.judging import judged
+from actor.judging import judged, rewarded
 from actor.loop import CellEnv, Pace, run_episode
 from actor.pacing import CellPace, LearnerPace
 from actor.policy import PolicySlot
@@ -53,6 +53,7 @@ def act(config: ActorConfig) -> int:
         keys = None if config.keys is None else actor_keys(Path(config.keys), config.key)
         wait_s = 0.0 if config.in_real_time else config.judge_wait_s
         leaving.enter_context(judged(env, config.judge, wait_s=wait_s, keys=keys, insecure=config.insecure))
+        leaving.enter_context(rewarded(env, config.rewarder))
         policy = leaving.enter_context(_driver(config, env, keys))
         uplink = Uplink(
             config.learner,

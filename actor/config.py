@@ -166,6 +166,8 @@ class ActorConfig:
     """The most that waits there, in 10^9 bytes: at 90 % the robot pauses after the episode, at 100 % at once."""
     judge: str | None = None
     """Address of the reward service that says what a success is; None: the task does."""
+    rewarder: str | None = None
+    """Folder of a written reward that gives the reward in simulation; None: the task, or the judge, does."""
     judge_wait_s: float = 1.0
     """In simulation, whose time stands still: how long a step waits for its score. A robot never waits."""
     confirm_s: float = 1.5
@@ -197,6 +199,11 @@ class ActorConfig:
             raise ValueError(f"human={self.human} needs time to pass as it does for people: set {cure}")
         if self.human in HANDS and self.hand.kind != self.human:
             raise ValueError(f"human={self.human} got the settings of human={self.hand.kind}")
+        if self.rewarder is not None and (self.env.env != "sim" or self.env.in_real_time):
+            raise ValueError(
+                "a written reward is for simulated tasks, whose time stands still while it is asked: got "
+                f"env={self.env.env}{' env.realtime=true' * self.env.in_real_time}; set reward=task, or env=sim"
+            )
         if self.judge is not None and self.env.env == "gym":
             raise ValueError("a reward service judges a workcell's frames: set env=sim or env=ros, or reward=task")
         if not 0 <= self.confirm_s <= 60:
@@ -307,6 +314,8 @@ class DemosConfig:
     """Standard deviation of the noise on the expert's motion, in action units."""
     judge: str | None = None
     """Address, on this machine, of the reward service that says what a success is; None: the task does."""
+    rewarder: str | None = None
+    """Folder of a written reward that gives the reward; None: the task, or the judge, does."""
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -4,10 +4,14 @@ import contextlib
 import logging
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from actor.loop import CellEnv
 from envs.gym_env import GymEnv
 from rewards.client import Scorer, ServiceJudge
+from rewards.models import load_model
+from rewards.score import ModelError
+from rewards.written.model import WrittenReward
 from wire.keys import ActorKeys
 
 log = logging.getLogger(__name__)
@@ -49,6 +53,26 @@ def judged(
         env.judged_by(judge)
         yield
         log.info("judged by %s: unscored=%d", address, judge.unscored)
+
+
+@contextlib.contextmanager
+def rewarded(env: CellEnv, folder: str | None) -> Iterator[None]:
+    """Let the written reward in a folder give the reward, for as long as the block lasts; None: the task does.
+
+    Raises:
+        UnseenError: It looks at what this environment does not observe.
+        ModelError: There is none in the folder, or another kind of model.
+    """
+    if folder is None:
+        yield
+        return
+    assert not isinstance(env, GymEnv), "the configuration refuses those"
+    model = load_model(Path(folder))
+    if not isinstance(model, WrittenReward):
+        raise ModelError(f"{folder} holds a model of kind {model.kind}, and only a written one gives rewards here")
+    with contextlib.closing(model):
+        env.rewarded_by(model)
+        yield
 
 
 def _wait(scorer: Scorer, address: str) -> None:

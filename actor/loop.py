@@ -104,7 +104,7 @@ def run_episode(
         human.executed(choice.verdict.action)
         heard = listener.attend()
         step = _step(env, human, guard, heart, choice, result, heard, episode=episode, t=t)
-        if step.success and step.reward_by and confirm_s > 0:
+        if step.success and step.claimed and confirm_s > 0:
             step = labelled(step, listener.hear_out(confirm_s), result[0])
         record(step)
         if step.held or step.source is not Source.POLICY:

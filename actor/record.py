@@ -24,7 +24,7 @@ from actor.demonstrators import Demonstrator, ScriptedDemonstrator
 from actor.human import Channel, Nobody
 from actor.human.live import LiveChannel
 from actor.human.make import Robot, open_hand, with_keys
-from actor.judging import judged
+from actor.judging import judged, rewarded
 from actor.loop import UNWATCHED, CellEnv, Pace, run_episode
 from actor.pacing import CellPace
 from actor.priority import first_in_line
@@ -158,6 +158,7 @@ def record(config: DemosConfig) -> int:
         # Before the file, whose spec names the reward.
         wait_s = 0.0 if config.env.in_real_time else _SCORE_S
         leaving.enter_context(judged(env, config.judge, wait_s=wait_s))
+        leaving.enter_context(rewarded(env, config.rewarder))
         recording = leaving.enter_context(Recording.open(config, env.wire_spec))
         board = Board(recording.store.spec, config, recording)
         try:

@@ -39,7 +39,25 @@ class Judge(Protocol):
         ...
 
 
-def require_seen(judge: Judge, spec: EnvSpec, *, shown: Collection[str]) -> None:
+class Rewarder(Protocol):
+    """Gives the reward in the task's place, which goes on saying what a success is."""
+
+    @property
+    def version(self) -> str:
+        """Of what gives it: the reward's definition."""
+        ...
+
+    @property
+    def inputs(self) -> Mapping[str, tuple[int, ...]]:
+        """Names of what it looks at -> shape."""
+        ...
+
+    def reward(self, observation: Observation) -> float:
+        """Of the state after a step, finite."""
+        ...
+
+
+def require_seen(judge: Judge | Rewarder, spec: EnvSpec, *, shown: Collection[str]) -> None:
     """Raise UnseenError where a judge looks at what steps of `spec` do not hold, nor a cell can show it beside them."""
     for name, shape in judge.inputs.items():
         there = spec.observation.get(name)
@@ -49,5 +67,5 @@ def require_seen(judge: Judge, spec: EnvSpec, *, shown: Collection[str]) -> None
             has = ", ".join(f"{key} {array.shape}" for key, array in sorted(spec.observation.items()))
             raise UnseenError(
                 f"the reward model looks at {name} {tuple(shape)}, and this environment has {has}; train one on runs "
-                "of these cameras, or set env.image_size as its runs had it"
+                "of these senses, or set obs= and env.image_size as its runs had them"
             )

@@ -1,7 +1,7 @@
 """One robot cell, simulated or real, and the Gymnasium environment over it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import gymnasium
@@ -10,7 +10,7 @@ import numpy as np
 
 from envs.experts import Corrector, Expert
 from envs.guard import Guard, GuardLimits, Vitals
-from envs.judge import Judge, UnseenError, require_seen
+from envs.judge import Judge, Rewarder, UnseenError, require_seen
 from envs.ticker import Pause, Ticker, sleep
 from wire.errors import UserError
 from wire.specs import ArraySpec, EnvSpec
@@ -178,6 +178,8 @@ class WorkcellEnv(gymnasium.Env[Observation, Action], Generic[Cell]):
         """How to wait for the end of a period in real time: an actor puts its heartbeat and its person in here."""
         self.judge: Judge | None = None
         """Who says what a success is; None: the task."""
+        self.rewarder: Rewarder | None = None
+        """Who gives the reward where the task says what a success is; None: the task."""
         self._t: int | None = None
         """Control periods since the reset; None where an episode has yet to start."""
         self._begun = 0
@@ -244,10 +246,23 @@ class WorkcellEnv(gymnasium.Env[Observation, Action], Generic[Cell]):
         self.judge, self.return_bounds = judge, (0.0, 1.0)
         self.wire_spec = msgspec.structs.replace(self.wire_spec, reward=judge.reward, return_bounds=self.return_bounds)
 
+    def rewarded_by(self, rewarder: Rewarder) -> None:
+        """From now on `rewarder` gives the reward; success, failure, reset, time limit and scripts stay the task's.
+
+        Raises:
+            UnseenError: It looks at what these senses do not hold, or not in that shape.
+        """
+        require_seen(rewarder, self.wire_spec, shown=())
+        self.rewarder, self.return_bounds = rewarder, None
+        self.wire_spec = msgspec.structs.replace(self.wire_spec, reward=rewarder.version, return_bounds=None)
+
     def _look_and_judge(self) -> tuple[Observation, Outcome, str]:
         if self.judge is None:
             outcome = self.task.evaluate(self.cell)
-            return self._observe(), outcome, ""
+            observation = self._observe()
+            if self.rewarder is None:
+                return observation, outcome, ""
+            return observation, replace(outcome, reward=self.rewarder.reward(observation)), self.rewarder.version
         observation = self._observe()
         hidden = {name: shape for name, shape in self.judge.inputs.items() if name not in observation}
         # Only what `judged_by` has found that it can.

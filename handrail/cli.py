@@ -24,7 +24,7 @@ _USAGE = """usage: handrail <verb> [key=value ...]
   demos record   record demonstrations: handrail demos record --script out=demos.sqlite
   demos show     a picture of recorded episodes, or a video: handrail demos show demos.sqlite
   demos check    judge them: handrail demos check demos.sqlite
-  rewards        learn what success looks like: handrail rewards collect|label|prefer|train|pair|audit|...
+  rewards        learn what success looks like: handrail rewards collect|label|prefer|train|write|...
   report         when the human helped in a run, and what that did: handrail report runs/<run>
   policy serve   a trained policy, to robots elsewhere: handrail policy serve run=runs/<run>
   trunk train    train a frozen trunk on renders, for agent.encoder=trunk: handrail trunk train task=pick_cube
@@ -93,6 +93,10 @@ _EXAMPLES = {
         "handrail rewards train runs=[runs/<run>] goals=pictures out=models/lifted",
         "handrail rewards train kind=preference runs=[runs/<run>] preferences=a.sqlite out=models/nearer",
         'handrail rewards train kind=vlm model=smolvlm question="is it lifted?" runs=[frames.sqlite] out=models/asked',
+    ),
+    "rewards write": (
+        "handrail rewards write goal=lift_the_cube vlm.model=qwen3 vlm.endpoint=http://gpu:8000/v1 out=models/lift",
+        "handrail rewards write task=reach source=reward.py out=models/mine    # a person's, tested in the same way",
     ),
     "rewards pair": ("handrail rewards pair forward=models/lifted backward=models/returned out=models/both",),
     "rewards audit": ("handrail rewards audit model=models/lifted runs=[runs/<run>] json=audit.json",),

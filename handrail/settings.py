@@ -23,7 +23,7 @@ from actor.config import (
     TeleopConfig,
 )
 from envs.config import EnvConfig
-from learner.config import LearnerConfig, TrunkConfig, learner_config
+from learner.config import LEARNED_REWARDS, LearnerConfig, TrunkConfig, learner_config
 from networks.config import trunk_file
 from rewards.config import (
     AuditConfig,
@@ -36,14 +36,16 @@ from rewards.config import (
     TrainConfig,
 )
 from rewards.vlm.config import VlmConfig
+from rewards.written.config import WriteConfig
 from wire.errors import UserError
 from wire.errors import plain as plain_text
 from wire.store import StepStore
+from wire.types import WRITTEN
 
 Made = TypeVar("Made")
 _MODEL = "model.json"
-_LEARNED = ("classifier", "preference")
-"""Kinds of rewards that a model gives."""
+_SERVED = ("classifier", "preference")
+"""Kinds of models that a reward service of ours serves."""
 
 REWARD_VERBS: dict[str, type] = {
     "collect": CollectConfig,
@@ -51,6 +53,7 @@ REWARD_VERBS: dict[str, type] = {
     "prefer": PreferConfig,
     "train": TrainConfig,
     "pair": PairConfig,
+    "write": WriteConfig,
     "audit": AuditConfig,
     "relabel": RelabelConfig,
     "serve": ServeConfig,
@@ -91,6 +94,7 @@ def learner_settings(config: DictConfig, *, run: Path, bind: str, demos: Path | 
         "demos": None if demos is None else str(demos),
         "archive": archive_paths(config.archive),
         "init": init_path(config.init),
+        "preferences": config.get("preferences"),
         "mode": config.get("mode", "online"),
         "env": dataclasses.asdict(env_config(config)),
         "agent": OmegaConf.to_container(config.agent),
@@ -151,6 +155,7 @@ def actor_settings(
             learner=checked_address("learner", learner),
             outbox=str(outbox),
             judge=judge,
+            rewarder=rewarder_of(config.reward),
             human=config.human.kind,
             skill=config.human.get("skill", "expert"),
             hand=hand_config(config),
@@ -177,16 +182,14 @@ def reward_settings(verb: str, config: DictConfig) -> Any:
 
 
 def learned_reward(reward: str) -> tuple[str, str]:
-    """What the learner is told of `reward=`: task, classifier or preference, and of the last the model's version."""
+    """What the learner is told of `reward=`: its kind, and where a model gives rewards, the model's version."""
     kind, _, folder = reward.partition(":")
-    if kind != "preference":
+    if kind not in LEARNED_REWARDS:
         return ("task" if reward == "task" else "classifier"), ""
     _require_model(kind, folder)
     found, version = _described(Path(folder))
     if found != kind:
-        raise UserError(
-            f"{folder} holds a model of kind {plain_text(found)}, and reward=preference: needs a preference one"
-        )
+        raise UserError(f"{folder} holds a model of kind {plain_text(found)}, and reward={kind}: needs a {kind} one")
     return kind, version
 
 
@@ -198,18 +201,30 @@ def version_of(model: Path) -> str:
 def model_of(reward: str) -> Path | None:
     """The folder of `reward=<kind>:<folder>`, checked to hold a model; None for task and for an address."""
     kind, _, folder = reward.partition(":")
-    if kind in ("tcp", "ipc"):
+    if is_address(reward):
         checked_address("reward", reward)
-    elif kind not in ("task", *_LEARNED):
-        near = difflib.get_close_matches(kind, ("task", *_LEARNED), n=1)
+    elif kind not in ("task", "classifier", *LEARNED_REWARDS):
+        near = difflib.get_close_matches(kind, ("task", "classifier", *LEARNED_REWARDS), n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        raise UserError(
-            f"reward must be task, classifier:<folder>, preference:<folder> or tcp://<host>:<port>, got {reward}{hint}"
-        )
-    if kind not in _LEARNED:
+        wanted = ", ".join(f"{each}:<folder>" for each in ("classifier", *LEARNED_REWARDS))
+        raise UserError(f"reward must be task, {wanted} or tcp://<host>:<port>, got {reward}{hint}")
+    if kind not in _SERVED:
         return None
     _require_model(kind, folder)
     return Path(folder)
+
+
+def is_address(reward: str) -> bool:
+    """Whether `reward=` says where a reward service answers."""
+    return reward.partition(":")[0] in ("tcp", "ipc")
+
+
+def rewarder_of(reward: str) -> str | None:
+    """The folder of `reward=written:<folder>`, checked to hold such a model; None for all others."""
+    if not reward.startswith(f"{WRITTEN}:"):
+        return None
+    learned_reward(reward)
+    return str(Path(reward.partition(":")[2]).absolute())
 
 
 def _described(model: Path) -> tuple[str, str]:
@@ -223,10 +238,14 @@ def _described(model: Path) -> tuple[str, str]:
 
 def _require_model(kind: str, folder: str) -> None:
     if not (Path(folder) / _MODEL).is_file():
-        also = "kind=preference preferences=<file> " if kind == "preference" else ""
+        how = {
+            "classifier": "train one: handrail rewards train runs=[...]",
+            "preference": "train one: handrail rewards train kind=preference preferences=<file> runs=[...]",
+            "written": "have one written: handrail rewards write goal=<what is wanted>",
+        }[kind]
         raise UserError(
             f"reward={kind}:<folder> needs a folder with a model, and there is no {_MODEL} in {folder or 'it'}; "
-            f"train one: handrail rewards train {also}runs=[...] out={folder or '<folder>'}"
+            f"{how} out={folder or '<folder>'}"
         )
 
 
@@ -286,7 +305,13 @@ def script_settings(config: DictConfig, env: EnvConfig, out: Path, judge: str | 
     env = env if env.reset_every is None else dataclasses.replace(env, reset_every=2)
     return checked(
         lambda: DemosConfig(
-            out=str(out), env=env, episodes=episodes, seed=config.seed, resume=out.exists(), judge=judge
+            out=str(out),
+            env=env,
+            episodes=episodes,
+            seed=config.seed,
+            resume=out.exists(),
+            judge=judge,
+            rewarder=rewarder_of(config.reward),
         )
     )
 

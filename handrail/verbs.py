@@ -51,7 +51,7 @@ def with_defaults(verb: str, words: list[str]) -> list[str]:
     if keys.get("env") == "gym" and verb == "sim":
         # A foreign environment need not have scripts.
         keys = {"human": "none", "demos": "none"} | keys
-    for key in ("gate", "only", "question"):
+    for key in ("gate", "only", "question", "goal"):
         if key in keys and keys[key][:1] not in ('"', "'"):
             # Their brackets, and what else people write, mean something in Hydra's grammar.
             keys[key] = '"{}"'.format(keys[key].replace('"', '\\"'))
@@ -313,7 +313,7 @@ def _judge(config: DictConfig, run: Path | None) -> tuple[str | None, ServeConfi
     """Address of the reward service, None where the task judges; and what it is told, where we are to start it."""
     model = settings.model_of(config.reward)
     if model is None:
-        return (None if config.reward == "task" else config.reward), None
+        return (config.reward if settings.is_address(config.reward) else None), None
     if settings.learned_reward(config.reward)[0] == "preference":
         # It rewards what is in the archive; when an episode is over, the task says.
         return None, settings.rewarding_settings(model, run)

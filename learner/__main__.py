@@ -20,7 +20,7 @@ from wire.allowed import learner_keys
 from wire.errors import UserError, run_main
 from wire.labels import labels_path
 from wire.parent import end_with_parent
-from wire.specs import EnvSpec
+from wire.specs import EnvSpec, SpecMismatch
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ def learn(config: LearnerConfig) -> int:
             info=facts(config),
             keys=None if config.keys is None else learner_keys(Path(config.keys)),
             insecure=config.insecure,
-            fits=_fitting(config),
+            fits=fitting(config),
         )
         stack.callback(inbox.close, 0.0)
         inbox.start()
@@ -133,9 +133,19 @@ def _judged_as(config: LearnerConfig, demos: Any) -> EnvSpec:
     return msgspec.structs.replace(spec, reward=REWARD, return_bounds=(0.0, 1.0))
 
 
-def _fitting(config: LearnerConfig) -> Callable[[EnvSpec], None]:
-    env = config.env
-    return lambda spec: None if env is None else env.require_fitting(spec, whose="the actor")
+def fitting(config: LearnerConfig) -> Callable[[EnvSpec], None]:
+    """What turns an actor of another environment, or another reward, away, by raising SpecMismatch."""
+
+    def require(spec: EnvSpec) -> None:
+        if config.env is not None:
+            config.env.require_fitting(spec, whose="the actor")
+        if config.reward == "written" and spec.reward != config.reward_version:
+            raise SpecMismatch(
+                f"the actor is rewarded by {spec.reward}, this run by {config.reward_version}; set the same reward= "
+                "for both"
+            )
+
+    return require
 
 
 def allow_descriptors() -> None:

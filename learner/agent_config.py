@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from learner.encoder_config import check_encoder
-from learner.window_config import GqnConfig, QcConfig
+from learner.window_config import CplConfig, GqnConfig, QcConfig
 from wire.errors import require
 
 GRIPPERS = ("continuous", "discrete")
@@ -303,10 +303,10 @@ class HgDaggerConfig(BcConfig):
     name: str = "hg_dagger"
 
 
-AgentConfig = SacConfig | IqlConfig | Td3BcConfig | BcConfig | QcConfig | GqnConfig
+AgentConfig = SacConfig | IqlConfig | Td3BcConfig | BcConfig | QcConfig | GqnConfig | CplConfig
 
 _KINDS = (
     *(RlpdConfig, SacConfig, BcConfig, HgDaggerConfig, IqlConfig, CqlConfig, CalQlConfig, Td3BcConfig, QcConfig),
-    GqnConfig,
+    *(GqnConfig, CplConfig),
 )
 AGENTS: dict[str, type[AgentConfig]] = {kind.name: kind for kind in _KINDS}

@@ -10,6 +10,7 @@ from learner.agent_config import (
     AgentConfig,
     BcConfig,
     CalQlConfig,
+    CplConfig,
     CqlConfig,
     GqnConfig,
     HgDaggerConfig,
@@ -24,9 +25,11 @@ from wire.errors import require
 
 __all__ = [
     "AGENTS",
+    "LEARNED_REWARDS",
     "AgentConfig",
     "BcConfig",
     "CalQlConfig",
+    "CplConfig",
     "CqlConfig",
     "GqnConfig",
     "HgDaggerConfig",
@@ -46,6 +49,10 @@ _WARMUP = 300
 _HEAD_START = 1000
 INTERVENTIONS = ("plain", "lagrange", "takeover")
 PLACES = ("auto", "host", "device")
+LEARNED_REWARDS = ("preference", "written")
+"""Kinds of models that give rewards themselves, not success."""
+_LIVE = ("written", "online")
+"""Of these and a mode: what a simulated actor asks in every step."""
 
 
 @dataclass(frozen=True)
@@ -81,13 +88,16 @@ class LearnerConfig:
     """Where given, actors of another environment are turned away; else the first actor decides."""
     reward: str = "task"
     """task; classifier: success is what a reward model sees, and what could not be asked is labelled later; preference:
-    what the model of `reward_version` gives every step afterwards, beside the archives of past runs and of this one."""
+    what the model of `reward_version` gives every step afterwards, beside the archives of past runs and of this one;
+    written: what it gives every step as a simulated actor acts, or, with mode=offline, has given those of past runs."""
     reward_version: str = ""
     shaping: float = 0.0
     """With reward=classifier: how much a state's log-odds of success, bounded, count as a potential whose difference is
     added to rewards (Ng, Harada and Russell 1999); 0: not at all. What is best to do stays the same."""
     interventions: str = "plain"
     """What corrections teach beside what they show: nothing, to stay near a consistent human, what not to do."""
+    preferences: str | None = None
+    """With agent=cpl: what was preferred of `archive`, a file of handrail rewards prefer segment=<steps>."""
     archive: list[str] = field(default_factory=list)
     """Past runs to learn from beside this one (Replay Across Experiments, Tirumala et al. 2024, arXiv 2311.15951):
     runs, folders of runs, or files of steps."""
@@ -131,6 +141,7 @@ class LearnerConfig:
         one_of("learner.weighting", self.weighting, WEIGHTINGS)
         for name in self.symmetries:
             one_of("learner.symmetries", name, ("mirror", "translation"))
+        self._check_preferences()
         self._check_head_start()
         self._check_archive()
         self._check_mode()
@@ -148,18 +159,35 @@ class LearnerConfig:
         self._check_shaping()
 
     def _check_reward(self) -> None:
-        one_of("the learner's reward", self.reward, ("task", "classifier", "preference"))
-        learned = self.reward == "preference"
-        require(learned == bool(self.reward_version), "reward=preference and reward_version go together; set both")
+        one_of("the learner's reward", self.reward, ("task", "classifier", *LEARNED_REWARDS))
+        learned = self.reward in LEARNED_REWARDS
+        require(
+            learned == bool(self.reward_version),
+            f"reward={'|'.join(LEARNED_REWARDS)} and reward_version go together; set both",
+        )
         require(
             not learned or self.mode == "online" or self.demos is None,
-            "with mode=offline reward=preference:<folder> is for the steps of past runs: name demonstrations in "
+            f"with mode=offline reward={self.reward}:<folder> is for the steps of past runs: name demonstrations in "
             "archive= too, instead of with demos=",
         )
         require(
-            not learned or self.mode == "offline" or self._sees_pixels,
+            self.reward != "preference" or self.mode == "offline" or self._sees_pixels,
             "reward=preference:<folder> needs frames in the archive, where every step is rewarded; set obs=pixels, got "
             "obs=state",
+        )
+
+    def _check_preferences(self) -> None:
+        by_preferences = isinstance(self.agent, CplConfig)
+        require(
+            by_preferences == (self.preferences is not None),
+            "agent=cpl goes with preferences=<file of handrail rewards prefer segment=<steps>>, and no other agent: "
+            f"got agent={self.agent.name} preferences={self.preferences}",
+        )
+        plain = not self.symmetries and self.demos is None and self.weighting == "none"
+        require(
+            not by_preferences or (self.mode == "offline" and plain),
+            "agent=cpl learns from segments of past runs: set mode=offline, name demonstrations in archive= too, and "
+            "drop learner.symmetries and learner.weighting",
         )
 
     def _check_interventions(self) -> None:
@@ -198,9 +226,14 @@ class LearnerConfig:
         )
 
     @property
+    def labelled_by(self) -> str:
+        """Version of the model whose labels, beside the archives, are the rewards; empty: recorded rewards count."""
+        return "" if (self.reward, self.mode) == _LIVE else self.reward_version
+
+    @property
     def rewarding(self) -> dict[str, Any]:
         """What the returns depend on, see learner.shaping.spec_of_returns."""
-        return {"scale": self.shaping, "by_model": bool(self.reward_version)}
+        return {"scale": self.shaping, "by_model": bool(self.labelled_by)}
 
     @property
     def _sees_pixels(self) -> bool:

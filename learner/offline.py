@@ -31,6 +31,7 @@ from learner.progress import Progress
 from learner.publisher import POLICY_FILE, encode_policy, leave_critics
 from learner.replay import Replay, moments
 from learner.run import Run
+from learner.segments import SegmentPairs, open_segments
 from learner.shaping import require_scores, spec_of_returns
 from learner.summary import summarise, write_summary
 from learner.warm_start import adopted, warm_start
@@ -59,16 +60,7 @@ class OfflineTrainer:
         discount = discount_of(config.agent)
         self.replay = Replay(spec, max(1, _steps_in(config.demos)), discount=discount, shaping=config.shaping)
         self._add_demonstrations()
-        self.mixer = Mixer(
-            self.replay,
-            self.pool,
-            batch_size=config.agent.batch_size,
-            prior_share=1.0,
-            archive_share=config.archive_share,
-            symmetries=chosen_symmetries(spec, config.symmetries) if config.symmetries else None,
-            min_online=1,
-            seed=config.seed,
-        )
+        self.batches = self._segments() if config.preferences is not None else self._mixed()
         self.done = 0
         """Gradient steps."""
         self._call = config.agent.utd if self.agent.arch.frames else _STEPS_A_CALL * config.agent.utd
@@ -87,7 +79,7 @@ class OfflineTrainer:
             if interrupted():
                 return "interrupted; resume=true goes on from here"
             before, self.done = self.done, self.done + self._call
-            batch = self.mixer.sample(before, self._call)
+            batch = self.batches.sample(before, self._call)
             jax.block_until_ready(self._metrics)
             self._state, self._metrics = self.agent.update(self._state, batch)
             if _passed(before, self.done, 100):
@@ -120,6 +112,26 @@ class OfflineTrainer:
         write_atomically(folder / "last", f"{self.done}\n".encode())
         title = f"{self.spec.task}, {self.config.agent.name} offline, seed {self.config.seed}"
         plot_losses(self.run.path / "metrics.jsonl", self.run.path / "losses.png", title)
+
+    def _mixed(self) -> Mixer:
+        config = self.config
+        return Mixer(
+            self.replay,
+            self.pool,
+            batch_size=config.agent.batch_size,
+            prior_share=1.0,
+            archive_share=config.archive_share,
+            symmetries=chosen_symmetries(self.spec, config.symmetries) if config.symmetries else None,
+            min_online=1,
+            seed=config.seed,
+        )
+
+    def _segments(self) -> SegmentPairs:
+        config = self.config
+        assert config.preferences is not None
+        assert self.pool is not None, "the configuration refuses agent=cpl without archive="
+        path, replay = Path(config.preferences), self.pool.replay
+        return open_segments(path, replay, batch_size=config.agent.batch_size, seed=config.seed, say=self.console.say)
 
     def _begin(self) -> Any:
         """The first state: new, then as `init` has it, then as this run's own checkpoint has it."""

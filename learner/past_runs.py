@@ -74,7 +74,9 @@ def _archives_in(path: Path) -> list[Path]:
     return found
 
 
-def examine(path: Path, spec: EnvSpec, calibration: str = "", version: str = "") -> PastRun:
+def examine(
+    path: Path, spec: EnvSpec, calibration: str = "", version: str = "", *, any_reward: bool = False
+) -> PastRun:
     """Open a past run and see whether it serves a run of `spec`; nothing of its frames is read.
 
     Args:
@@ -82,6 +84,7 @@ def examine(path: Path, spec: EnvSpec, calibration: str = "", version: str = "")
         spec: Of the run that asks.
         calibration: Of that run's cameras.
         version: Of the model whose rewards are to count in the place of the recorded ones; empty: of none.
+        any_reward: Nothing is learned from rewards, so they may be of any definition.
     """
     try:
         with StepStore.read(path) as store:
@@ -97,7 +100,7 @@ def examine(path: Path, spec: EnvSpec, calibration: str = "", version: str = "")
                         f"runs=[{path}]"
                     )
                 return PastRun(path, steps, reason, version=version)
-            if not reason and spec.reward != store.spec.reward:
+            if not reason and spec.reward != store.spec.reward and not any_reward:
                 if judge_of(spec, store.spec) is None:
                     reason = (
                         f"its reward is {store.spec.reward}, this run's {spec.reward}, which cannot be computed from "

@@ -106,7 +106,7 @@ def open_pool(
         UserError: There is no run, or none that serves.
     """
     found = [
-        examine(each, spec, config.camera_calibration, config.reward_version)
+        examine(each, spec, config.camera_calibration, config.labelled_by, any_reward=config.preferences is not None)
         for each in find_archives(config.archive, own=own)
     ]
     runs = _newest_within(found, config.capacity)
@@ -121,10 +121,10 @@ def open_pool(
         for run in serving:
             LateLabels(run.path, replay, by_model=True).poll(0.0)
         require_scores(replay.unscored if config.shaping else 0, len(replay), whose="the past runs of archive=")
-    if config.reward == "preference" and replay.unscored:
-        left_out = f"{replay.unscored} transitions have no reward by {config.reward_version} and are left out"
+    if config.labelled_by and replay.unscored:
+        left_out = f"{replay.unscored} transitions have no reward by {config.labelled_by} and are left out"
         say(f"{left_out}: relabel their runs again")
-    if not len(replay) - (replay.unscored if config.reward == "preference" else 0):
+    if not len(replay) - (replay.unscored if config.labelled_by else 0):
         reasons = "; ".join(f"{run.path}: {run.reason}" for run in runs[:3] if run.reason) or "they hold no transition"
         places = ", ".join(config.archive)
         raise UserError(f"none of the {len(runs)} past runs in {places} serves this run: {reasons}")

@@ -272,6 +272,19 @@ class Replay:
             "valid": (present[..., -1] | (out["mask"] == 0)).astype(np.float32),
         }
 
+    def rows_before(self, stream: str, seq: int, length: int) -> np.ndarray | None:
+        """The numbers of `length` transitions in a row, int64 (length,), of which the last is that of this step.
+
+        None where one of them is not here: the run is another, the robot was held, or the episode began later.
+        """
+        found: list[int] = []
+        while len(found) < length:
+            row = self._row_of(stream, seq - len(found))
+            if row is None or (found and self._next[row] != self._here[found[-1]]):
+                return None
+            found.append(row)
+        return np.array(found[::-1], np.int64)
+
     def vector_moments(self) -> dict[str, np.ndarray]:
         """Mean and standard deviation of all vectors seen, in alphabetical order of their names, each (n,)."""
         return moments(self.vectors())

@@ -14,7 +14,7 @@ from learner.agents import make_agent
 from learner.agents.base import Metrics
 from learner.augmentation import chosen_symmetries
 from learner.checkpoint import Checkpointer
-from learner.config import AgentConfig, BcConfig, GqnConfig, LearnerConfig, QcConfig
+from learner.config import AgentConfig, GqnConfig, LearnerConfig, QcConfig
 from learner.console import LearnerConsole
 from learner.features import feature_cache
 from learner.inbox import Inbox
@@ -103,7 +103,7 @@ class Trainer:
             self._add(row)
         if demos is not None and self.config.reward != "task":
             self._late_labels(demos.path).poll(time.monotonic())
-            waiting = self.replay.unscored if self.config.shaping or self.config.reward_version else 0
+            waiting = self.replay.unscored if self.config.shaping or self.config.labelled_by else 0
             require_scores(waiting, len(self.replay), whose=f"the demonstrations {demos.path}")
         self._fitted = len(self.replay) > 0 or self.pool is not None
         # Actors may be sending already: what came after the inbox opened the archive will come out of the inbox.
@@ -194,10 +194,10 @@ class Trainer:
 
     def _late_labels(self, archive: Path) -> LateLabels:
         by_model = self.config.reward == "classifier"
-        return LateLabels(archive, self.replay, by_model=by_model, version=self.config.reward_version)
+        return LateLabels(archive, self.replay, by_model=by_model, version=self.config.labelled_by)
 
     def _add(self, row: Row) -> None:
-        row = unrewarded(row) if self.config.reward_version else row
+        row = unrewarded(row) if self.config.labelled_by else row
         self.replay.add(row.stream, row.step, row.seq)
 
     def _take(self, row: Row) -> EpisodeResult | None:
@@ -266,7 +266,7 @@ class Trainer:
 
 def _prior_share(config: LearnerConfig) -> float:
     """BC learns from demonstrations and corrections alone."""
-    return 1.0 if isinstance(config.agent, BcConfig) else config.agent.prior_share
+    return getattr(config.agent, "prior_share", 1.0)
 
 
 def _window(agent: AgentConfig) -> tuple[int, float] | None:

@@ -51,6 +51,43 @@ class QcConfig:
 
 
 @dataclass(frozen=True)
+class CplConfig:
+    """Contrastive preference learning (Hejna et al. 2024, arXiv 2310.13639): a policy from preferences, no reward."""
+
+    name: str = "cpl"
+    scale: float = 1.0
+    """Of the log-likelihood of an action as its advantage (alpha): the more, the sooner a preference counts as met. The
+    paper takes 0.1, for segments of 64 steps."""
+    bias: float = 0.5
+    """What the worse segment counts for (lambda): below 1 actions that are in the data stay likely. 1: no bias."""
+    bc_steps: int = 2000
+    """Gradient steps that imitate all segments, the worse ones too, before preferences count."""
+    utd: int = 2
+    batch_size: int = 32
+    """Pairs of segments in a minibatch."""
+    hidden: list[int] = field(default_factory=lambda: [256, 256])
+    embedding: int = 64
+    learning_rate: float = 3e-4
+    shift_pixels: int = 4
+    colour_jitter: bool = True
+    encoder: str = "conv"
+    trunk: str | None = None
+    views: int = 1
+
+    def __post_init__(self) -> None:
+        """Raise ValueError naming the key, what was got and what is wanted."""
+        for key in ("utd", "batch_size", "embedding"):
+            require(getattr(self, key) >= 1, f"agent.{key} must be >= 1, got {getattr(self, key)}")
+        for key in ("scale", "learning_rate"):
+            require(getattr(self, key) > 0, f"agent.{key} must be > 0, got {getattr(self, key)}")
+        require(0 < self.bias <= 1, f"agent.bias must be in 0..1 (0 excluded), got {self.bias}")
+        for key in ("bc_steps", "shift_pixels"):
+            require(getattr(self, key) >= 0, f"agent.{key} must be >= 0, got {getattr(self, key)}")
+        require(len(self.hidden) > 0, "agent.hidden must name at least one layer, got []")
+        check_encoder(self.encoder, self.trunk, self.views)
+
+
+@dataclass(frozen=True)
 class GqnConfig:
     """Growing Q-networks (Seyde et al. 2024, arXiv 2404.04253): critics alone, over a grid that grows finer."""
 

@@ -20,6 +20,7 @@ from rewards.config import (
     ServeConfig,
     TrainConfig,
 )
+from rewards.written.config import WriteConfig
 from wire.errors import UserError, run_main
 from wire.parent import end_with_parent
 
@@ -111,6 +112,21 @@ def _prefer(config: PreferConfig) -> int:
     return 0
 
 
+def _write(config: WriteConfig) -> int:
+    from rich.progress import Progress
+
+    from rewards.written.write import write
+
+    with Progress(console=_CONSOLE, transient=True) as bar:
+        task = bar.add_task("recording episodes to test on", total=None)
+        reward = write(config, _say, lambda done, of: bar.update(task, completed=done, total=of))
+    _say(
+        f"{reward.version} in {config.out}: read {Path(config.out) / 'reward.py'}, then\n"
+        f"handrail rewards relabel model={config.out} runs=[runs/<run>]"
+    )
+    return 0
+
+
 def _relabel(config: RelabelConfig) -> int:
     from rewards.models import load_model
     from rewards.relabel import relabel
@@ -142,6 +158,7 @@ _DO: dict[str, Any] = {
     "audit": (AuditConfig, _audit),
     "label": (LabelConfig, _label),
     "prefer": (PreferConfig, _prefer),
+    "write": (WriteConfig, _write),
     "relabel": (RelabelConfig, _relabel),
     "serve": (ServeConfig, _serve),
 }

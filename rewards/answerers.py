@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rewards.episodes import archive_of
-from rewards.preferences import LEFT, NEITHER, RIGHT, Pair, Pictures
+from rewards.preferences import LEFT, NEITHER, RIGHT, Pair, Pictures, beginnings
 from rewards.score import ModelError
 from rewards.vlm.client import BUDGET, Vlm
 from rewards.vlm.question import Answer, Question
@@ -25,6 +25,9 @@ _ANSWER = """Somebody has compared two pictures of a robot at work. The goal is:
 Is the goal better achieved in the first picture or in the second one? Answer with one number on a single line and with
 nothing else: 0 if the first picture is nearer to the goal, 1 if the second one is, -1 if there is no difference or it
 cannot be told."""
+_STRIP = """
+Each picture is a strip of three frames: how a stretch of {n} steps began, stood half-way, and ended. What is compared
+is how far the robot has come towards the goal within it."""
 _LINE = re.compile(r"""[\s*_#"'`([]*(?:(?:final )?answer[\s*_:]*)?(?P<number>-?[01])[\s*_"'`)\].]*""", re.IGNORECASE)
 """A line that is an answer and nothing else, but for what models like to put around it."""
 
@@ -66,6 +69,7 @@ def ask_pairs(vlm: Vlm, goal: str, pictures: Pictures, pairs: Sequence[Pair], *,
 
 def _ask(vlm: Vlm, goal: str, pictures: Pictures, pairs: Sequence[Pair]) -> list[Said]:
     shown = [tuple(pictures.side_by_side(moment) for moment in pair) for pair in pairs]
+    goal = goal if not pictures.segment else f"{goal}.{_STRIP.format(n=pictures.segment)}"
     analyses = vlm.ask([Question(_ANALYSE.format(goal=goal), images) for images in shown])
     decided = [index for index, answer in enumerate(analyses) if answer.text is not None]
     answers = vlm.ask([Question(_ANSWER.format(goal=goal, analysis=analyses[index].text)) for index in decided])
@@ -99,6 +103,20 @@ def true_progress(runs: Sequence[str]) -> dict[tuple[str, int], float]:
             "record frames with handrail rewards collect"
         )
     return found
+
+
+def true_gains(runs: Sequence[str], segment: int) -> dict[tuple[str, int], float]:
+    """(stream, seq) of the last step of a segment -> how much nearer the task came to its end within it.
+
+    With a cost of one for every step that is the sum of its advantages, which is what preferences of segments are about
+    (Knox et al. 2022), but for the number of steps, which all have in common. Raises ModelError.
+    """
+    progress = true_progress(runs)
+    return {
+        end: progress[end] - progress[start]
+        for end, start in beginnings(runs, segment).items()
+        if end in progress and start in progress
+    }
 
 
 def script_answers(

@@ -44,7 +44,11 @@ class CollectConfig:
             f"objects=true is the simulation's to know, got env={self.env.env}; drop it",
         )
         require(self.env.env != "gym", "rewards are learned from a workcell's cameras: set env=sim or env=ros")
-        require(self.env.obs == "pixels", f"a classifier looks at frames: set obs=pixels, got obs={self.env.obs}")
+        require(
+            self.env.obs in ("pixels", "state"),
+            f"a classifier looks at frames, and a written reward at states: set obs=pixels or obs=state, got "
+            f"obs={self.env.obs}",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +63,8 @@ class PreferConfig:
     answerer: str = "vlm"
     """vlm; person: a page on this machine; script: a simulation that knows, and errs as often as it is told."""
     pairs: int = 1000
+    segment: int = 0
+    """Compare so many steps on end, by what was done in them, for agent=cpl; 0: moments, by how well they stand."""
     cameras: list[str] | None = None
     """Which of the runs' cameras to show; None: all."""
     both_orders: bool = False
@@ -78,6 +84,7 @@ class PreferConfig:
         require(len(self.runs) > 0, "runs must name at least one run: runs=[runs/<run>]")
         one_of("answerer", self.answerer, ("vlm", "person", "script"))
         require(self.pairs >= 1, f"pairs must be >= 1, got {self.pairs}")
+        require(0 <= self.segment <= 1000, f"segment must be in 0..1000 steps, got {self.segment}")
         require(0 <= self.port <= 65535, f"port must be in 0..65535, got {self.port}")
         require(self.seed >= 0, f"seed must be >= 0, got {self.seed}")
         good = len(self.accuracy) == 2 and all(0 <= share <= 1 for share in self.accuracy)

@@ -106,7 +106,7 @@ def truth(episode: Episode, labels: Mapping[tuple[str, int], Label], *, margin: 
         margin: How many states before a success stay open.
     """
     last = episode.steps[-1]
-    by_model = any(step.reward_by for step in episode.steps) and not (last.terminated and not last.reward_by)
+    by_model = any(step.claimed for step in episode.steps) and not (last.terminated and not last.claimed)
     known = np.full(len(episode.states), UNKNOWN if by_model or last.discarded else 0, np.int8)
     if last.ended and last.success and not by_model and not last.discarded:
         known[-1] = 1

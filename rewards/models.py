@@ -16,6 +16,7 @@ KINDS = {
     "vlm": "rewards.vlm_success",
     "pair": "rewards.pair",
     "preference": "rewards.preference",
+    "written": "rewards.written.model",
 }
 """Kind of model -> the module that has `load(folder, description) -> RewardModel` for it."""
 

@@ -37,7 +37,8 @@ class PairSheet:
     ) -> None:
         """Show `pairs`, and append to `file`, which is at `path`, what `who` says of them."""
         self.archive, self._file, self._question, self._who = path, file, question, who
-        known = read_preferences(path)
+        self._segment = pictures.segment
+        known = read_preferences(path, pictures.segment)
         by_person = {pair for pair, each in known.items() if each.source == "person"}
         self._pairs = sorted(pairs, key=lambda pair: pair in by_person)
         self.cells = [Cell(pair.left.stream, pair.left.seq, question, _png(pictures, *pair)) for pair in self._pairs]
@@ -56,7 +57,7 @@ class PairSheet:
             if not isinstance(answer, str) or answer not in _ANSWERS:
                 raise ModelError(f"an answer is one of {', '.join(_ANSWERS)}, got {answer!r}")
         self._file.append(
-            Preference(self._pairs[index], _ANSWERS[answer], "person", self._who, self._question)
+            Preference(self._pairs[index], _ANSWERS[answer], "person", self._who, self._question, segment=self._segment)
             for index, answer in marks.items()
         )
         self._said |= marks

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from rewards.answerers import Said, ask_pairs, script_answers, true_progress
+from rewards.answerers import Said, ask_pairs, script_answers, true_gains, true_progress
 from rewards.config import PreferConfig
 from rewards.page import show_page
 from rewards.pair_sheet import PairSheet
@@ -42,10 +42,16 @@ def prefer(
     """
     path = Path(config.out)
     with contextlib.closing(PreferenceFile(path)) as file:
-        pairs = draw_pairs(config.runs, config.pairs, config.seed)
-        pictures = pictures_of(config.runs, {moment for pair in pairs for moment in pair}, config.cameras)
-        known = read_preferences(path)
+        pairs = draw_pairs(config.runs, config.pairs, config.seed, config.segment)
+        known = read_preferences(path, config.segment)
         new = [pair for pair in pairs if pair not in known]
+        if config.answerer == "script":
+            # It looks at no picture, so the runs need not hold any.
+            file.append(_kept(config, new, _script(config, new)))
+            _say_what_there_is(config, path, say)
+            return
+        moments = {moment for pair in pairs for moment in pair}
+        pictures = pictures_of(config.runs, moments, config.cameras, config.segment)
         alike = [pair for pair in new if pictures.alike(pair)]
         file.append(_kept(config, alike, [Said(NEITHER, "the pictures are the same")] * len(alike)))
         new = [pair for pair in new if pair not in set(alike)]
@@ -53,16 +59,25 @@ def prefer(
             say(f"{len(alike)} pairs look the same: nobody is asked about those")
         if config.answerer == "person":
             _ask_person(config, file, pictures, pairs, say, stopped or threading.Event())
-        elif config.answerer == "script":
-            said = script_answers(new, true_progress(config.runs), config.accuracy, config.abstain, config.seed)
-            file.append(_kept(config, new, said))
         else:
             _ask_model(config, file, pictures, new, say, tell)
-    found = counts(read_preferences(path))
+    _say_what_there_is(config, path, say)
+
+
+def _script(config: PreferConfig, pairs: list[Pair]) -> list[Said]:
+    known = true_gains(config.runs, config.segment) if config.segment else true_progress(config.runs)
+    return script_answers(pairs, known, config.accuracy, config.abstain, config.seed)
+
+
+def _say_what_there_is(config: PreferConfig, path: Path, say: Callable[[str], None]) -> None:
+    found = counts(read_preferences(path, config.segment))
+    runs = f"[{','.join(config.runs)}]"
+    learn = f"handrail rewards train kind=preference runs={runs} preferences={path} out=<folder>"
+    if config.segment:
+        learn = f"handrail learner mode=offline agent=cpl archive={runs} preferences={path}"
     say(
         f"{sum(found.values())} pairs are answered in {path}: left {found['left']}, right {found['right']}, neither "
-        f"{found['neither']}\nlearn from them: handrail rewards train kind=preference "
-        f"runs=[{','.join(config.runs)}] preferences={path} out=<folder>"
+        f"{found['neither']}\nlearn from them: {learn}"
     )
 
 
@@ -109,7 +124,7 @@ def _ask_person(
 def _kept(config: PreferConfig, pairs: list[Pair], said: list[Said]) -> list[Preference]:
     who = config.vlm.model if config.answerer == "vlm" else config.who
     return [
-        Preference(pair, each.answer, config.answerer, who, config.question, each.words)
+        Preference(pair, each.answer, config.answerer, who, config.question, each.words, config.segment)
         for pair, each in zip(pairs, said, strict=True)
         if each.answer is not None
     ]

@@ -1,6 +1,10 @@
-"""Pairs of moments and what somebody preferred of them: drawn from runs, answered one after another, kept in a file."""
+"""Pairs of moments and what somebody preferred of them: drawn from runs, answered one after another, kept in a file.
+
+Or pairs of segments: of the steps that lead to each of the two moments. A file may hold both, apart from each other.
+"""
 
 import contextlib
+import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +14,7 @@ import numpy as np
 from rewards.dataset import camera_shapes
 from rewards.episodes import archive_of, episodes_of, require_frames
 from rewards.score import ModelError
-from wire.database import Kind, Writer, explained, open_reader
+from wire.database import Kind, StoreError, Writer, explained, open_reader
 from wire.store import StepStore
 
 LEFT, RIGHT, NEITHER = 0, 1, -1
@@ -20,15 +24,16 @@ SOURCES = ("script", "vlm", "person")
 _KIND = Kind(
     name="file of preferences",
     application_id=0x48525046,  # "HRPF"
-    format=1,
+    format=2,
     schema="""
     CREATE TABLE preferences (
         id INTEGER PRIMARY KEY, left_stream TEXT NOT NULL, left_seq INTEGER NOT NULL, right_stream TEXT NOT NULL,
         right_seq INTEGER NOT NULL, answer INTEGER NOT NULL, source TEXT NOT NULL, who TEXT NOT NULL,
-        question TEXT NOT NULL, words TEXT NOT NULL);
+        question TEXT NOT NULL, words TEXT NOT NULL, segment INTEGER NOT NULL DEFAULT 0);
     """,
 )
 _COLUMNS = "left_stream, left_seq, right_stream, right_seq, answer, source, who, question, words"
+"""Of format 1, which knew moments alone; its files are read, and added to, as they are."""
 _ALIKE = 0.5
 """Mean difference of two pictures, in levels of 0..255, below which nobody is asked to tell them apart."""
 
@@ -60,6 +65,8 @@ class Preference(NamedTuple):
     question: str = ""
     words: str = ""
     """What the model said on the way to its answer."""
+    segment: int = 0
+    """How many steps that lead to each of the two were compared; 0: the moments alone."""
 
 
 class PreferenceFile:
@@ -70,16 +77,21 @@ class PreferenceFile:
         self._writer = Writer(path, _KIND, synchronous="FULL")
 
     def append(self, preferences: Iterable[Preference]) -> None:
-        """Make answers durable, all of them or none; raises StoreError where the disk does not take them."""
-        rows = [
-            (*each.pair.left, *each.pair.right, each.answer, each.source, each.who, each.question, each.words)
-            for each in preferences
+        """Make answers durable, all of them or none; raises StoreError where disk or file do not take them."""
+        db, columns = self._writer.db, f"{_COLUMNS}, segment"
+        rows: list[tuple[object, ...]] = [
+            (*each.pair.left, *each.pair.right, *each[1:-1], each.segment) for each in preferences
         ]
+        if not _knows_segments(db):
+            if any(row[-1] for row in rows):
+                raise StoreError(
+                    f"{self._writer.path} is of a format that knows moments alone; name another file for segments: out="
+                )
+            rows, columns = [row[:-1] for row in rows], _COLUMNS
         with explained(self._writer.path, "write"):
             self._writer.begin()
-            self._writer.db.executemany(
-                f"INSERT INTO preferences ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows
-            )
+            places = ", ".join("?" for _ in columns.split(","))
+            db.executemany(f"INSERT INTO preferences ({columns}) VALUES ({places})", rows)
             self._writer.commit()
 
     def close(self) -> None:
@@ -87,13 +99,14 @@ class PreferenceFile:
         self._writer.close()
 
 
-def read_preferences(path: Path) -> dict[Pair, Preference]:
-    """The answer that counts for each pair, in the order of their first answers; raises StoreError."""
+def read_preferences(path: Path, segment: int = 0) -> dict[Pair, Preference]:
+    """The answer that counts for each pair of segments so long, in the order of their first; raises StoreError."""
     found: dict[Pair, Preference] = {}
     with contextlib.closing(open_reader(path, _KIND)) as db, explained(path, "read"):
-        rows = db.execute(f"SELECT {_COLUMNS} FROM preferences ORDER BY id").fetchall()
+        columns = f"{_COLUMNS}, {'segment' if _knows_segments(db) else 0}"
+        rows = db.execute(f"SELECT {columns} FROM preferences ORDER BY id").fetchall()
     for left_stream, left_seq, right_stream, right_seq, answer, source, *rest in rows:
-        if answer not in (LEFT, RIGHT, NEITHER) or source not in SOURCES:
+        if answer not in (LEFT, RIGHT, NEITHER) or source not in SOURCES or rest[-1] != segment:
             continue
         pair = Pair(Moment(left_stream, left_seq), Moment(right_stream, right_seq))
         before = found.get(pair)
@@ -102,21 +115,54 @@ def read_preferences(path: Path) -> dict[Pair, Preference]:
     return found
 
 
-def draw_pairs(runs: Sequence[str], n: int, seed: int) -> list[Pair]:
+def segment_length(path: Path) -> int:
+    """Of the segments that a file compares; raises StoreError, and ModelError where there is not just one."""
+    with contextlib.closing(open_reader(path, _KIND)) as db, explained(path, "read"):
+        known = _knows_segments(db)
+        query = "SELECT DISTINCT segment FROM preferences WHERE segment > 0 ORDER BY segment"
+        found = [int(length) for (length,) in db.execute(query)] if known else []
+    if len(found) != 1:
+        held = f"segments of {' and '.join(map(str, found))} steps" if found else "no segments"
+        raise ModelError(
+            f"{path} compares {held}, wanted those of one length: handrail rewards prefer segment=8 out=<another file>"
+        )
+    return found[0]
+
+
+def _knows_segments(db: sqlite3.Connection) -> bool:
+    return any(row[1] == "segment" for row in db.execute("PRAGMA table_info(preferences)"))
+
+
+def beginnings(runs: Sequence[str], segment: int) -> dict[Moment, Moment]:
+    """The moment that every segment of so many steps ends in -> the one that it began in; raises ModelError.
+
+    Those that began with their episode are left out: of the state before its first step nobody has said anything.
+    """
+    found: dict[Moment, Moment] = {}
+    for run in runs:
+        with StepStore.read(archive_of(run)) as store:
+            for episode in episodes_of(store):
+                moments = [Moment(episode.stream, int(seq)) for seq in episode.seqs]
+                found |= dict(zip(moments[segment:], moments, strict=False))
+    return found
+
+
+def draw_pairs(runs: Sequence[str], n: int, seed: int, segment: int = 0) -> list[Pair]:
     """`n` pairs of different moments of runs, uniformly at random and none twice; the same seed draws the same.
 
     Raises:
-        ModelError: A run is missing, or all of them together have no two moments.
+        ModelError: A run is missing, or all of them together have no two moments, or segments of so many steps.
     """
     moments = []
     for run in runs:
         with StepStore.read(archive_of(run)) as store:
             for episode in episodes_of(store):
-                moments += [Moment(episode.stream, int(seq)) for seq in episode.seqs]
+                moments += [Moment(episode.stream, int(seq)) for seq in episode.seqs[segment:]]
     moments = list(dict.fromkeys(moments))
     most = len(moments) * (len(moments) - 1) // 2
     if not most:
-        raise ModelError(f"there are no two moments in {', '.join(map(str, runs))}; record something first")
+        what = f"segments of {segment} steps" if segment else "moments"
+        raise ModelError(f"there are no two {what} in {', '.join(map(str, runs))}; record something first")
     rng = np.random.default_rng([seed, 11])
     found: dict[frozenset[int], Pair] = {}
     while len(found) < min(n, most):
@@ -132,6 +178,8 @@ class Pictures(NamedTuple):
     inputs: dict[str, tuple[int, ...]]
     """Name of the camera -> shape."""
     of: dict[Moment, dict[str, np.ndarray]]
+    """Of a segment three frames in a row: as it began, half-way, and as it ended."""
+    segment: int = 0
 
     def alike(self, pair: Pair) -> bool:
         """Whether there is nothing to tell the two of a pair apart by."""
@@ -146,8 +194,10 @@ class Pictures(NamedTuple):
         return np.concatenate(padded, axis=1)
 
 
-def pictures_of(runs: Sequence[str], moments: Iterable[Moment], cameras: Sequence[str] | None) -> Pictures:
-    """The frames of moments, wherever among the runs they are.
+def pictures_of(
+    runs: Sequence[str], moments: Iterable[Moment], cameras: Sequence[str] | None, segment: int = 0
+) -> Pictures:
+    """The frames of moments, or of the segments that end in them, wherever among the runs they are.
 
     Raises:
         ModelError: A run is missing, has no frames or other ones, or a moment is in none of them.
@@ -160,16 +210,18 @@ def pictures_of(runs: Sequence[str], moments: Iterable[Moment], cameras: Sequenc
             inputs = inputs or camera_shapes(store.spec, cameras, str(path))
             require_frames(path, store, inputs)
             for episode in episodes_of(store):
-                for seq, state in zip(episode.seqs, episode.states, strict=True):
+                for index, seq in enumerate(episode.seqs):
                     moment = Moment(episode.stream, int(seq))
-                    if moment in wanted:
-                        found[moment] = {name: state[name] for name in inputs}
+                    if moment in wanted and index >= segment:
+                        shown = (index - segment, index - segment // 2, index) if segment else (index,)
+                        frames = [episode.states[each] for each in shown]
+                        found[moment] = {name: np.concatenate([f[name] for f in frames], axis=1) for name in inputs}
     if len(found) < len(wanted):
         raise ModelError(
             f"{len(wanted) - len(found)} of the {len(wanted)} moments that were compared are in none of "
             f"{', '.join(map(str, runs))}; name all runs that the pairs were drawn from"
         )
-    return Pictures(inputs, found)
+    return Pictures(inputs, found, segment)
 
 
 def counts(preferences: Mapping[Pair, Preference]) -> dict[str, int]:

@@ -17,6 +17,10 @@ UNSCORED = "unscored"
 """In place of a reward model's version: it was asked, and had not answered when the step had to be recorded."""
 
 
+WRITTEN = "written"
+"""What versions of written rewards begin with (see rewards.written)."""
+
+
 class Source(enum.IntEnum):
     """Who chose the executed action."""
 
@@ -67,6 +71,11 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def ended(self) -> bool:
         """Whether this is the last step of its episode."""
         return self.terminated or self.truncated
+
+    @property
+    def claimed(self) -> bool:
+        """Whether it is a model's word that this was a success or none: a written reward leaves that to the task."""
+        return bool(self.reward_by) and not self.reward_by.startswith(f"{WRITTEN}-")
 
     @property
     def intervened(self) -> bool:

@@ -20,6 +20,8 @@ from rewards.config import (
     ServeConfig,
     TrainConfig,
 )
+from rewards.vlm.config import VlmConfig
+from rewards.written.config import WriteConfig
 
 
 @dataclass
@@ -145,11 +147,13 @@ class LearnerVerb(EnvKeys):
     stop_at: float | None = None
     demos: str = "none"
     archive: Any = None
+    preferences: str | None = None
+    """With agent=cpl: what was preferred of the archive's segments, see `handrail rewards prefer segment=<steps>`."""
     init: str | None = None
     evaluate_episodes: int = 20
     """Of every evaluation while learning offline."""
     reward: str = "task"
-    """task, or classifier: whose success ends episodes; the actors must agree."""
+    """task; classifier: whose success ends episodes; written:<folder>, preference:<folder>; actors must agree."""
     learner: Any = field(default_factory=LEARNER_KEYS)
     link: LinkKeys = field(default_factory=LinkKeys)
 
@@ -171,7 +175,7 @@ class SimVerb(EnvKeys):
     archive: Any = None
     init: str | None = None
     reward: str = "task"
-    """task; classifier:<folder of a model>; or the address of a reward service, tcp://<host>:<port>."""
+    """task; classifier:<folder>, written:<folder>; or the address of a reward service, tcp://<host>:<port>."""
     eval_episodes: int = 100
     learner: Any = field(default_factory=LEARNER_KEYS)
     actor: Any = field(default_factory=ACTOR_KEYS)
@@ -211,7 +215,7 @@ class ActorVerb(EnvKeys):
     """With policy=external: folder of a run whose critics choose among what is proposed, or their file."""
     external: Any = field(default_factory=EXTERNAL_KEYS)
     reward: str = "task"
-    """task; classifier:<folder of a model>; or the address of a reward service, tcp://<host>:<port>."""
+    """task; classifier:<folder>, written:<folder>; or the address of a reward service, tcp://<host>:<port>."""
     outbox: str = "outbox.sqlite"
     actor: Any = field(default_factory=ACTOR_KEYS)
     link: ActorLinkKeys = field(default_factory=ActorLinkKeys)
@@ -291,6 +295,22 @@ class CollectVerb(EnvKeys):
     objects: bool = False
 
 
+@dataclass
+class WriteVerb(EnvKeys):
+    """`handrail rewards write`: a reward function as a language model, or a person, writes it for a simulated task."""
+
+    defaults: list[Any] = field(default_factory=lambda: ["_self_", {"env": "sim"}])
+    obs: str = "state"
+    out: str = MISSING
+    goal: str = ""
+    source: str | None = None
+    runs: list[str] = field(default_factory=list)
+    episodes: int = WriteConfig.episodes
+    min_auc: float = WriteConfig.min_auc
+    attempts: int = WriteConfig.attempts
+    vlm: VlmConfig = field(default_factory=lambda: WriteConfig(out="", source="").vlm)
+
+
 def _verb_of(config: type, doc: str, **more: Any) -> type:
     """A verb whose keys are a room's settings, and `more` with their defaults."""
     chosen: list[Any] = []
@@ -321,6 +341,7 @@ VERBS: dict[str, type] = {
         PolicyServerConfig, "`handrail policy serve`: a run's policy, to robots elsewhere.", link=LinkKeys
     ),
     "rewards collect": CollectVerb,
+    "rewards write": WriteVerb,
     **{
         f"rewards {name}": _verb_of(config, config.__doc__ or "", **more)
         for name, config, more in (

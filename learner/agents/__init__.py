@@ -3,13 +3,24 @@
 from learner.agents.base import Agent
 from learner.agents.bc import Bc
 from learner.agents.calql import CalQl
+from learner.agents.cpl import Cpl
 from learner.agents.crossq import CrossQ
 from learner.agents.gqn import Gqn
 from learner.agents.iql import Iql
 from learner.agents.qc import Qc
 from learner.agents.sac import Sac
 from learner.agents.td3bc import Td3Bc
-from learner.config import AgentConfig, BcConfig, CqlConfig, GqnConfig, IqlConfig, QcConfig, SacConfig, Td3BcConfig
+from learner.config import (
+    AgentConfig,
+    BcConfig,
+    CplConfig,
+    CqlConfig,
+    GqnConfig,
+    IqlConfig,
+    QcConfig,
+    SacConfig,
+    Td3BcConfig,
+)
 from networks.architecture import Chunk, Grid, Trunk, architecture_for
 from wire.specs import EnvSpec
 
@@ -31,6 +42,8 @@ def make_agent(
         return Gqn(config, arch, spec.return_bounds)
     if isinstance(config, QcConfig):
         return Qc(config, arch, spec.return_bounds)
+    if isinstance(config, CplConfig):
+        return Cpl(config, arch)
     if isinstance(config, BcConfig):
         return Bc(config, arch)
     if isinstance(config, IqlConfig):

@@ -5,6 +5,7 @@ does not silence it.
 """
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,9 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 READER = ROOT / "learner/archive/formats/demo_pickle.py"
 """The one file that may name pickle: it reads arrays out of other people's demonstrations and looks up no name."""
+
+CONFINED = ROOT / "rewards/written/child.py"
+"""The one file that may run a text: its process has no files, no environment, and hardly a name to call (see there)."""
 
 MODULES = {"pickle", "_pickle", "dill", "cloudpickle", "marshal", "shelve", "joblib", "jsonpickle"}
 BUILTINS = {"eval", "exec", "__import__"}  # `compile` alone runs nothing, and re.compile is everywhere.
@@ -119,7 +123,15 @@ def mocks(source: str) -> Iterator[str]:
 @pytest.mark.parametrize("path", SOURCES, ids=[str(path.relative_to(ROOT)) for path in SOURCES])
 def test_no_room_can_run_received_bytes(path):
     found = [text.partition(": ")[2] for text in offences(path.read_text())]
-    assert found == (["import of pickle"] if path == READER else [])
+    assert found == {READER: ["import of pickle"], CONFINED: ["exec"]}.get(path, [])
+
+
+def test_the_one_module_that_runs_a_text_is_imported_by_nobody_and_started_isolated():
+    name = "rewards.written.child"
+    says = re.compile(r"written\.child|written import .*\bchild\b")
+    naming = [path for path in SOURCES if path != CONFINED and says.search(path.read_text())]
+    assert naming == [ROOT / "rewards/written/sandbox.py"]
+    assert f'sys.executable, "-I", "-B", "-m", "{name}"' in naming[0].read_text()
 
 
 def test_the_reader_of_pickles_takes_nothing_of_it_but_the_interpreter_of_opcodes():

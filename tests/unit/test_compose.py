@@ -19,7 +19,7 @@ WRONG = {
     "sim agent.bacth_size=3": "handrail sim has no key agent.bacth_size; did you mean agent.batch_size?" + HELP,
     "sim quux=1": "handrail sim has no key quux" + HELP,
     "sim task=raech": "task must be one of pick_cube, reach, peg_insert, got raech; did you mean reach?",
-    "sim agent=rlpf": "agent must be one of rlpd, sac, bc, hg_dagger, iql, cql, calql, td3bc, qc, gqn, got rlpf; "
+    "sim agent=rlpf": "agent must be one of rlpd, sac, bc, hg_dagger, iql, cql, calql, td3bc, qc, gqn, cpl, got rlpf; "
     "did you mean rlpd?",
     "sim scene=plan": "scene must be one of plain, varied, got plan; did you mean plain?",
     "sim obs=pixel": f"obs must be one of {', '.join(OBSERVATIONS)}, got pixel; did you mean pixels?",
@@ -97,7 +97,7 @@ WRONG = {
     "sim +foo=1": "arguments are written key=value, got +foo=1" + HELP,
     "sim ~agent": "arguments are written key=value, got ~agent" + HELP,
     "sim run=a(b": "no viable alternative at input 'a(b'; put quotes around values with special characters",
-    "sim agent.name=sac": "agent.name follows from agent=rlpd|sac|bc|hg_dagger|iql|cql|calql|td3bc|qc|gqn" + HELP,
+    "sim agent.name=sac": "agent.name follows from agent=rlpd|sac|bc|hg_dagger|iql|cql|calql|td3bc|qc|gqn|cpl" + HELP,
     "sim env.id=Foo-v0": "env.id goes with env=gym; add env=gym, or drop env.id=Foo-v0",
     "sim env=gym": "env.id must be given: handrail sim env.id=...; see handrail sim --help",
     "sim env.image_size=8": "image_size must be 16 to 512 pixels, got 8",

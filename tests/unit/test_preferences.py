@@ -193,6 +193,30 @@ def test_a_script_needs_a_simulation_that_knows(run: Path):
     assert all(said.answer == int(pair.right.seq > pair.left.seq) for pair, said in answers(run).items())
 
 
+def test_segments_are_shown_as_strips_and_compared_by_what_was_gained_in_them(run: Path):
+    with serving(brighter) as server:
+        prefer(by_model(run, server, segment=2, pairs=5, cameras=["front"]), lambda line: None)
+        shown = [parts(request) for request in server.requests]
+    assert {image.shape for _, images in shown for image in images} == {(16, 48, 3)}
+    assert all("how a stretch of 2 steps began" in words for words, images in shown if images)
+    assert len(read_preferences(run.with_name("answers.sqlite"), 2)) == 5
+    assert answers(run) == {}, "of moments nobody has said anything"
+    # The script: progress rises by the number of the step, and in the second episode not at all.
+    labels = [
+        Label("a" * 32, seq, float(seq**2 if not 7 <= seq <= 12 else 0), source="outcome", kind=PROGRESS)
+        for seq in range(1, 25)
+    ]
+    append_labels(run, labels)
+    out = str(run.with_name("script.sqlite"))
+    prefer(config(run, out=out, answerer="script", accuracy=[1.0, 1.0], abstain=0.0, segment=2, pairs=60), print)
+    found = read_preferences(Path(out), 2)
+    gain = {seq: 0 if 7 <= seq <= 12 else seq**2 - (seq - 2) ** 2 for seq in range(1, 25)}
+    assert len(found) == 60
+    for pair, said in found.items():
+        left, right = gain[pair.left.seq], gain[pair.right.seq]
+        assert said.answer == (NEITHER if left == right else int(right > left))
+
+
 def test_a_person_outweighs_a_model_and_their_newest_answer_counts(tmp_path: Path):
     pair = Pair(Moment("a", 1), Moment("a", 2))
     with contextlib.closing(PreferenceFile(tmp_path / "p.sqlite")) as file:

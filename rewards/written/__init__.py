@@ -1,0 +1,1 @@
+"""Rewards that somebody wrote as a text, a language model or a person: checked, run apart, tested before they count."""
