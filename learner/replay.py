@@ -351,7 +351,8 @@ class Replay:
 
     def _settle(self, row: int, reward: float) -> None:
         """Now that the reward of a transition is known, or known better."""
-        if self._reward[row] != np.float32(reward):
+        if self._reward[row] != np.float32(reward) and self._return_to_go[row] != -np.inf:
+            # All of an episode's are known or none, so this looks at all rows once for it and not for each label.
             # What the episode returns was summed from what the reward is no more. Episodes count over all streams.
             self._return_to_go[self._episode == self._episode[row]] = -np.inf
         self._reward[row], self._rewarded[row] = reward, True
