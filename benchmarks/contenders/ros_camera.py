@@ -19,7 +19,7 @@ def main() -> int:
     name, rate_hz = sys.argv[1], float(sys.argv[2])
     pictures = np.random.default_rng(0).integers(0, 256, (4, 480, 640, 3), np.uint8)
     with ros():
-        stop, node = Stop(), Node(f"camera_{name}")
+        node, stop = Node(f"camera_{name}"), Stop()
         publisher = node.create_publisher(Image, f"camera/{name}/color/image_raw", QoSProfile(depth=1))
         message, sent = Image(), 0
         message.header.frame_id = f"{name}_color_optical_frame"

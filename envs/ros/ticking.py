@@ -19,11 +19,15 @@ log = logging.getLogger(__name__)
 
 _LATE = 5.0
 _FAILURES = 3
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextlib.contextmanager
 def ros(*, urgent: bool = False) -> Iterator[None]:
     """ROS for a process that ends itself: signals stay ours, so that a last message still goes out after SIGTERM.
+
+    SIGINT and SIGTERM wait from here on until there is a `Stop`. Nodes are made before it: the middleware's threads
+    inherit that these signals do not reach them, else one might still be handling them while the interpreter ends.
 
     Where it is `urgent` we ask for the processor before others, and so do the threads of the middleware, which inherit
     it: late targets are what a robot would feel.
@@ -33,22 +37,27 @@ def ros(*, urgent: bool = False) -> Iterator[None]:
             os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(5))
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s (%(name)s:%(lineno)d)", level=logging.INFO)
     settle_middleware()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     try:
         yield
     finally:
         # A launch and its terminal may both interrupt us; the second must not fall into the interpreter's end.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        rclpy.try_shutdown()
+        for number in _STOPPING:
+            signal.signal(number, signal.SIG_IGN)
+        # It would take off handlers that it never put on, and for a moment a signal would end us by default.
+        rclpy.try_shutdown(uninstall_handlers=False)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Stop:
-    """Set by SIGINT and SIGTERM."""
+    """Set by SIGINT and SIGTERM, also by one that has waited since `ros` began."""
 
     def __init__(self) -> None:
         self.asked = False
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _STOPPING:
             signal.signal(number, self._ask)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
 
     def _ask(self, *_: object) -> None:
         self.asked = True

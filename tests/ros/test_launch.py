@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -268,17 +267,15 @@ def test_a_node_that_was_given_something_wrong_ends_the_launch():
     assert launched.after(launched.process("ProcessExited", "/actor", returncode=2)) == [], "the cell stays up"
 
 
-def test_a_node_that_is_interrupted_again_and_again_still_ends_in_order(start, graph):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_node_that_is_interrupted_again_and_again_still_ends_in_order(start, graph, number):
     """`ros2 launch` interrupts its nodes too where there is no terminal, after a service manager has."""
     node, executor = graph
     launched = Launched("sim.launch.py")
     process = start(launched.nodes["/guard"], launched.environment)
     assert until(executor, lambda: node.count_publishers("/guard/state") == 1, [process])
     while process.poll() is None:
-        process.send_signal(signal.SIGINT)
-        # As a launch, its terminal and a manager may: within the node's last moments, and not a thousand times in each,
-        # which the interpreter itself does not always outlive.
-        time.sleep(0.01)
+        process.send_signal(number)
     assert process.returncode == 0, process.communicate()[0]
 
 

@@ -79,7 +79,7 @@ class ActorNode(LifecycleNode):
 def drive() -> int:
     """Serve the lifecycle until SIGINT, SIGTERM or the actor's end."""
     with ros():
-        stop, node = Stop(), ActorNode()
+        node, stop = ActorNode(), Stop()
         try:
             run(node, lambda: node.look(stop), PERIOD_S, stop)
         finally:

@@ -32,7 +32,7 @@ class GuardNode(Node):
 def guard() -> int:
     """Guard the robot until SIGINT or SIGTERM; the last thing that goes out is a hold."""
     with ros(urgent=True):
-        stop, node = Stop(), GuardNode()
+        node, stop = GuardNode(), Stop()
         try:
             return run(node, node.server.tick, PERIOD_S, stop)
         finally:

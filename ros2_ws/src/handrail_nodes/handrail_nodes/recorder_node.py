@@ -34,7 +34,7 @@ class RecorderNode(Node):
 def record() -> int:
     """Record until SIGINT or SIGTERM; the last episode is complete then."""
     with ros():
-        stop, node = Stop(), RecorderNode()
+        node, stop = RecorderNode(), Stop()
         try:
             return run(node, node.recorder.tick, PERIOD_S, stop)
         finally:

@@ -34,7 +34,7 @@ class SimCameraNode(Node):
 def film() -> int:
     """Publish pictures until SIGINT or SIGTERM."""
     with ros():
-        stop, node = Stop(), SimCameraNode()
+        node, stop = SimCameraNode(), Stop()
         with contextlib.closing(node.cameras):
             return run(node, node.cameras.tick, node.period_s, stop)
 

@@ -35,7 +35,7 @@ class SimRobotNode(Node):
 def simulate() -> int:
     """Be a robot until SIGINT or SIGTERM."""
     with ros(urgent=True):
-        stop, node = Stop(), SimRobotNode()
+        node, stop = SimRobotNode(), Stop()
         return run(node, node.server.tick, PERIOD_S, stop)
 
 
