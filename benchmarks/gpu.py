@@ -7,6 +7,8 @@ Everything is synthetic: no simulator, no renderer. It also runs on a CPU, slowl
 
 import argparse
 import itertools
+import json
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import jax
 import jax.numpy as jnp
 import numpy as np
-from blocks import BLOCKS, Block, batch_of, shrunk
+from blocks import BLOCKS, Block, batch_of, shrunk, to_json
 
 from learner.agents.sac import Sac
 from learner.config import RlpdConfig
@@ -123,6 +125,23 @@ def blocks(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 "gradient_steps_per_s": round(1000 * block.utd / wall["median"], 1),
                 "share_of_peak": round(block.gflop() / (wall["median"] / 1000) / peak[precision], 4),
             }
+        if block.cameras:
+            yield torch_row(block, arguments)
+
+
+def torch_row(block: Block, arguments: argparse.Namespace) -> dict[str, Any]:
+    """The same block in eager PyTorch on the same device, in a process of its own."""
+    on = "@cuda" if jax.default_backend() == "gpu" else ""
+    calls = 1 if arguments.tiny else 20
+    told = json.dumps({"block": to_json(block), "variant": f"stacked{on}", "core": None, "calls": calls})
+    command = [arguments.torch_python, str(Path(__file__).parent / "contenders" / "torch_twin.py"), told]
+    done = subprocess.run(command, input="run\n" * 5, capture_output=True, text=True, check=False)
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    row = {"what": "update block, torch eager", "block": block.name, "batch": block.batch, "utd": block.utd}
+    if done.returncode or not answers or "absent" in answers[0]:
+        return row | {"absent": (answers or [{}])[0].get("absent") or done.stderr[-300:]}
+    wall = report.spread(answer["wall_ms"] for answer in answers[1:])
+    return row | {"wall_ms": wall, "gradient_steps_per_s": round(1000 * block.utd / wall["median"], 1)}
 
 
 def spec_of(block: Block) -> EnvSpec:
@@ -250,6 +269,12 @@ def ratios_of(rows: list[dict[str, Any]]) -> dict[str, float]:
         if row["what"].startswith("environment step")
     }
     ratios = {}
+    twins = {row["block"]: row["wall_ms"]["median"] for row in rows if "torch" in row["what"] and "wall_ms" in row}
+    for row in rows:
+        if row["what"] == "update block" and row["block"] in twins:
+            ratios[f"{row['block']}, {row['precision']}: torch eager, float32 / handrail"] = (
+                twins[row["block"]] / row["wall_ms"]["median"]
+            )
     for (image, encoding, precision, place), wall in step.items():
         on_host, in_full = (image, encoding, precision, "host"), (image, encoding, "float32", place)
         if place == "device" and on_host in step:
@@ -267,7 +292,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     parser.add_argument("--seconds", type=float, default=1.0, help="least time that every row is measured for")
-    parser.add_argument("--budget", type=float, default=165.0, help="seconds after which no further row is begun")
+    parser.add_argument("--budget", type=float, default=1200.0, help="seconds after which no further row is begun")
+    parser.add_argument("--torch-python", default=sys.executable, help="interpreter that has torch, for the twin")
     parser.add_argument("--tiny", action="store_true", help="only show that everything runs")
     arguments = parser.parse_args()
     if arguments.tiny:

@@ -1,6 +1,7 @@
 """The same update in eager PyTorch: same networks, losses, Adam, Polyak averages and augmentation.
 
-Variants: `loop` holds every critic as a module of its own, `stacked` computes all of them with batched products. Adam
+Variants: `loop` holds every critic as a module of its own, `stacked` computes all of them with batched products;
+`stacked@cuda` does it there. Adam
 is the fused one, Polyak averages are `torch._foreach` calls: what a careful author writes without a compiler.
 """
 
@@ -147,18 +148,22 @@ def _mix(into: nn.Module, new: nn.Module, weight: float) -> None:
 
 def prepare(block: Block, variant: str) -> Callable[[], None]:
     """One repetition is one block of updates on tensors that lie ready."""
+    kind, _, device = variant.partition("@")
+    torch.set_default_device(device or "cpu")
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    twin = Twin(block, stacked=variant == "stacked")
+    twin = Twin(block, stacked=kind == "stacked")
     batch = {
-        name: {key: torch.from_numpy(value) for key, value in part.items()}
+        name: {key: torch.tensor(value) for key, value in part.items()}
         if isinstance(part, dict)
-        else torch.from_numpy(part)
+        else torch.tensor(part)
         for name, part in batch_of(block).items()
     }
 
     def run() -> None:
         twin.update(batch)
+        if device:
+            torch.cuda.synchronize()
 
     for _ in range(2):
         run()
