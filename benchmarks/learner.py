@@ -1,9 +1,11 @@
-"""Speed of one update block: Handrail against eager PyTorch and Stable-Baselines3, one core, in turns.
+"""Speed of one update block: Handrail against eager PyTorch, Stable-Baselines3 and LeRobot, one core, in turns.
 
 Every contender lives in a process of its own, pinned to the same core; they run their repetitions in turns, so that
 whatever else the machine does falls on all of them alike. Judge by process CPU time.
 
     python benchmarks/learner.py --json learner.json --torch-python .venv-bench/bin/python
+
+The block `trunk` learns behind a frozen ResNet-10: ours from features that the replay keeps, and from recomputed ones.
 """
 
 import argparse
@@ -25,11 +27,21 @@ _CONTENDERS = {
     "peak numpy": ("peak.py", "numpy"),
     "peak jax": ("peak.py", "jax"),
     "handrail": ("ours.py", ""),
+    "handrail, features recomputed": ("ours.py", "recomputed"),
     "torch eager, critics in a loop": ("torch_twin.py", "loop"),
     "torch eager, critics stacked": ("torch_twin.py", "stacked"),
     "stable-baselines3": ("sb3.py", ""),
+    "lerobot": ("lerobot_sac.py", ""),
 }
 _TORCH = ("torch_twin.py", "sb3.py")
+
+
+def fits(name: str, block: Block) -> bool:
+    """Whether a contender has such a block: peaks and twins know no trunk, LeRobot's twin is of its picture update."""
+    if block.trunk:
+        return name.startswith(("handrail", "lerobot"))
+    wants_cameras = {"lerobot": True, "stable-baselines3": False}.get(name, bool(block.cameras))
+    return wants_cameras == bool(block.cameras) and name != "handrail, features recomputed"
 
 
 class Contender:
@@ -80,10 +92,10 @@ class Contender:
 
 def measure(block: Block, arguments: argparse.Namespace) -> list[Contender]:
     """All contenders' repetitions of one block, taken in turns."""
-    names = [name for name in _CONTENDERS if not (block.cameras and name == "stable-baselines3")]
     contenders = []
-    for name in names:
-        python = arguments.torch_python if _CONTENDERS[name][0] in _TORCH else sys.executable
+    pythons = dict.fromkeys(_TORCH, arguments.torch_python) | {"lerobot_sac.py": arguments.lerobot_python}
+    for name in (name for name in _CONTENDERS if fits(name, block)):
+        python = pythons.get(_CONTENDERS[name][0], sys.executable)
         contender = Contender(name, block, python, arguments.core)
         contenders.append(contender)
         # One after the other: compilers at work would disturb nobody but themselves.
@@ -111,7 +123,7 @@ def rows_of(block: Block, contenders: list[Contender]) -> list[dict[str, Any]]:
         else:
             row["cpu_ms"] = report.spread(result["cpu_ms"] for result in contender.results)
             row["wall_ms"] = report.spread(result["wall_ms"] for result in contender.results)
-            if contender.name != "stable-baselines3":
+            if contender.name not in ("stable-baselines3", "lerobot") and not block.trunk:
                 rate = 1000 * block.gflop() / row["cpu_ms"]["median"]
                 row |= {"gflop": round(block.gflop(), 3), "gflop_per_s": round(rate, 1)}
                 row["share_of_peak"] = round(rate / peak, 3)
@@ -126,7 +138,8 @@ def ratios_of(rows: list[dict[str, Any]]) -> dict[str, float]:
         timed = {row["contender"]: row for row in rows if row["block"] == block and "cpu_ms" in row}
         if "handrail" not in timed:
             continue
-        ratios[f"{block}: handrail's share of the sgemm peak"] = timed["handrail"]["share_of_peak"]
+        if "share_of_peak" in timed["handrail"]:
+            ratios[f"{block}: handrail's share of the sgemm peak"] = timed["handrail"]["share_of_peak"]
         for name, row in timed.items():
             if name != "handrail":
                 ratios[f"{block}: {name} / handrail"] = row["cpu_ms"]["median"] / timed["handrail"]["cpu_ms"]["median"]
@@ -137,10 +150,11 @@ def main() -> None:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="file to write the figures to")
-    parser.add_argument("--blocks", default="large,small,pixels", help="which of large, small and pixels")
+    parser.add_argument("--blocks", default=",".join(BLOCKS), help=f"which of {', '.join(BLOCKS)}")
     parser.add_argument("--repetitions", type=int, default=21)
     parser.add_argument("--core", type=int, default=None, help="core to pin all contenders to; default: the last one")
     parser.add_argument("--torch-python", default=sys.executable, help="interpreter that has torch and SB3")
+    parser.add_argument("--lerobot-python", default=sys.executable, help="interpreter that has lerobot")
     parser.add_argument("--tiny", action="store_true", help="only show that everything runs")
     arguments = parser.parse_args()
     if arguments.core is None and hasattr(os, "sched_getaffinity"):

@@ -22,6 +22,8 @@ class Block:
     image: int = 64
     embedding: int = 64
     channels: tuple[int, ...] = (16, 32, 32)
+    trunk: bool = False
+    """Whether a frozen ResNet-10, and only a bottleneck that is trained, stands before the critics."""
 
     @property
     def features(self) -> int:
@@ -55,12 +57,14 @@ class Block:
 LARGE = Block("large", critics=10, hidden=(256, 256), batch=256, utd=20)
 SMALL = Block("small", critics=2, hidden=(128, 128), batch=64, utd=8)
 PIXELS = Block("pixels", critics=2, hidden=(256, 256), batch=128, utd=2, cameras=2)
-BLOCKS = {block.name: block for block in (LARGE, SMALL, PIXELS)}
+CONV = Block("conv", critics=2, hidden=(256, 256), batch=256, utd=2, cameras=2)
+TRUNK = Block("trunk", critics=2, hidden=(256, 256), batch=256, utd=2, cameras=2, trunk=True)
+BLOCKS = {block.name: block for block in (LARGE, SMALL, PIXELS, CONV, TRUNK)}
 
 
 def shrunk(block: Block) -> Block:
     """The same block at a size that only shows that everything runs."""
-    return replace(block, hidden=(16, 16), batch=8, utd=2, image=16, embedding=8)
+    return replace(block, hidden=(16, 16), batch=8, utd=2, image=64 if block.trunk else 16, embedding=8)
 
 
 def to_json(block: Block) -> dict[str, Any]:
