@@ -161,6 +161,8 @@ class CqlConfig(SacConfig):
     """Of RLPD here: it is what goes on from it."""
     conservatism: float = 0.1
     """Weight of the conservative loss; 1 to 5 in the papers, for rewards ten times as large."""
+    gap_temperature: float = 0.1
+    """Of the soft maximum in it, in the unit of the return: 1 in the papers, for rewards ten times as large."""
     compared_actions: int = 10
     """Actions of each of the three kinds that the data's are compared with."""
     backup_actions: int = 10

@@ -62,22 +62,25 @@ class CalQl(Sac):
         """SAC's plus the conservative gap, mean over critics and batch; with the features and the values."""
         loss, (features, values) = super().critic_loss(trained, normaliser, batch, target)
         compared = _values(trained["critics"], features, batch["compared"])
-        gap = conservative_gap(compared, values, batch["log_density"], batch["floor"])
+        gap = conservative_gap(compared, values, batch["log_density"], batch["floor"], self.config.gap_temperature)
         return loss + self.config.conservatism * jnp.mean(gap), (features, values)
 
 
-def conservative_gap(compared: jax.Array, values: jax.Array, log_density: jax.Array, floor: jax.Array) -> jax.Array:
-    """log sum exp of the compared actions' values, less the value of the data's action, (members, batch).
+def conservative_gap(
+    compared: jax.Array, values: jax.Array, log_density: jax.Array, floor: jax.Array, temperature: float = 1.0
+) -> jax.Array:
+    """Soft maximum of the compared actions' values, less the value of the data's action, (members, batch).
 
     Args:
         compared: Values (members, 3n, batch), the first third of uniform actions.
         values: Of the data's actions, (members, batch).
         log_density: Of every compared action under what it was drawn from, (3n, batch): importance weights.
         floor: (batch,). The policy's actions, not the uniform ones, count as valued at least this high.
+        temperature: Of the soft maximum, in the unit of the values.
     """
     third = compared.shape[1] // 3
     calibrated = jnp.concatenate([compared[:, :third], jnp.maximum(compared[:, third:], floor)], axis=1)
-    return jax.nn.logsumexp(calibrated - log_density, axis=1) - values
+    return temperature * jax.nn.logsumexp(calibrated / temperature - log_density, axis=1) - values
 
 
 def _sampled(params: Params, features: jax.Array, key: jax.Array, n: int) -> tuple[jax.Array, jax.Array]:
