@@ -157,9 +157,11 @@ class CqlConfig(SacConfig):
     layer_norm: bool = True
     """Not in the paper; WSRL (Zhou et al. 2024, arXiv 2412.07762) has it in offline training and after."""
     learning_rate: float = 3e-4
-    initial_temperature: float = 0.002
-    """Of RLPD here: it is what goes on from it."""
-    conservatism: float = 0.1
+    initial_temperature: float = 0.1
+    """A policy that is sharp at once hardly counts among the actions compared: each counts by one over its density."""
+    bc_weight: float = 3.0
+    """Not in the papers: without it nothing was learned from an expert's narrow data (docs/experiments.md)."""
+    conservatism: float = 0.5
     """Weight of the conservative loss; 1 to 5 in the papers, for rewards ten times as large."""
     gap_temperature: float = 0.1
     """Of the soft maximum in it, in the unit of the return: 1 in the papers, for rewards ten times as large."""

@@ -4,9 +4,9 @@ Kumar et al. 2020, "Conservative Q-Learning for Offline RL" (arXiv 2006.04779), 
 regulariser; Nakamoto et al. 2023, "Cal-QL" (arXiv 2303.05479), equation 5.1. The critics' loss is that of SAC plus
 `conservatism` times how far the actions of the policy, and uniform ones, are valued above those of the data; Cal-QL
 does not push the policy's below the return that the data achieved from there, so that fine-tuning does not have to
-unlearn values that are too low. Departures: SAC's own, one learning rate for actor and critics, and a fixed weight, not
-the Lagrangian one. It is SAC in everything else, its state too, so that what was trained offline goes on online as any
-of them.
+unlearn values that are too low. Departures: SAC's own, the pull to good actions among them, one learning rate for actor
+and critics, and a fixed weight, not the Lagrangian one. It is SAC in everything else, its state too, so that what was
+trained offline goes on online as any of them.
 """
 
 import jax

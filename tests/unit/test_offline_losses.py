@@ -115,6 +115,14 @@ def test_uniform_actions_stay_uncalibrated():
     assert float(gap[0, 0]) == pytest.approx(np.log(np.exp(-4.0) + 2 * np.exp(2.0)), rel=1e-5)
 
 
+def test_the_temperature_of_the_gap_is_in_the_unit_of_the_return():
+    """Rewards ten times as large at temperature 1 are the same loss, ten times as large."""
+    compared, density = jax.random.normal(jax.random.key(0), (2, 9, 5)), jax.random.normal(jax.random.key(1), (9, 5))
+    values, floor = jnp.ones((2, 5)), jnp.zeros(5)
+    tenfold = conservative_gap(10 * compared, 10 * values, density, 10 * floor)
+    np.testing.assert_allclose(10 * conservative_gap(compared, values, density, floor, 0.1), tenfold, rtol=1e-4)
+
+
 def test_the_density_of_a_uniform_action_is_one_half_per_dimension_and_divides_its_weight():
     agent = conservative()
     state = agent.init(0, normaliser(TINY))
