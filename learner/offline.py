@@ -29,11 +29,12 @@ from learner.plots import plot_losses
 from learner.pool import describe, discount_of, past_runs
 from learner.progress import Progress
 from learner.publisher import POLICY_FILE, encode_policy, leave_critics
-from learner.replay import Replay, moments
+from learner.replay import Replay
 from learner.run import Run
 from learner.segments import SegmentPairs, open_segments
 from learner.shaping import require_scores, spec_of_returns
 from learner.summary import summarise, write_summary
+from learner.transitions import moments
 from learner.warm_start import adopted, warm_start
 from wire.database import StoreError, explained
 from wire.errors import UserError

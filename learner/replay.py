@@ -1,30 +1,22 @@
-"""Transitions in memory, a cache of the archive: every observation is stored once and addressed by its slot.
+"""What a learner has experienced, in the order in which it came: what may be drawn, as what, and what has to go.
 
-A transition names the slots of its two observations, so neither an episode's end nor a stretch of intervened steps nor
-a ring's seam can pair an image with the wrong neighbour. Which transitions a batch may draw from is a matter of index
-lists: an intervention is a member of two of them and still stored once.
+Which transitions a batch may draw from is a matter of index lists: an intervention is a member of two of them and still
+stored once. The transitions themselves, and what batches read of them, are in `learner.transitions`.
 """
 
 import itertools
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from learner.columns import Observations
 from learner.features import FeatureCache
 from learner.index_ring import IndexRing
 from learner.returns import returns_to_go
-from learner.shaping import Potentials
+from learner.transitions import Transitions
 from wire.errors import UserError
 from wire.specs import EnvSpec
-from wire.types import UNSCORED, Observation, Source, Step
-
-_SPARE_SLOTS = 256
-"""Room for the newest observation of every stream, which belongs to no transition yet."""
-_CONSTANT = 1e-4
-"""Relative deviation of what does not move but for rounding and the settling of a simulation."""
+from wire.types import UNSCORED, Source, Step
 
 
 class ReplayFullError(UserError, MemoryError):
@@ -40,7 +32,7 @@ class _Pending:
     seq: int
 
 
-class Replay:
+class Replay(Transitions):
     """Transitions of one environment, in columns.
 
     `online` holds what this run's actors did, `prior` demonstrations and interventions (HIL-SERL: an intervention goes
@@ -69,8 +61,7 @@ class Replay:
             keep_on: Where frames, or their features, are kept: see learner.columns.
             shaping: Scale of the potentials whose differences are added to rewards; 0: none are.
         """
-        self.spec = spec
-        self.discount = discount
+        super().__init__(spec, capacity, discount=discount, cache=cache, keep_on=keep_on, shaping=shaping)
         self._learn_corrections = learn_corrections
         self.online = IndexRing(capacity)
         self.prior = IndexRing(capacity)
@@ -80,36 +71,13 @@ class Replay:
         """Transitions left out because the robot was held, or its senses stale, at one of their ends."""
         self.discarded = 0
         """Transitions forgotten because a person threw their episode away."""
-        slots = 2 * capacity + _SPARE_SLOTS
-        self._observations = Observations(spec, slots, cache=cache, keep_on=keep_on)
-        self._references = np.zeros(slots, np.int32)
-        self._begun_at = np.full(slots, -1, np.int64)
-        """The transition that begins with the observation of a slot; -1: none."""
-        self._free_slots = list(range(slots - 1, -1, -1))
-        self._free_rows = list(range(capacity - 1, -1, -1))
-        self._here = np.zeros(capacity, np.int64)
-        self._next = np.zeros(capacity, np.int64)
-        self._action = np.zeros((capacity, *spec.action.shape), np.float32)
-        self._reward = np.zeros(capacity, np.float32)
-        self._mask = np.zeros(capacity, np.float32)
-        self._is_prior = np.zeros(capacity, bool)
-        self._is_demo = np.zeros(capacity, bool)
         self._seq = np.full(capacity, -1, np.int64)
         self._stream = np.zeros(capacity, np.int32)
         self._streams: dict[str, int] = {}
-        self._rewarded = np.zeros(capacity, bool)
-        self._scored = np.zeros(capacity, bool)
         self._unscored: deque[int] = deque()
         """Rows whose reward, or potential, nobody knows yet: kept out of both sources until a label says what it is."""
         self._rows: dict[tuple[int, int], int] = {}
         """Number of a stream, and of a step in it -> the transition."""
-        self._potentials = Potentials(slots, scale=shaping, discount=discount) if shaping else None
-        self._by_policy = np.zeros(capacity, bool)
-        self._takeover_in = np.zeros(capacity, np.int32)
-        self._t = np.zeros(capacity, np.int32)
-        self._return_to_go = np.full(capacity, -np.inf, np.float32)
-        self._episode = np.zeros(capacity, np.int64)
-        self._succeeded = np.zeros(capacity, bool)
         self._begun = 0
         self._numbers: dict[str, int] = {}
         """Of every stream's episode under way: it counts episodes over all streams."""
@@ -119,19 +87,10 @@ class Replay:
         self._episodes: dict[str, list[int]] = {}
         """The rows of every stream's episode under way, which may yet be thrown away."""
 
-    def __len__(self) -> int:
-        """Number of complete transitions."""
-        return len(self._here) - len(self._free_rows)
-
     @property
     def unscored(self) -> int:
         """How many transitions wait for a reward, or for a potential."""
         return len(self._unscored)
-
-    @property
-    def shaped(self) -> bool:
-        """Whether differences of potentials are added to rewards."""
-        return self._potentials is not None
 
     def relabel(self, stream: str, seq: int, *, success: bool) -> bool:
         """Say afterwards whether the state after a step was a success; returns whether its transition is here.
@@ -221,57 +180,6 @@ class Replay:
         if step.discarded:
             self._discard(rows)
 
-    def gather(
-        self, rows: np.ndarray, rng: np.random.Generator | None = None, *, last: np.ndarray | None = None
-    ) -> dict[str, Any]:
-        """The transitions with these numbers (any shape): observation, next_observation, action, reward, mask.
-
-        Of frames that are kept as several views, `rng` draws one for each camera and observation; None: the first.
-        `last`, of the same shape, names other transitions for the next observations and masks.
-
-        And return_to_go, the discounted return from there to the end; minus infinity while that is unknown.
-        And `takeover_in`: 1 for the policy's last transition before somebody took over, 2 for the one before it, and so
-        on back to where the policy had begun to drive; 0 for all others. Steps that form no transition, because the
-        robot was held, do not count. Rewards are those of the archive, and what shaping adds to them.
-        """
-        last = rows if last is None else last
-        here, after = self._here[rows], self._next[last]
-        return {
-            "observation": self._observations.take(here, rng),
-            "next_observation": self._observations.take(after, rng),
-            "action": self._action[rows],
-            "reward": self._shaped(rows),
-            "mask": self._mask[last],
-            "return_to_go": self._shaped_return(rows),
-            "takeover_in": self._takeover_in[rows],
-        }
-
-    def gather_chunks(
-        self, rows: np.ndarray, *, length: int, discount: float, rng: np.random.Generator | None = None
-    ) -> dict[str, Any]:
-        """Windows of `length` consecutive transitions that begin with these: see `gather`, and learner.agents.qc.
-
-        Actions lie one after the other, (..., length * n); `reward` is the discounted sum; `bootstrap` is what the
-        value of `next_observation`, after the window's last transition, counts for; `valid` is 1 for whole windows and
-        for those that the task's end cut short, whose missing actions, without effect, are the last one again.
-        """
-        chain, there = [rows], [np.ones(rows.shape, bool)]
-        for _ in range(length - 1):
-            following = self._begun_at[self._next[chain[-1]]]
-            # A label may have ended the task in mid-episode, and what waits for one has no reward yet.
-            goes_on = (following >= 0) & (self._mask[chain[-1]] > 0) & self._scored[following]
-            there.append(there[-1] & goes_on)
-            chain.append(np.where(there[-1], following, chain[-1]))
-        window, present = np.stack(chain, axis=-1), np.stack(there, axis=-1)
-        out = self.gather(rows, rng, last=chain[-1])
-        discounts = (discount ** np.arange(length)).astype(np.float32)
-        return out | {
-            "action": self._action[window].reshape(*rows.shape, -1),
-            "reward": np.sum(discounts * present * self._shaped(window), axis=-1, dtype=np.float32),
-            "bootstrap": (discount ** present.sum(axis=-1) * out["mask"]).astype(np.float32),
-            "valid": (present[..., -1] | (out["mask"] == 0)).astype(np.float32),
-        }
-
     def rows_before(self, stream: str, seq: int, length: int) -> np.ndarray | None:
         """The numbers of `length` transitions in a row, int64 (length,), of which the last is that of this step.
 
@@ -284,45 +192,6 @@ class Replay:
                 return None
             found.append(row)
         return np.array(found[::-1], np.int64)
-
-    def vector_moments(self) -> dict[str, np.ndarray]:
-        """Mean and standard deviation of all vectors seen, in alphabetical order of their names, each (n,)."""
-        return moments(self.vectors())
-
-    def members(self) -> tuple[np.ndarray, np.ndarray]:
-        """The numbers of all transitions that may be drawn, and the episode of each, int64 (n,)."""
-        rows = np.setdiff1d(np.arange(len(self._here)), self._free_rows)
-        rows = rows[self._scored[rows]]
-        return rows, self._episode[rows]
-
-    def rewards(self, rows: np.ndarray) -> np.ndarray:
-        """Of these transitions, float32 (n,), without what shaping adds."""
-        return self._reward[rows]
-
-    def exemplary(self, rows: np.ndarray) -> np.ndarray:
-        """Whether they are of an episode that succeeded, or of a person, bool, of the same shape."""
-        return self._succeeded[rows] | self._is_prior[rows]
-
-    def vectors_at(self, rows: np.ndarray) -> np.ndarray:
-        """The vectors that these transitions begin with, in alphabetical order of their names, float32 (n, d)."""
-        return self._observations.vectors(self._here[rows])
-
-    def vectors(self) -> np.ndarray:
-        """The vectors of every observation held, in alphabetical order of their names, float32 (m, d)."""
-        return self._observations.vectors(np.flatnonzero(self._references))
-
-    def _store(self, observation: Observation) -> int:
-        slot = self._free_slots.pop()
-        self._observations.put(slot, observation)
-        self._references[slot], self._begun_at[slot] = 1, -1
-        if self._potentials is not None:
-            self._potentials.forget(slot)
-        return slot
-
-    def _release(self, slot: int) -> None:
-        self._references[slot] -= 1
-        if self._references[slot] == 0:
-            self._free_slots.append(slot)
 
     def _complete(self, stream: str, pending: _Pending, next_slot: int) -> None:
         if not self._free_rows:
@@ -374,17 +243,6 @@ class Replay:
         if not self._scored[row] and self._is_settled(row):
             self._unscored.remove(row)
             self._admit(row)
-
-    def _shaped(self, rows: np.ndarray) -> np.ndarray:
-        reward = self._reward[rows]
-        if self._potentials is None:
-            return reward
-        return reward + self._potentials.added(self._here[rows], self._next[rows], self._mask[rows])
-
-    def _shaped_return(self, rows: np.ndarray) -> np.ndarray:
-        """What shaping adds to an episode's rewards sums up to the potential, taken away, that it began with."""
-        found = self._return_to_go[rows]
-        return found if self._potentials is None else found - self._potentials.at(self._here[rows])
 
     def _admit(self, row: int) -> None:
         """Let batches draw from a transition."""
@@ -460,18 +318,3 @@ class Replay:
             f"the replay's {len(self._here)} transitions are all demonstrations and interventions; "
             "raise learner.capacity"
         )
-
-
-def moments(values: np.ndarray) -> dict[str, np.ndarray]:
-    """Mean and standard deviation (n,) of vectors (m, n), to normalise by.
-
-    An element that never moved counts as of unit scale: divided by next to nothing, the first move of a gripper that
-    demonstrations never close would drown out everything else that the networks see. The floor does the same for what
-    hardly moved.
-    """
-    mean, std = values.mean(0), values.std(0)
-    constant = std < _CONSTANT * (1.0 + np.abs(mean))
-    return {
-        "mean": mean.astype(np.float32),
-        "std": np.where(constant, 1.0, np.maximum(std, 1e-2)).astype(np.float32),
-    }

@@ -27,11 +27,12 @@ from learner.plots import plot_run
 from learner.pool import describe, discount_of, past_runs
 from learner.progress import EpisodeResult, Progress
 from learner.publisher import POLICY_FILE, encode_policy, leave_critics
-from learner.replay import Replay, moments
+from learner.replay import Replay
 from learner.report import write_report
 from learner.run import Run
 from learner.shaping import require_scores, spec_of_returns
 from learner.telling import Telling
+from learner.transitions import moments
 from learner.warm_start import adopted, warm_start
 from wire import failpoints
 from wire.database import StoreError, explained

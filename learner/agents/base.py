@@ -19,7 +19,7 @@ Batch = dict[str, Any]
 reward (utd, batch), mask (utd, batch), which is 0 only where the task itself ended, prior (utd, batch), which is 1 for
 demonstrations, corrections and the successes of past runs, source (utd, batch), an index of SOURCES, return_to_go (utd,
 batch), the discounted return of the episode from there, minus infinity where it is not over, and takeover_in (utd,
-batch): see learner.replay."""
+batch): see learner.transitions."""
 
 Metrics = dict[str, jax.Array]
 
