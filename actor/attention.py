@@ -147,11 +147,8 @@ class BackgroundPolicy:
         """Have the policy drop its plans before its next answer; it may be thinking now, so it is not told now."""
         self._void = True
 
-    def act(self, observation: Observation, *, explore: bool = True) -> tuple[Action | None, int]:
-        """The action for one observation; None where a person could not wait for it.
-
-        Whether to explore is the policy's to know: `explore` is there for those who evaluate one that never does.
-        """
+    def act(self, observation: Observation) -> tuple[Action | None, int]:
+        """The action for one observation; None where a person could not wait for it."""
         if self._unheard is not None and not self._attention.wait_for(self._unheard):
             return None, self._version
         question = Question(Future(), time.monotonic(), anew=self._void)

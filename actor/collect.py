@@ -31,7 +31,7 @@ def collect(config: EpisodesConfig) -> int:
     console = Console()
     successes, stream, seq = 0, new_stream_id(), 0
     try:
-        policy = load_run(Path(config.run), env)
+        policy = load_run(Path(config.run), env, explores=True)
         path.parent.mkdir(parents=True, exist_ok=True)
         facts = {"kind": "collected", "policy": config.run}
         with StepStore.open(path, env.wire_spec, facts) as store, watched(env.stopper) as heart:

@@ -244,6 +244,8 @@ class EvalConfig:
     """File to write the facts to; None: eval.json in the run's folder, and none of an external policy."""
     episodes: int = 100
     seed: int = 1_000_000
+    explore: bool = False
+    """Draw actions from the policy's distribution, as in training, where contact wants a search; else take its mode."""
     video: str | None = None
     """File to write a video of the first episodes to, e.g. eval.mp4."""
     video_episodes: int = 5
@@ -253,6 +255,8 @@ class EvalConfig:
         for key in ("episodes", "video_episodes"):
             if getattr(self, key) < 1:
                 raise ValueError(f"{key} must be >= 1, got {getattr(self, key)}")
+        if self.explore and self.external is not None:
+            raise ValueError("explore=true is for a run's policy; one that is served elsewhere decides that itself")
         if (self.run is None) == (self.external is None):
             raise ValueError("judge the policy of a run, or an external one: set run=<folder>, or policy=external")
 

@@ -1,4 +1,4 @@
-"""Judge a run's final policy on fresh episodes, alone: no exploration, no human, every action guarded."""
+"""Judge a run's final policy on fresh episodes, alone: no human, every action guarded, exploration on request only."""
 
 import contextlib
 import json
@@ -6,13 +6,12 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from actor.attention import Attention, BackgroundPolicy
+from actor.attention import Attention, BackgroundPolicy, Policy
 from actor.config import EvalConfig
 from actor.external import ExternalPolicy, external
 from actor.human import Nobody
@@ -28,21 +27,8 @@ from wire.errors import UserError
 from wire.files import write_atomically
 from wire.keys import actor_keys
 from wire.statistics import wilson_interval
-from wire.types import Action, Observation
 
 log = logging.getLogger(__name__)
-
-
-class Mind(Protocol):
-    """What acts in an evaluation."""
-
-    def reset(self) -> None:
-        """Drop what was planned."""
-        ...
-
-    def act(self, observation: Observation, *, explore: bool = ...) -> tuple[Action | None, int]:
-        """The action for one observation, None where it has none, and a version."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -67,7 +53,7 @@ def evaluate(config: EvalConfig) -> int:
             leaving.enter_context(first_in_line())
         attention = Attention(Nobody(), heart)
         env.pause = attention.pause
-        mind: Mind = policy
+        mind: Policy = policy
         if isinstance(policy, ExternalPolicy) and env.ticker is not None:
             # Nothing may be waited for in the loop's own thread, whose heart would not beat meanwhile.
             mind = leaving.enter_context(contextlib.closing(BackgroundPolicy(policy, attention)))
@@ -89,7 +75,7 @@ def evaluate(config: EvalConfig) -> int:
 def _driver(config: EvalConfig, env: CellEnv) -> Iterator[PolicySlot | ExternalPolicy]:
     """Whose actions are judged, for the block."""
     if config.external is None:
-        yield load_run(Path(str(config.run)), env)
+        yield load_run(Path(str(config.run)), env, explores=config.explore)
         return
     keys = None if config.keys is None else actor_keys(Path(config.keys), config.key)
     link = {"keys": keys, "insecure": config.insecure, "seed": config.seed, "in_real_time": config.env.in_real_time}
@@ -102,7 +88,7 @@ def _scores(
     config: EvalConfig,
     env: CellEnv,
     policy: PolicySlot | ExternalPolicy,
-    mind: Mind,
+    mind: Policy,
     frames: list[np.ndarray],
     heart: Heart,
     console: Console,
@@ -119,14 +105,14 @@ def _scores(
 
 def run_alone(
     env: CellEnv,
-    policy: Mind,
+    policy: Policy,
     *,
     seed: int,
     frames: list[np.ndarray] | None = None,
     heart: Heart = UNWATCHED,
     given_up: Callable[[], str] = lambda: "",
 ) -> EpisodeScore:
-    """One episode of the deterministic policy; pictures for people are appended to `frames`.
+    """One episode of a policy; pictures for people are appended to `frames`.
 
     It ends early where the policy has `given_up`; in a period for which it has no action the robot holds.
     """
@@ -139,7 +125,7 @@ def run_alone(
         heart.beat()
         if frames is not None and (picture := env.render()) is not None:
             frames.append(picture)
-        action, _ = policy.act(observation, explore=False)
+        action, _ = policy.act(observation)
         verdict = guard.apply(action, env.target_position(), env.vitals())
         if verdict.held:
             env.hold()

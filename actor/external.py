@@ -84,7 +84,7 @@ class ExternalPolicy:
         """Drop the rest of a chunk: the next action is asked for anew, and the policy is told so."""
         self._plan, self._begins = [], True
 
-    def act(self, observation: Observation, *, explore: bool = True) -> tuple[Action | None, int]:
+    def act(self, observation: Observation) -> tuple[Action | None, int]:
         """The action for one observation, None where the robot must hold, and the version of the critics."""
         if not self._plan:
             self._plan = self._decide(observation)

@@ -33,7 +33,7 @@ def judge(config: JudgeConfig) -> int:
             ended = (run / _POLICIES / _LAST).exists()  # Asked before the list, which is complete then.
             waiting = [path for path in sorted((run / _POLICIES).glob("*.weights")) if int(path.stem) not in done]
             for path in waiting:
-                policy = load_policy(path, run, env.wire_spec)
+                policy = load_policy(path, run, env.wire_spec, explores=False)
                 scores = [run_alone(env, policy, seed=config.seed + i) for i in range(config.episodes)]
                 facts = {"gradient_steps": int(path.stem), **report(scores, env.wire_spec.rate_hz)}
                 with (run / _EVALUATIONS).open("a") as file:

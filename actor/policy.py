@@ -4,7 +4,6 @@ import logging
 import threading
 import time
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,22 +26,29 @@ class _Loaded:
     params: Any
     frozen: Any
     """Parameters of the trunk, or {}."""
-    functions: dict[bool, Any]
-    """Exploring and not: they belong to the parameters, so that both are swapped at once."""
+    function: Any
+    """It belongs to the parameters, so that both are swapped at once."""
 
 
 class PolicySlot:
     """Holds the newest policy. `offer` verifies and prepares off the loop's thread, `act` only swaps a reference."""
 
-    def __init__(self, spec: EnvSpec, *, seed: int = 0, trunk_file: Path | None = None) -> None:
-        """A slot without weights; `trunk_file` is looked at for a frozen trunk before those installed are."""
-        self._spec = spec
+    def __init__(self, spec: EnvSpec, *, explores: bool = True, seed: int = 0, trunk_file: Path | None = None) -> None:
+        """A slot without weights.
+
+        Args:
+            spec: Of the environment.
+            explores: Whether actions are drawn from the policy's distribution; else they are its mode.
+            seed: Of what is drawn.
+            trunk_file: Looked at for a frozen trunk before those installed are.
+        """
+        self._spec, self._explores = spec, explores
         self._trunk_file = trunk_file
         self._key = jax.random.key(seed)
         self._loaded: _Loaded | None = None
         self._plan: list[tuple[Action, int]] = []
         """The rest of a chunk, with the version of the weights that decided on it."""
-        self._compiled: dict[str, dict[bool, Any]] = {}
+        self._compiled: dict[str, Any] = {}
         self._arrived = threading.Event()
         self.trouble = ""
         """Why an episode is to end; a policy of ours never asks for that, see actor.external."""
@@ -85,7 +91,8 @@ class PolicySlot:
         frozen = trunk.find(arch, extra=self._trunk_file)
         if weights.architecture not in self._compiled:
             # Compile here, in the uplink's thread: the control loop must never wait for a compiler.
-            self._compiled = {weights.architecture: _compiled(arch, params, frozen, self._spec)}
+            function = _compiled(arch, params, frozen, self._spec, explores=self._explores)
+            self._compiled = {weights.architecture: function}
         fixed = {} if frozen is None else frozen.params
         self._loaded = _Loaded(weights.version, params, fixed, self._compiled[weights.architecture])
         self.loaded_s = time.monotonic()
@@ -99,20 +106,20 @@ class PolicySlot:
         """Drop what is left of a chunk: the next action is decided on anew."""
         self._plan = []
 
-    def act(self, observation: Observation, *, explore: bool = True) -> tuple[Action, int]:
+    def act(self, observation: Observation) -> tuple[Action, int]:
         """The action for one observation, float32 (n,), and the version of the weights that chose it."""
         if not self._plan:
             # A chunk is carried out to its end by the weights that decided on it.
-            decided = self.decide(observation, explore=explore)
+            decided = self.decide(observation)
             self._plan = [(action, self.version) for action in decided]
         return self._plan.pop(0)
 
-    def decide(self, observation: Observation, *, explore: bool = True) -> np.ndarray:
+    def decide(self, observation: Observation) -> np.ndarray:
         """All actions of one decision, float32 (chunk, n); no plan is begun."""
         loaded = self._loaded
         if loaded is None:
             raise RuntimeError("no weights yet; call wait() before the first act()")
-        decided, self._key = loaded.functions[explore](loaded.params, loaded.frozen, observation, self._key)
+        decided, self._key = loaded.function(loaded.params, loaded.frozen, observation, self._key)
         return np.asarray(decided).reshape(-1, *self._spec.action.shape)
 
 
@@ -121,19 +128,18 @@ def _outside(arch: Architecture) -> tuple[Any, ...]:
     return arch.frames, arch.vectors, arch.action_dim, arch.grippers
 
 
-def _compiled(arch: Architecture, params: Any, frozen: FrozenTrunk | None, spec: EnvSpec) -> dict[bool, Any]:
-    """Jitted functions to an action and the next key, exploring and not, already run once."""
+def _compiled(arch: Architecture, params: Any, frozen: FrozenTrunk | None, spec: EnvSpec, *, explores: bool) -> Any:
+    """A jitted function to an action and the next key, already run once."""
 
-    def act(params: Any, fixed: Any, observation: Any, key: Any, *, explore: bool) -> Any:
+    @jax.jit
+    def act(params: Any, fixed: Any, observation: Any, key: Any) -> Any:
         # Inside, so that one call does it all: the loop neither waits for a second one nor for its compilation.
         following, key = jax.random.split(key)
         batch = {name: value[None] for name, value in observation.items()}
         if frozen is not None:
             batch = frozen.features(fixed, batch, arch.frames)
-        return policy.act(params, batch, key if explore else None, arch)[0], following
+        return policy.act(params, batch, key if explores else None, arch)[0], following
 
-    functions = {explore: jax.jit(partial(act, explore=explore)) for explore in (True, False)}
     blank = {name: np.zeros(array.shape, array.dtype) for name, array in spec.observation.items()}
-    for function in functions.values():
-        jax.block_until_ready(function(params, {} if frozen is None else frozen.params, blank, jax.random.key(0)))
-    return functions
+    jax.block_until_ready(act(params, {} if frozen is None else frozen.params, blank, jax.random.key(0)))
+    return act

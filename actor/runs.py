@@ -15,10 +15,10 @@ _POLICY_FILE = "policy.weights"
 _ARCHIVE_FILE = "steps.sqlite"
 
 
-def load_run(run: Path, env: CellEnv) -> PolicySlot:
+def load_run(run: Path, env: CellEnv, *, explores: bool) -> PolicySlot:
     """The policy that a run ended with, ready to act in `env`; raises UserError where there is none, or it cannot."""
     path = policy_file(run)
-    return load_policy(path, run, env.wire_spec)
+    return load_policy(path, run, env.wire_spec, explores=explores)
 
 
 def policy_file(run: Path) -> Path:
@@ -29,9 +29,9 @@ def policy_file(run: Path) -> Path:
     return path
 
 
-def load_policy(path: Path, run: Path, spec: EnvSpec) -> PolicySlot:
+def load_policy(path: Path, run: Path, spec: EnvSpec, *, explores: bool) -> PolicySlot:
     """A policy of a run, ready to act in an environment; raises UserError where it cannot."""
-    policy = PolicySlot(spec, trunk_file=run / RUN_TRUNK)
+    policy = PolicySlot(spec, explores=explores, trunk_file=run / RUN_TRUNK)
     try:
         policy.load(path.read_bytes(), trained_in=trained_in(run, spec))
     except (WeightsRefused, ArchitectureError) as error:

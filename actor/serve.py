@@ -24,7 +24,7 @@ def serve(config: PolicyServerConfig) -> int:
     run = Path(config.run)
     path = policy_file(run)
     spec = _spec_of(run)
-    proposer = Proposer(load_policy(path, run, spec), spec, noise=config.noise, seed=config.seed)
+    proposer = Proposer(load_policy(path, run, spec, explores=True), spec, noise=config.noise, seed=config.seed)
     offer = Offer(
         name=f"{run.absolute().name}-{proposer.version}"[:64],
         observation={name: Seen(array.shape, array.dtype) for name, array in spec.observation.items()},

@@ -131,7 +131,7 @@ def judge(run: Path, change: str, episodes: int, console: Console) -> dict[str, 
     cell = ChangedCell(task, change, image_size=spec.observation["front"].shape[0])
     env = WorkcellEnv(cell, task)
     try:
-        policy = load_run(run, env)
+        policy = load_run(run, env, explores=False)
         seeds = track(range(10_000, 10_000 + episodes), f"{run.name}: {change}", console=console, transient=True)
         won = sum(run_alone(env, policy, seed=seed).success for seed in seeds)
     finally:

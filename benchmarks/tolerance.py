@@ -109,7 +109,7 @@ def call(words: str, *, log: Path, **variables: str) -> None:
 
 
 def draw(path: Path, rows: list[dict[str, Any]]) -> None:
-    """True success over the share of false successes, one line for every share of missed ones."""
+    """True success over the share of false successes: every run, and the medians for every share of missed ones."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -120,12 +120,13 @@ def draw(path: Path, rows: list[dict[str, Any]]) -> None:
     for axes, kind in zip(grid[0], kinds, strict=True):
         for fn in dict.fromkeys(row["fn"] for row in rows):
             line = [row for row in rows if row["errors"] == kind and row["fn"] == fn]
-            axes.plot(
-                [100 * row["fp"] for row in line],
-                [100 * row["true_success"] for row in line],
-                marker="o",
-                label=f"{fn:.0%} of successes missed",
+            shares = [100 * row["fp"] for row in line]
+            (drawn,) = axes.plot(
+                shares, [100 * row["true_success"] for row in line], label=f"{fn:.0%} of successes missed"
             )
+            for share, row in zip(shares, line, strict=True):
+                rates = [100 * run["rate"] for run in row["runs"]]
+                axes.plot([share] * len(rates), rates, "o", markersize=4, color=drawn.get_color())
         axes.set(xlabel=f"false successes, % of {kind}", ylim=(-3, 103))
         axes.legend(fontsize=8)
     grid[0][0].set_ylabel("true success after training, %")

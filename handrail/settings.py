@@ -272,7 +272,7 @@ def rewarding_settings(model: Path, run: Path | None) -> ServeConfig:
 
 def eval_settings(config: DictConfig, env: EnvConfig, external: ExternalConfig | None = None) -> EvalConfig:
     """What the evaluation is told; `external` is who acts in the place of a run's policy."""
-    keys = ("run", "episodes", "seed", "video", "video_episodes", "json")
+    keys = ("run", "episodes", "seed", "explore", "video", "video_episodes", "json")
     values = {key: config[key] for key in keys}
     if external is not None:
         # Where there is a run, its keys of the environment are the defaults: its policy is not asked.

@@ -229,6 +229,7 @@ class EvalVerb(EnvKeys):
     run: str | None = None
     episodes: int = 100
     seed: int = 1_000_000
+    explore: bool = False
     policy: str = "run"
     """run: that of `run`; external: one that is served at policy_address."""
     policy_address: str | None = None

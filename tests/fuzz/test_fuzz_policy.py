@@ -47,9 +47,9 @@ def whole(data: bytes) -> bool:
 
 @pytest.mark.timeout(3600)
 def test_no_corrupted_weight_set_is_ever_swapped_in():
-    slot = PolicySlot(SPEC)
+    slot = PolicySlot(SPEC, explores=False)
     assert slot.offer(GOOD)
-    before, _ = slot.act(SEEN, explore=False)
+    before, _ = slot.act(SEEN)
     refused = other = 0
     for data in itertools.islice(iter(fuzz_weights.mutator(5, [GOOD]).mutant, None), 2 * SETS):
         if slot.offer(data):
@@ -60,7 +60,7 @@ def test_no_corrupted_weight_set_is_ever_swapped_in():
             continue
         refused += 1
         if refused % 500 == 0:
-            action, version = slot.act(SEEN, explore=False)
+            action, version = slot.act(SEEN)
             assert version == 3
             np.testing.assert_array_equal(action, before)
         if refused == SETS:

@@ -48,8 +48,10 @@ def test_the_update_is_timed_and_what_is_not_installed_is_reported_absent(tmp_pa
 
 
 def test_learning_on_a_device_is_timed_from_pictures_and_from_features(tmp_path):
-    document = run("gpu.py", "--tiny", out=tmp_path / "gpu.json")
+    bare = interpreter_without_packages(tmp_path)
+    document = run("gpu.py", "--tiny", "--torch-python", bare, out=tmp_path / "gpu.json")
     check_document(document, "gpu")
+    assert [row for row in document["rows"] if "torch" in row["what"] and "absent" in row]
     steps = [row for row in document["rows"] if row["what"].startswith("environment step")]
     assert {row["encoder"] for row in steps} == {"conv", "trunk"}
     assert all(row["gradient_steps_per_s"] > 0 for row in steps)

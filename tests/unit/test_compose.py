@@ -236,7 +236,7 @@ def test_a_policy_that_is_not_there_is_named_by_the_room(tmp_path: Path):
     from envs.config import EnvConfig
 
     with pytest.raises(UserError, match=r"there is no policy in .* \(policy.weights is missing\)"):
-        load_run(Path(EvalConfig(run=str(tmp_path), env=EnvConfig()).run), None)  # type: ignore[arg-type]
+        load_run(Path(EvalConfig(run=str(tmp_path), env=EnvConfig()).run), None, explores=False)  # type: ignore[arg-type]
 
 
 def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:

@@ -112,13 +112,14 @@ def test_an_update_moves_the_critics_and_says_how_far_human_actions_were_off_the
 def test_what_travels_acts_on_the_robot_on_open_points_alone():
     spec = toy_env().wire_spec
     agent, state = make(spec, exploration=1.0)
-    slot = PolicySlot(spec)
+    slot, greedy = PolicySlot(spec), PolicySlot(spec, explores=False)
     state = state._replace(step=jnp.uint32(25))
-    slot.load(encode_policy(agent.policy(state), agent.arch, version=3, fingerprint=spec.fingerprint()))
+    for each in (slot, greedy):
+        each.load(encode_policy(agent.policy(state), agent.arch, version=3, fingerprint=spec.fingerprint()))
     seen = {"state": np.ones(2, np.float32)}
     tried = {float(entry) for _ in range(60) for entry in slot.act(seen)[0]}
     assert tried == {-1.0, -0.5, 0.0, 0.5, 1.0}
-    assert len({tuple(slot.act(seen, explore=False)[0]) for _ in range(5)}) == 1
+    assert len({tuple(greedy.act(seen)[0]) for _ in range(5)}) == 1
 
 
 def test_it_finds_the_best_point_of_a_grid_that_grew():

@@ -58,11 +58,11 @@ BAD = {
 
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD.keys())
 def test_weights_that_are_not_acceptable_are_refused_and_the_last_good_ones_act_on(bad: bytes):
-    slot = PolicySlot(SPEC)
+    slot = PolicySlot(SPEC, explores=False)
     assert slot.offer(GOOD)
-    before = slot.act(SEEN, explore=False)
+    before = slot.act(SEEN)
     assert not slot.offer(bad)
-    after = slot.act(SEEN, explore=False)
+    after = slot.act(SEEN)
     np.testing.assert_array_equal(before[0], after[0])
     assert before[1] == after[1] == slot.version == 3
     assert slot.refused == 1
@@ -80,10 +80,10 @@ def test_refused_weights_do_not_count_as_the_first_ones():
 
 
 def test_the_action_and_its_version_are_of_one_set():
-    slot = PolicySlot(SPEC)
+    slot = PolicySlot(SPEC, explores=False)
     for version, action in ((1, 0.5), (2, -0.5)):
         slot.offer(toy_weights(SPEC, action, version=version))
-        got, by = slot.act(SEEN, explore=False)
+        got, by = slot.act(SEEN)
         np.testing.assert_allclose(got, np.tanh([action, action]), rtol=1e-5)
         assert (got.dtype, by) == (np.float32, version)
 
@@ -96,10 +96,10 @@ def test_weights_of_a_learner_that_went_back_to_its_checkpoint_are_taken():
 
 
 def test_a_network_of_another_size_is_swapped_in_with_its_own_function():
-    slot = PolicySlot(SPEC)
+    slot = PolicySlot(SPEC, explores=False)
     slot.offer(GOOD)
     slot.offer(toy_weights(SPEC, -0.5, arch=architecture_for(SPEC, hidden=(7, 5))))
-    np.testing.assert_allclose(slot.act(SEEN, explore=False)[0], np.tanh([-0.5, -0.5]), rtol=1e-5)
+    np.testing.assert_allclose(slot.act(SEEN)[0], np.tanh([-0.5, -0.5]), rtol=1e-5)
 
 
 def test_exploration_varies_with_every_call_and_repeats_with_the_seed():

@@ -190,16 +190,16 @@ def test_a_flow_learns_to_propose_what_was_done():
 def test_the_robot_carries_a_chunk_out_to_its_end_and_drops_it_when_it_is_reset():
     spec = toy_env().wire_spec
     agent, state = make(3, spec)
-    slot = PolicySlot(spec)
+    slot = PolicySlot(spec, explores=False)
     slot.load(encode_policy(agent.policy(state), agent.arch, version=5, fingerprint=spec.fingerprint()))
     seen = {name: np.ones(array.shape, np.float32) for name, array in spec.observation.items()}
     elsewhere = {name: -value for name, value in seen.items()}
-    whole = [slot.act(seen, explore=False)[0] for _ in range(3)]
-    again = [slot.act(observation, explore=False)[0] for observation in (seen, elsewhere, elsewhere)]
+    whole = [slot.act(seen)[0] for _ in range(3)]
+    again = [slot.act(observation)[0] for observation in (seen, elsewhere, elsewhere)]
     np.testing.assert_array_equal(whole, again)  # What is seen in mid-chunk does not matter,
-    slot.act(seen, explore=False)
+    slot.act(seen)
     slot.reset()
-    anew = slot.act(seen, explore=False)
+    anew = slot.act(seen)
     np.testing.assert_array_equal(anew[0], whole[0])  # and after a reset the next action is a first one.
     assert anew[1] == 5
 

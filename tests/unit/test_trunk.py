@@ -50,9 +50,9 @@ def test_a_policy_stands_on_its_trunk_and_does_not_carry_it(tmp_path: Path):
     path = small_trunk(tmp_path / "a.safetensors")
     data = weights_over(path)
     assert not [name for name in decode_weights(data, fingerprint=None).tensors if "conv" in name]
-    slot = PolicySlot(SPEC, trunk_file=path)
+    slot = PolicySlot(SPEC, explores=False, trunk_file=path)
     slot.load(data)
-    action, _ = slot.act(make_observation(SPEC, 2), explore=False)
+    action, _ = slot.act(make_observation(SPEC, 2))
     np.testing.assert_allclose(action, np.tanh(0.3), atol=1e-5)
 
 

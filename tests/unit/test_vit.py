@@ -133,9 +133,9 @@ def test_a_policy_over_it_starts_on_the_robot_from_weights_that_name_it_and_is_f
     assert kept.shape == (1, 3 * 3 * 16)
     np.testing.assert_allclose(kept[0].reshape(found.shape), features(found, seen["front"][None])[0], atol=1e-2)
     arch = architecture_for(spec, hidden=(4,), embedding=6, trunk=found.describe())
-    slot = PolicySlot(spec, trunk_file=dinov2.parent / "dinov2-16.safetensors")
+    slot = PolicySlot(spec, explores=False, trunk_file=dinov2.parent / "dinov2-16.safetensors")
     slot.load(toy_weights(spec, 0.3, arch=arch))
-    np.testing.assert_allclose(slot.act(seen, explore=False)[0], np.tanh(0.3), atol=1e-5)
+    np.testing.assert_allclose(slot.act(seen)[0], np.tanh(0.3), atol=1e-5)
 
 
 @pytest.mark.parametrize(
