@@ -13,7 +13,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from handrail import settings
+from handrail import settings, values
 from handrail.local import run_room, write_json
 from wire.errors import UserError
 
@@ -53,7 +53,7 @@ def _new_run(config: DictConfig) -> Path:
             raise UserError(f"{key} must be >= 1, got {config[key]}")
     if config.demos == "none" and not config.archive:
         raise UserError("there is nothing to begin with; set demos=script:20, demos=<file> or archive=<folder of runs>")
-    run = settings.new_run(config)
+    run = values.new_run(config)
     if (run / "round-1").exists():
         raise UserError(f"{run} holds rounds already, and they are not gone on with; name another folder with run=")
     return run
@@ -71,12 +71,12 @@ def _candidate(run: Path, number: int, index: int) -> Path:
 
 def _data(config: DictConfig, run: Path) -> list[str]:
     collected = [str(run / "collected")] if (run / "collected").exists() else []
-    path = None if settings.scripted_episodes(config.demos) is not None else settings.demos_path(config.demos)
-    return [*settings.archive_paths(config.archive), *([] if path is None else [str(path)]), *collected]
+    path = None if values.scripted_episodes(config.demos) is not None else values.demos_path(config.demos)
+    return [*values.archive_paths(config.archive), *([] if path is None else [str(path)]), *collected]
 
 
 def _record_demonstrations(config: DictConfig, run: Path) -> int:
-    if settings.scripted_episodes(config.demos) is None:
+    if values.scripted_episodes(config.demos) is None:
         return 0
     out = run / "collected" / "demonstrations" / "steps.sqlite"
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,8 @@ from typing import Any
 from omegaconf import DictConfig
 
 from actor.config import ExternalConfig, PolicyServerConfig
-from handrail.settings import checked, checked_address, plain_node
+from handrail.settings import checked, plain_node
+from handrail.values import checked_address
 from wire.errors import UserError
 
 

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from actor.config import HANDS
 from envs.config import EnvConfig
-from handrail import settings
+from handrail import settings, values
 from handrail.collect_infer import collect_infer
 from handrail.external import external_settings, policy_server_settings
 from handrail.linking import with_actor_keys, with_learner_keys, with_service_keys
@@ -64,7 +64,7 @@ def with_defaults(verb: str, words: list[str]) -> list[str]:
 
 def sim(config: DictConfig, words: list[str]) -> int:
     """Learner, actor and evaluation on this machine."""
-    run = settings.new_run(config)
+    run = values.new_run(config)
     address = f"tcp://127.0.0.1:{free_port()}"
     demos = _demonstrations(config, run)
     settings.require_something_to_imitate(config)
@@ -102,7 +102,7 @@ def sim(config: DictConfig, words: list[str]) -> int:
 
 def learner(config: DictConfig, words: list[str]) -> int:
     """The learner alone, for actors elsewhere."""
-    run = settings.new_run(config)
+    run = values.new_run(config)
     demos = _demonstrations(config, run)
     told = settings.learner_settings(config, run=run, bind=config.bind, demos=demos)
     told = with_learner_keys(told, config.link)
@@ -235,10 +235,10 @@ def _count(archive: Path) -> int:
 
 def _demonstrations(config: DictConfig, run: Path) -> Path | None:
     """Where the demonstrations are, or will be once the script has recorded them."""
-    scripted = settings.scripted_episodes(config.demos) is not None
-    path = run / DEMOS if scripted else settings.demos_path(config.demos)
+    scripted = values.scripted_episodes(config.demos) is not None
+    path = run / DEMOS if scripted else values.demos_path(config.demos)
     if path is not None and path.exists():
-        settings.require_fitting(path, settings.env_config(config))
+        values.require_fitting(path, settings.env_config(config))
     return path
 
 
@@ -248,7 +248,7 @@ def _record_script(config: DictConfig, env: EnvConfig, out: Path, judge: str | N
 
 def _score(demos: Path, service: ServeConfig) -> int:
     """Let the model that is served say what it thinks of every step of demonstrations, unless it has."""
-    version = settings.version_of(Path(service.model))
+    version = values.version_of(Path(service.model))
     if any(label.version == version for label in labels_since(demos)[0]):
         return 0
     told = RelabelConfig(model=service.model, runs=[str(demos)])
@@ -257,7 +257,7 @@ def _score(demos: Path, service: ServeConfig) -> int:
 
 def _is_recorded(config: DictConfig, demos: Path | None) -> bool:
     """Whether there is nothing to record, because nothing is wanted of a script or all of it is there."""
-    wanted = settings.scripted_episodes(config.demos)
+    wanted = values.scripted_episodes(config.demos)
     if demos is None or wanted is None or not demos.exists():
         return demos is None or demos.exists()
     with StepStore.read(demos) as store:
@@ -311,10 +311,10 @@ def _verdict(run: Path) -> str:
 
 def _judge(config: DictConfig, run: Path | None) -> tuple[str | None, ServeConfig | None]:
     """Address of the reward service, None where the task judges; and what it is told, where we are to start it."""
-    model = settings.model_of(config.reward)
+    model = values.model_of(config.reward)
     if model is None:
-        return (config.reward if settings.is_address(config.reward) else None), None
-    if settings.learned_reward(config.reward)[0] == "preference":
+        return (config.reward if values.is_address(config.reward) else None), None
+    if values.learned_reward(config.reward)[0] == "preference":
         # It rewards what is in the archive; when an episode is over, the task says.
         return None, settings.rewarding_settings(model, run)
     address = f"tcp://127.0.0.1:{free_port()}"

@@ -7,7 +7,7 @@ import pytest
 from experience import make_spec
 
 from envs.config import OBSERVATIONS
-from handrail import cli, settings, verbs
+from handrail import cli, settings, values, verbs
 from handrail.compose import compose_verb, keys_of
 from wire.errors import UserError
 from wire.store import StepStore
@@ -311,7 +311,7 @@ def test_a_foreign_environment_has_no_scripts_also_when_its_run_is_resumed(tmp_p
 
 
 def test_new_runs_are_numbered_and_never_share_a_folder(tmp_path: Path):
-    from handrail.settings import new_run
+    from handrail.values import new_run
 
     config = compose_verb("sim", ["task=reach"])
     first = new_run(config)
@@ -379,7 +379,7 @@ def test_a_learned_reward_names_its_model_and_needs_frames(tmp_path: Path):
     with pytest.raises(UserError, match="set obs=pixels, got obs=state"):
         told(f"reward=preference:{folder}", "obs=state")
     assert told(f"reward=preference:{folder}", "obs=pixels").reward_version == "preference-1"
-    assert settings.model_of(f"preference:{folder}") == folder
+    assert values.model_of(f"preference:{folder}") == folder
     service = settings.rewarding_settings(folder, tmp_path)
     assert (service.run, service.label) == (str(tmp_path), "all")
     with pytest.raises(UserError, match="say it to handrail learner, run handrail rewards serve model="):

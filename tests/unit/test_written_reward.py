@@ -13,7 +13,7 @@ from rewarding import episode, record, spec, write
 from vlm_server import completion, parts, refusal, serving
 
 from envs.config import EnvConfig
-from handrail.settings import learned_reward, model_of, rewarder_of
+from handrail.values import learned_reward, model_of, rewarder_of
 from learner.__main__ import fitting
 from learner.config import IqlConfig, LearnerConfig
 from learner.pool import open_pool
