@@ -245,7 +245,7 @@ class EvalConfig:
     episodes: int = 100
     seed: int = 1_000_000
     explore: bool = False
-    """Draw actions from the policy's distribution, as in training, where contact wants a search; else take its mode."""
+    """Draw actions from the policy's distribution, as in training, instead of taking its mode."""
     video: str | None = None
     """File to write a video of the first episodes to, e.g. eval.mp4."""
     video_episodes: int = 5
