@@ -8,6 +8,7 @@ The unchanged world is the plain scene's; the changes go further than those of s
 
 import argparse
 import colorsys
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,7 @@ from envs.sim.cell import SimCell
 from envs.tabletop import upright
 from envs.tasks import build
 from envs.workcell import WorkcellEnv
+from handrail.rendering import rendering_env
 from wire.statistics import wilson_interval
 from wire.store import StepStore
 
@@ -189,4 +191,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    if os.environ != (wanted := os.environ | rendering_env()):
+        # The loader reads where the libraries lie only when a process starts.
+        os.execve(sys.executable, [sys.executable, *sys.argv], wanted)
     main()
