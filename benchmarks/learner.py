@@ -37,7 +37,7 @@ _TORCH = ("torch_twin.py", "sb3.py")
 
 
 def fits(name: str, block: Block) -> bool:
-    """Whether a contender has such a block: peaks and twins know no trunk, LeRobot's twin is of its picture update."""
+    """Whether a contender has such a block: peaks and twins know no trunk, SB3 no pictures, LeRobot both."""
     if block.trunk:
         return name.startswith(("handrail", "lerobot"))
     wants_cameras = {"lerobot": True, "stable-baselines3": False}.get(name, bool(block.cameras))
