@@ -21,7 +21,6 @@ import numpy as np
 import report
 from rich.console import Console
 from rich.progress import track
-from scipy.spatial.transform import Rotation
 
 from actor.evaluate import run_alone
 from actor.runs import load_run
@@ -50,29 +49,20 @@ def light(model: mujoco.MjModel, rng: np.random.Generator) -> None:
     model.light_diffuse[:] *= rng.uniform(0.5, 1.5)
 
 
-def move_camera(model: mujoco.MjModel, rng: np.random.Generator, name: str) -> None:
+def knock(model: mujoco.MjModel, rng: np.random.Generator, name: str) -> None:
     """2 cm in any direction (training: up to 1 cm along each axis) and 3 degrees about any axis (training: none)."""
-    camera = model.camera(name).id
-    model.cam_pos[camera] += _SHIFT_M * _direction(rng)
-    turn = Rotation.from_rotvec(np.radians(_TURN_DEG) * _direction(rng))
-    seen = Rotation.from_quat(model.cam_quat[camera], scalar_first=True)
-    model.cam_quat[camera] = (turn * seen).as_quat(scalar_first=True)
-
-
-def _direction(rng: np.random.Generator) -> np.ndarray:
-    drawn = rng.standard_normal(3)
-    return drawn / np.linalg.norm(drawn)
+    scene.knock_camera(model, name, rng, shift_m=_SHIFT_M, turn_rad=np.radians(_TURN_DEG))
 
 
 def front_camera(model: mujoco.MjModel, rng: np.random.Generator) -> None:
     """The camera before the robot, knocked."""
-    move_camera(model, rng, scene.CAMERAS["front"])
+    knock(model, rng, scene.CAMERAS["front"])
 
 
 def both_cameras(model: mujoco.MjModel, rng: np.random.Generator) -> None:
     """That one and the one on the wrist, which training never moves."""
     for name in scene.CAMERAS.values():
-        move_camera(model, rng, name)
+        knock(model, rng, name)
 
 
 def table(model: mujoco.MjModel, rng: np.random.Generator) -> None:

@@ -1,6 +1,6 @@
 """Pictures of a task's scene together with what the simulator knows of it: what a trunk is trained on.
 
-A noisy expert brings the arm wherever a policy will bring it. Before every picture, shades, light, camera and
+A noisy expert brings the arm wherever a policy will bring it. Before every picture, shades, light, cameras and
 distractors change, and now and then the things lie elsewhere; afterwards the episode goes on as if nothing had been.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from envs.guard import Guard
 from envs.sim.cell import SimCell
-from envs.sim.scene import CAMERAS
+from envs.sim.scene import CAMERAS, knock_camera
 from envs.tabletop import CENTRE_M
 from envs.tasks import TASKS
 from envs.workcell import WorkcellEnv
@@ -27,6 +27,8 @@ _STRAY = 0.3
 """Share of the episodes in which nobody knows what he is doing."""
 _MOVED = 0.3
 """Share of the pictures in which the things lie elsewhere."""
+_KNOCK_M, _KNOCK_RAD = 0.025, np.radians(4.0)
+"""How far off any camera may be, the one on the wrist too: features that hold then survive what happens in a lab."""
 _STEPS = 25
 """Of an episode: most successes come sooner."""
 
@@ -81,16 +83,20 @@ def _moments(env: WorkcellEnv[Any], rng: np.random.Generator) -> Iterator[None]:
 
 def _in_another_look(cell: SimCell, task: Any, rng: np.random.Generator) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Pictures and label of the cell as it is now but for what varies; the cell is as before afterwards."""
-    data = cell.data
-    before = data.qpos.copy(), data.mocap_pos.copy()
+    model, data = cell.model, cell.data
+    changed = data.qpos, data.mocap_pos, model.cam_pos, model.cam_quat
+    before = [array.copy() for array in changed]
     if rng.uniform() < _MOVED:
         for name in set(task.things) - {task.handling.held}:
             cell.shift(name, np.array(CENTRE_M) + rng.uniform((-0.12, -0.17), (0.12, 0.17)))
-    mujoco.mj_kinematics(cell.model, data)
+    mujoco.mj_kinematics(model, data)
     cell.change_look(rng, [cell.body_position(name)[:2] for name in task.things] + [cell.tool_position()[:2]])
-    mujoco.mj_kinematics(cell.model, data)
-    mujoco.mj_camlight(cell.model, data)
+    for name in CAMERAS.values():
+        knock_camera(model, name, rng, shift_m=_KNOCK_M * rng.uniform(), turn_rad=_KNOCK_RAD * rng.uniform())
+    mujoco.mj_kinematics(model, data)
+    mujoco.mj_camlight(model, data)
     seen, label = cell.observe(), task.object_state(cell)
-    data.qpos[:], data.mocap_pos[:] = before
-    mujoco.mj_forward(cell.model, data)
+    for array, was in zip(changed, before, strict=True):
+        array[:] = was
+    mujoco.mj_forward(model, data)
     return seen, label

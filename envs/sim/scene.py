@@ -8,6 +8,7 @@ from typing import Any
 
 import mujoco
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from envs.sim.panda import CONTACT, hand_frame, panda_spec
 from envs.tabletop import CENTRE_M
@@ -109,6 +110,21 @@ def vary(model: mujoco.MjModel, hues: dict[str, float], rng: np.random.Generator
     direction = np.array([rng.uniform(-0.7, 0.7), rng.uniform(-0.7, 0.7), -1.0])
     model.light(KEY_LIGHT).dir[:] = direction / np.linalg.norm(direction)
     model.camera("front").pos[:] = np.array(_FRONT_EYE_M) + rng.uniform(-0.01, 0.01, 3)
+
+
+def knock_camera(model: mujoco.MjModel, name: str, rng: np.random.Generator, *, shift_m: float, turn_rad: float) -> None:
+    """Move a camera, by its name in the model, so far in any direction, and turn it by so much about any axis."""
+    camera = model.camera(name).id
+    model.cam_pos[camera] += shift_m * _direction(rng)
+    turn = Rotation.from_rotvec(turn_rad * _direction(rng))
+    model.cam_quat[camera] = (turn * Rotation.from_quat(model.cam_quat[camera], scalar_first=True)).as_quat(
+        scalar_first=True
+    )
+
+
+def _direction(rng: np.random.Generator) -> np.ndarray:
+    drawn = rng.standard_normal(3)
+    return drawn / np.linalg.norm(drawn)
 
 
 def copy_look(source: mujoco.MjModel, target: mujoco.MjModel) -> None:
