@@ -26,6 +26,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from blocks import BLOCKS, Block, batch_of, shrunk, to_json
+from synthetic import spec_of, steps_of
 
 from learner.agents.sac import Sac
 from learner.config import RlpdConfig
@@ -34,10 +35,7 @@ from learner.mixer import Mixer
 from learner.replay import Replay
 from networks import encoder, parameters, trunk
 from networks.architecture import Architecture, Trunk
-from wire.specs import ArraySpec, EnvSpec
-from wire.types import Source, Step
 
-_EPISODE = 50
 _IMAGE = Block("image", critics=2, hidden=(256, 256), batch=256, utd=4, cameras=2)
 
 
@@ -144,51 +142,6 @@ def torch_row(block: Block, arguments: argparse.Namespace) -> dict[str, Any]:
     return row | {"wall_ms": wall, "gradient_steps_per_s": round(1000 * block.utd / wall["median"], 1)}
 
 
-def spec_of(block: Block) -> EnvSpec:
-    """An environment of the block's shapes."""
-    frame = ArraySpec(shape=(block.image, block.image, 3), dtype="uint8")
-    return EnvSpec(
-        env="sim",
-        task="synthetic",
-        robot="none",
-        observation={
-            "state": ArraySpec(shape=(block.vector,), dtype="float32"),
-            **{f"camera_{i}": frame for i in range(block.cameras)},
-        },
-        action=ArraySpec(shape=(block.action,), dtype="float32", low=-1, high=1),
-        action_names=tuple(f"a{i}" for i in range(block.action)),
-        action_frame="none",
-        rate_hz=10,
-        max_episode_steps=_EPISODE,
-        reward="synthetic-1",
-    )
-
-
-def steps_of(block: Block, count: int) -> Iterator[Step]:
-    """Synthetic steps; every third episode is a demonstration."""
-    rng = np.random.default_rng(0)
-    noise = rng.integers(0, 256, (64, block.image, block.image, 3), np.uint8)
-
-    def observation() -> dict[str, np.ndarray]:
-        seen = {"state": rng.standard_normal(block.vector, np.float32)}
-        return seen | {f"camera_{i}": noise[rng.integers(64)] for i in range(block.cameras)}
-
-    for number in range(count):
-        episode, t = divmod(number, _EPISODE)
-        last = t == _EPISODE - 1
-        yield Step(
-            episode=episode,
-            t=t,
-            observation=observation(),
-            action=rng.uniform(-1, 1, block.action).astype(np.float32),
-            source=Source.DEMO if episode % 3 == 0 else Source.POLICY,
-            reward=float(last),
-            terminated=last,
-            truncated=False,
-            final_observation=observation() if last else None,
-        )
-
-
 def trunk_of(block: Block) -> trunk.FrozenTrunk:
     """A random small trunk: what it computes does not matter here."""
     names = [f"camera_{i}" for i in range(block.cameras)]
@@ -250,15 +203,27 @@ def step_row(block: Block, encoding: str, precision: str, place: str, arguments:
 
 
 def scaling(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """The image block against batch, UTD, critics and cameras, one at a time."""
-    changes = [("batch", 64), ("batch", 1024), ("utd", 1), ("utd", 16), ("critics", 10), ("cameras", 4)]
-    for name, value in [] if arguments.tiny else changes:
-        block = replace(_IMAGE, **{name: value})
+    """The image block against batch, UTD, critics and cameras, one at a time; the first row is the block itself."""
+    base = shrunk(_IMAGE) if arguments.tiny else _IMAGE
+    changes = {"batch": (64, 1024), "utd": (1, 16), "critics": (10,), "cameras": (1, 4)}
+    swept = [] if arguments.tiny else [(name, value) for name, values in changes.items() for value in values]
+    precision = "float32" if jax.default_backend() == "cpu" else "bfloat16"
+    for name, value in [("batch", base.batch), *swept]:
+        block = replace(base, **{name: value})
         batch = jax.device_put(batch_of(block))
-        times = measured(Updates(*agent_of(block, "bfloat16"), lambda b=batch: b), least_s=arguments.seconds / 2)
+        times = measured(Updates(*agent_of(block, precision), lambda b=batch: b), least_s=arguments.seconds / 2)
         wall = report.spread(times)
         rate = round(1000 * block.utd / wall["median"], 1)
-        yield {"what": "scaling", name: value, "wall_ms": wall, "gradient_steps_per_s": rate}
+        yield {
+            "what": "scaling",
+            name: value,
+            "precision": precision,
+            "wall_ms": wall,
+            "gradient_steps_per_s": rate,
+        }
+
+
+PARTS = {"blocks": blocks, "steps": end_to_end, "scaling": scaling}
 
 
 def ratios_of(rows: list[dict[str, Any]]) -> dict[str, float]:
@@ -269,6 +234,12 @@ def ratios_of(rows: list[dict[str, Any]]) -> dict[str, float]:
         if row["what"].startswith("environment step")
     }
     ratios = {}
+    swept = [row for row in rows if row["what"] == "scaling"]
+    for row in swept[1:]:
+        name = next(key for key in ("batch", "utd", "critics", "cameras") if key in row)
+        ratios[f"a block with {name} {row[name]} / the block"] = (
+            row["wall_ms"]["median"] / swept[0]["wall_ms"]["median"]
+        )
     twins = {row["block"]: row["wall_ms"]["median"] for row in rows if "torch" in row["what"] and "wall_ms" in row}
     for row in rows:
         if row["what"] == "update block" and row["block"] in twins:
@@ -294,6 +265,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1.0, help="least time that every row is measured for")
     parser.add_argument("--budget", type=float, default=1200.0, help="seconds after which no further row is begun")
     parser.add_argument("--torch-python", default=sys.executable, help="interpreter that has torch, for the twin")
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS), help="what is measured")
     parser.add_argument("--tiny", action="store_true", help="only show that everything runs")
     arguments = parser.parse_args()
     if arguments.tiny:
@@ -302,7 +274,7 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     begun_s = time.perf_counter()
     device = jax.local_devices()[0]
-    for row in itertools.chain(*(part(arguments) for part in (blocks, end_to_end, scaling))):
+    for row in itertools.chain(*(PARTS[name](arguments) for name in arguments.parts)):
         rows.append(row)
         print(f"{time.perf_counter() - begun_s:6.1f} s  {brief(row)}", flush=True)
         if time.perf_counter() - begun_s > arguments.budget:

@@ -9,20 +9,17 @@ The block `trunk` learns behind a frozen ResNet-10: ours from features that the 
 """
 
 import argparse
-import contextlib
-import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import report
+from contender import Contender
 
 sys.path.append(str(Path(__file__).parent / "contenders"))
 from blocks import BLOCKS, Block, shrunk, to_json
 
-_HERE = Path(__file__).resolve().parent
 _CONTENDERS = {
     "peak numpy": ("peak.py", "numpy"),
     "peak jax": ("peak.py", "jax"),
@@ -44,59 +41,16 @@ def fits(name: str, block: Block) -> bool:
     return wants_cameras == bool(block.cameras) and name != "handrail, features recomputed"
 
 
-class Contender:
-    """A running contender."""
-
-    def __init__(self, name: str, block: Block, python: str, core: int | None) -> None:
-        self.name, self.block = name, block
-        script, variant = _CONTENDERS[name]
-        # A learner runs its blocks back to back: short ones are repeated, else they would find the others' cache.
-        calls = 10 if block == BLOCKS["small"] and script != "peak.py" else 1
-        told = json.dumps({"block": to_json(block), "variant": variant, "core": core, "calls": calls})
-        self._process = subprocess.Popen(
-            [python, str(_HERE / "contenders" / script), told],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            # This folder is on no one's path: its learner.py would be taken for the package.
-            env=os.environ | {"PYTHONPATH": str(_HERE.parent), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-        )
-        self.results: list[dict[str, float]] = []
-        self.absent = ""
-
-    def wait_ready(self) -> None:
-        """Wait until it has built and warmed up everything; notes where it cannot run here."""
-        line = self._process.stdout.readline() if self._process.stdout else ""
-        if '"ready"' not in line:
-            _, errors = self._process.communicate()
-            last = (errors.strip().splitlines() or ["it left no message"])[-1]
-            self.absent = json.loads(line)["absent"] if line else last
-
-    def repeat(self) -> None:
-        """Run one repetition."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write("run\n")
-        self._process.stdin.flush()
-        self.results.append(json.loads(self._process.stdout.readline()))
-
-    def stop(self) -> None:
-        """Let it go."""
-        if self._process.stdin is not None:
-            with contextlib.suppress(OSError):
-                self._process.stdin.close()
-        self._process.kill()
-        self._process.wait()
-
-
 def measure(block: Block, arguments: argparse.Namespace) -> list[Contender]:
     """All contenders' repetitions of one block, taken in turns."""
     contenders = []
     pythons = dict.fromkeys(_TORCH, arguments.torch_python) | {"lerobot_sac.py": arguments.lerobot_python}
     for name in (name for name in _CONTENDERS if fits(name, block)):
-        python = pythons.get(_CONTENDERS[name][0], sys.executable)
-        contender = Contender(name, block, python, arguments.core)
+        script, variant = _CONTENDERS[name]
+        # A learner runs its blocks back to back: short ones are repeated, else they would find the others' cache.
+        calls = 10 if block == BLOCKS["small"] and script != "peak.py" else 1
+        told = {"block": to_json(block), "variant": variant, "core": arguments.core, "calls": calls}
+        contender = Contender(name, script, told, pythons.get(script, sys.executable))
         contenders.append(contender)
         # One after the other: compilers at work would disturb nobody but themselves.
         contender.wait_ready()

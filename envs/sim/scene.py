@@ -112,7 +112,9 @@ def vary(model: mujoco.MjModel, hues: dict[str, float], rng: np.random.Generator
     model.camera("front").pos[:] = np.array(_FRONT_EYE_M) + rng.uniform(-0.01, 0.01, 3)
 
 
-def knock_camera(model: mujoco.MjModel, name: str, rng: np.random.Generator, *, shift_m: float, turn_rad: float) -> None:
+def knock_camera(
+    model: mujoco.MjModel, name: str, rng: np.random.Generator, *, shift_m: float, turn_rad: float
+) -> None:
     """Move a camera, by its name in the model, so far in any direction, and turn it by so much about any axis."""
     camera = model.camera(name).id
     model.cam_pos[camera] += shift_m * _direction(rng)

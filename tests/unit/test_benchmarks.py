@@ -52,6 +52,7 @@ def test_learning_on_a_device_is_timed_from_pictures_and_from_features(tmp_path)
     document = run("gpu.py", "--tiny", "--torch-python", bare, out=tmp_path / "gpu.json")
     check_document(document, "gpu")
     assert [row for row in document["rows"] if "torch" in row["what"] and "absent" in row]
+    assert [row["precision"] for row in document["rows"] if row["what"] == "scaling"] == ["float32"]
     steps = [row for row in document["rows"] if row["what"].startswith("environment step")]
     assert {row["encoder"] for row in steps} == {"conv", "trunk"}
     assert all(row["gradient_steps_per_s"] > 0 for row in steps)
@@ -129,6 +130,19 @@ def test_the_way_of_a_step_is_timed_end_to_end_beside_what_the_machine_allows(tm
     assert rows["limit: write and fdatasync"]["mb_per_s"]["median"] > 0
     assert all("absent" in row for name, row in rows.items() if name.startswith(("agentlace", "lerobot")))
     assert "steps/s: handrail / limit: ZeroMQ" in document["ratios"]
+
+
+def test_drawing_from_replays_is_timed_and_weighed_and_what_does_not_fit_says_so(tmp_path):
+    bare = interpreter_without_packages(tmp_path)
+    options = ("--pictures", "600", "10000000", "--features", "2000", "4000", "--repetitions", "2")
+    document = run("replay.py", *options, "--lerobot-python", bare, out=tmp_path / "replay.json")
+    check_document(document, "replay")
+    rows = {(row["kept"], row["transitions"], row["contender"]): row for row in document["rows"]}
+    assert 1.0 < rows["pictures", 600, "handrail"]["of_one_observation"] < 1.5
+    assert rows["pictures", 600, "naive"]["of_one_observation"] == pytest.approx(2.0, rel=0.1)
+    assert "GB of memory" in rows["pictures", 10_000_000, "handrail"]["absent"]
+    assert "absent" in rows["features", 2000, "lerobot"]
+    assert "4,000 features: handrail / at 2,000" in document["ratios"]
 
 
 def test_listing_an_archive_is_timed_and_reads_a_fraction_of_it(tmp_path):
