@@ -15,7 +15,7 @@ from wire.errors import UserError
 from wire.specs import EnvSpec
 from wire.store import StepStore
 
-_SUBSTITUTES = {"average_policy": "policy", "target_critics": "critics"}
+_SUBSTITUTES = {"average_policy": "policy", "average_encoder": "encoder", "target_critics": "critics"}
 """Parts that an agent may lack, and which of its parts serves in their place."""
 _OWN = ("seed",)
 

@@ -55,11 +55,11 @@ class Judge(NamedTuple):
 
 
 def judging(arch: Architecture, ensemble: Critics, state: Any) -> Judge | None:
-    """The averaged critics of a state, or its newest where it keeps no average."""
+    """The averaged critics and encoder of a state, or its newest critics where it keeps no average of them."""
     if arch.grippers:
         return None  # They judge moves alone; what a discrete gripper does is judged elsewhere.
     critics = state.target_critics or state.critics
-    params = {"encoder": state.encoder, "normaliser": state.normaliser, "critics": critics}
+    params = {"encoder": state.average_encoder, "normaliser": state.normaliser, "critics": critics}
     return Judge(msgspec.structs.replace(arch, critics=ensemble), params)
 
 

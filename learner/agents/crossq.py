@@ -4,14 +4,15 @@ Bhatt et al. 2024, "CrossQ: Batch Normalization in Deep Reinforcement Learning f
 Simplicity" (arXiv 1902.05605). Observations with their actions, and next observations with the policy's, pass through
 the critics together, so that the moments are those of both; the targets are what comes out for the latter. Departures:
 SAC's own here; the norm stands before the activation; no renormalisation, so that early steps are not a case of their
-own; Adam's momentum stays at 0.9, and the actor at its period. The policy is trained by the kept moments.
+own; Adam's momentum stays at 0.9, and the actor at its period. The policy is trained by the moments of the
+minibatch, not by the kept ones: those lag behind an encoder that learns, and what the critics then say is noise.
 """
 
 import jax
 import jax.numpy as jnp
 
-from learner.agents.base import Batch
-from learner.agents.sac import Sac, State
+from learner.agents.base import Batch, Metrics
+from learner.agents.sac import CriticView, Sac, State
 from networks import critic, gripper, policy
 from networks.layers import Params, following_moments
 
@@ -50,6 +51,13 @@ class CrossQ(Sac):
         critics = trained["critics"]
         said = self._joint(critics, features, batch)[0][:, : features.shape[0]]
         return jnp.mean(critic.errors(critics, said, target)), (features, critic.means(critics, said))
+
+    def policy_loss(
+        self, params: Params, state: State, batch: Batch, critic_view: CriticView, key: jax.Array
+    ) -> tuple[jax.Array, Metrics]:
+        """SAC's, by the moments of this minibatch."""
+        judging = following_moments(state.critics, batch["moments"], weight=1.0)
+        return super().policy_loss(params, state._replace(critics=judging), batch, critic_view, key)
 
     def settled(self, state: State, batch: Batch) -> State:
         """The state whose critics keep the moments of this minibatch too."""

@@ -31,6 +31,8 @@ class State(NamedTuple):
     encoder: Params
     critics: Params
     target_critics: Params
+    average_encoder: Params
+    """With which the target critics act."""
     normaliser: Params
     optimisers: dict[str, Any]
     seed: jax.Array
@@ -57,6 +59,7 @@ class Gqn:
         return State(
             **trained,
             target_critics=jax.tree.map(jnp.copy, trained["critics"]),
+            average_encoder=jax.tree.map(jnp.copy, trained["encoder"]),
             normaliser=jax.tree.map(jnp.asarray, normaliser),
             optimisers={name: optimiser.init(trained[name]) for name, optimiser in self._optimisers.items()},
             seed=jnp.uint32(seed),
@@ -105,7 +108,7 @@ class Gqn:
 
     def policy(self, state: State) -> Params:
         """What travels to the robot: the averaged critics, and which points are open."""
-        acting = {"encoder": state.encoder, "normaliser": state.normaliser, "critics": state.target_critics}
+        acting = {"encoder": state.average_encoder, "normaliser": state.normaliser, "critics": state.target_critics}
         return acting | {"active": self.active(state.step)}
 
     def judge(self, state: State) -> Judge | None:
@@ -131,5 +134,6 @@ class Gqn:
         metrics["human/snap_error"] = jnp.sum(batch["prior"] * off.mean(axis=-1)) / shown
         metrics["actor/open_points"] = jnp.sum(self.active(state.step))
         state = apply_gradients(self._optimisers, state, gradients)
-        followed = optax.incremental_update(state.critics, state.target_critics, self.config.polyak)
-        return state._replace(target_critics=followed, step=state.step + 1), metrics
+        newest, average = (state.critics, state.encoder), (state.target_critics, state.average_encoder)
+        followed: Any = optax.incremental_update(newest, average, self.config.polyak)
+        return state._replace(target_critics=followed[0], average_encoder=followed[1], step=state.step + 1), metrics

@@ -30,6 +30,7 @@ class State(NamedTuple):
     value: Params
     policy: Params
     average_policy: Params
+    average_encoder: Params
     normaliser: Params
     optimisers: dict[str, Any]
     seed: jax.Array
@@ -61,6 +62,7 @@ class Iql:
             **trained,
             target_critics=jax.tree.map(jnp.copy, trained["critics"]),
             average_policy=jax.tree.map(jnp.copy, trained["policy"]),
+            average_encoder=jax.tree.map(jnp.copy, trained["encoder"]),
             normaliser=jax.tree.map(jnp.asarray, normaliser),
             optimisers={name: optimiser.init(trained[name]) for name, optimiser in self._optimisers.items()},
             seed=jnp.uint32(seed),
@@ -96,7 +98,7 @@ class Iql:
 
     def policy(self, state: State) -> Params:
         """What travels to the robot."""
-        return {"encoder": state.encoder, "normaliser": state.normaliser, "policy": state.average_policy}
+        return {"encoder": state.average_encoder, "normaliser": state.normaliser, "policy": state.average_policy}
 
     def judge(self, state: State) -> Judge | None:
         """The averaged critics."""
@@ -115,6 +117,7 @@ class Iql:
         state = state._replace(
             target_critics=optax.incremental_update(state.critics, state.target_critics, config.polyak),
             average_policy=optax.incremental_update(state.policy, state.average_policy, config.policy_polyak),
+            average_encoder=optax.incremental_update(state.encoder, state.average_encoder, config.policy_polyak),
             step=state.step + 1,
         )
         metrics = {"critic/loss": loss, "critic/q_mean": values.mean(), "critic/target_mean": target.mean()}

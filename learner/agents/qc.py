@@ -32,6 +32,7 @@ class State(NamedTuple):
     target_critics: Params
     flow: Params
     average_flow: Params
+    average_encoder: Params
     normaliser: Params
     optimisers: dict[str, Any]
     seed: jax.Array
@@ -62,6 +63,7 @@ class Qc:
             **trained,
             target_critics=jax.tree.map(jnp.copy, trained["critics"]),
             average_flow=jax.tree.map(jnp.copy, trained["flow"]),
+            average_encoder=jax.tree.map(jnp.copy, trained["encoder"]),
             normaliser=jax.tree.map(jnp.asarray, normaliser),
             optimisers={name: optimiser.init(trained[name]) for name, optimiser in self._optimisers.items()},
             seed=jnp.uint32(seed),
@@ -93,7 +95,7 @@ class Qc:
 
     def policy(self, state: State) -> Params:
         """What travels to the robot: the critics too, for they choose among the proposals."""
-        acting = {"encoder": state.encoder, "normaliser": state.normaliser}
+        acting = {"encoder": state.average_encoder, "normaliser": state.normaliser}
         return acting | {"flow": state.average_flow, "critics": state.target_critics}
 
     def judge(self, state: State) -> Judge | None:
@@ -118,6 +120,7 @@ class Qc:
         state = state._replace(
             target_critics=optax.incremental_update(state.critics, state.target_critics, self.config.polyak),
             average_flow=optax.incremental_update(state.flow, state.average_flow, self.config.policy_polyak),
+            average_encoder=optax.incremental_update(state.encoder, state.average_encoder, self.config.policy_polyak),
             step=state.step + 1,
         )
         metrics = {"critic/loss": loss, "critic/q_mean": values.mean(), "critic/target_mean": target.mean()}

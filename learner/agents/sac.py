@@ -35,6 +35,8 @@ class State(NamedTuple):
     policy: Params
     average_policy: Params
     """Polyak average of the policy: what acts. Single updates make success swing by ten points; their mean does not."""
+    average_encoder: Params
+    """That of the encoder, which acts with it: an average policy misreads what the newest encoder makes of a picture."""
     log_temperature: jax.Array
     normaliser: Params
     optimisers: dict[str, Any]
@@ -103,6 +105,7 @@ class Sac:
             **trained,
             target_critics=self.followed(trained["critics"], None),
             average_policy=jax.tree.map(jnp.copy, trained["policy"]),
+            average_encoder=jax.tree.map(jnp.copy, trained["encoder"]),
             target_gripper=jax.tree.map(jnp.copy, trained["gripper"]),
             normaliser=jax.tree.map(jnp.asarray, normaliser),
             optimisers={name: optimiser.init(trained[name]) for name, optimiser in self._optimisers.items()},
@@ -195,7 +198,7 @@ class Sac:
 
     def policy(self, state: State) -> Params:
         """What travels to the robot."""
-        acting = {"encoder": state.encoder, "normaliser": state.normaliser, "policy": state.average_policy}
+        acting = {"encoder": state.average_encoder, "normaliser": state.normaliser, "policy": state.average_policy}
         return acting | ({"gripper": state.target_gripper} if self.arch.grippers else {})
 
     def judge(self, state: State) -> Judge | None:
@@ -268,8 +271,9 @@ class Sac:
             metrics["actor/multiplier"] = jnp.mean(lagrange.multiplier(state.multiplier, features))
             metrics["actor/beyond_human"] = jnp.mean(beyond > 0)
         state = apply_gradients(self._optimisers, state, gradients)
-        mixed = optax.incremental_update(state.policy, state.average_policy, self.config.policy_polyak)
-        state = state._replace(average_policy=mixed)
+        newest, average = (state.encoder, state.policy), (state.average_encoder, state.average_policy)
+        mixed: Any = optax.incremental_update(newest, average, self.config.policy_polyak)
+        state = state._replace(average_encoder=mixed[0], average_policy=mixed[1])
         return state, metrics | {"actor/loss": loss, "actor/temperature": jnp.exp(state.log_temperature)}
 
     def _kept(self, critics: Params) -> Params:

@@ -30,7 +30,9 @@ class State(NamedTuple):
     target_critics: Params
     policy: Params
     average_policy: Params
-    """TD3's target policy."""
+    """TD3's target policy; it acts, too."""
+    average_encoder: Params
+    """With which it acts."""
     normaliser: Params
     optimisers: dict[str, Any]
     seed: jax.Array
@@ -66,6 +68,7 @@ class Td3Bc:
             **trained,
             target_critics=jax.tree.map(jnp.copy, trained["critics"]),
             average_policy=jax.tree.map(jnp.copy, trained["policy"]),
+            average_encoder=jax.tree.map(jnp.copy, trained["encoder"]),
             normaliser=jax.tree.map(jnp.asarray, normaliser),
             optimisers={name: optimiser.init(trained[name]) for name, optimiser in self._optimisers.items()},
             seed=jnp.uint32(seed),
@@ -114,7 +117,7 @@ class Td3Bc:
 
     def policy(self, state: State) -> Params:
         """What travels to the robot."""
-        return {"encoder": state.encoder, "normaliser": state.normaliser, "policy": state.average_policy}
+        return {"encoder": state.average_encoder, "normaliser": state.normaliser, "policy": state.average_policy}
 
     def judge(self, state: State) -> Judge | None:
         """The averaged critics."""
@@ -142,6 +145,7 @@ class Td3Bc:
             state = state._replace(
                 target_critics=optax.incremental_update(state.critics, state.target_critics, config.polyak),
                 average_policy=optax.incremental_update(state.policy, state.average_policy, config.polyak),
+                average_encoder=optax.incremental_update(state.encoder, state.average_encoder, config.polyak),
             )
             metrics |= more | {"actor/loss": actor_loss}
         return state, metrics

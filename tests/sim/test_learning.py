@@ -9,7 +9,9 @@ from front_door import Command, read
 @pytest.mark.learn
 @pytest.mark.process
 @pytest.mark.timeout(900)
-def test_picking_a_cube_is_learned_from_states_in_a_thousand_steps(tmp_path: Path):
+def test_picking_a_cube_is_learned_from_states_in_a_thousand_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    # As users have it: compiled for speed.
+    monkeypatch.delenv("XLA_FLAGS")
     command = Command(
         tmp_path,
         tmp_path / "cache",

@@ -115,7 +115,7 @@ def test_a_run_goes_on_only_with_the_scheme_of_interventions_that_it_began_with(
 
 def test_a_checkpoint_of_before_there_were_such_schemes_and_grippers_still_restores(tmp_path: Path):
     agent, state = trained()
-    newer = ("human", "multiplier", "gripper", "target_gripper")
+    newer = ("human", "multiplier", "gripper", "target_gripper", "average_encoder")
     save(tmp_path, OlderState(*(getattr(state, name) for name in OlderState._fields)), 5)
     assert set(State._fields) - set(OlderState._fields) == set(newer)
     restored, _, _ = Checkpointer(tmp_path).restore(agent.init(5, normaliser(TINY)), fingerprint="abc")

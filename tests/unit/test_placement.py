@@ -44,7 +44,7 @@ print(json.dumps({
 @pytest.mark.process
 def test_four_devices_share_each_minibatch_and_reach_the_state_that_one_reaches():
     environment = os.environ | {
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
+        "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=4",
         "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
         "JAX_PLATFORMS": "cpu",
     }
