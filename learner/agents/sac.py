@@ -36,7 +36,7 @@ class State(NamedTuple):
     average_policy: Params
     """Polyak average of the policy: what acts. Single updates make success swing by ten points; their mean does not."""
     average_encoder: Params
-    """That of the encoder, which acts with it: an average policy misreads what the newest encoder makes of a picture."""
+    """Of the encoder that acts with it: an average policy misreads what the newest encoder makes of a picture."""
     log_temperature: jax.Array
     normaliser: Params
     optimisers: dict[str, Any]
