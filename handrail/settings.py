@@ -273,7 +273,7 @@ def trunk_settings(config: DictConfig) -> TrunkConfig:
     if config.env.kind != "sim":
         raise UserError(f"a trunk is trained on renders of simulated scenes: env=sim, got env={config.env.kind}")
     checked(lambda: env_config(config))
-    keys = ("task", "out", "seed", "pictures", "epochs", "features")
+    keys = ("task", "out", "seed", "pictures", "knock", "epochs", "features")
     values: dict[str, Any] = {key: config[key] for key in keys}
     return checked(lambda: TrunkConfig(image_size=config.env.image_size, **values))
 

@@ -33,7 +33,9 @@ def pretrain(config: TrunkConfig) -> dict[str, Any]:
     from envs.sim.labelled import labelled_pictures
 
     log.info("rendering %d moments of %s at %d px", config.pictures, config.task, config.image_size)
-    data = labelled_pictures(config.task, count=config.pictures, image_size=config.image_size, seed=config.seed)
+    data = labelled_pictures(
+        config.task, count=config.pictures, image_size=config.image_size, seed=config.seed, knock=config.knock
+    )
     nets, facts = fit(data.pictures, data.labels, config)
     layout = trunk.Layout(family="small", image_size=config.image_size, cameras=tuple(sorted(data.pictures)))
     # Half precision is more than such features are worth, and what is shipped is half as large.

@@ -274,6 +274,8 @@ class TrunkVerb(EnvKeys):
     defaults: list[Any] = field(default_factory=lambda: ["_self_", {"env": "sim"}])
     out: str = "trunk.safetensors"
     pictures: int = 28_000
+    knock: float = 1.0
+    """How far from their place cameras may be in the pictures: 1 is 2.5 cm and 4 degrees, 0 leaves them as mounted."""
     epochs: int = 10
     features: int = 64
     weights: str | None = None

@@ -27,21 +27,19 @@ def test_every_picture_has_a_look_of_its_own_and_the_episode_goes_on_untouched()
     task.reset(cell, rng)
     kept = cell.data.qpos, cell.data.qvel, cell.model.cam_pos, cell.model.cam_quat
     before = [array.copy() for array in kept]
-    seen = [_in_another_look(cell, task, rng)[0]["front"] for _ in range(6)]
+    seen = [_in_another_look(cell, task, rng, 1.0)[0]["front"] for _ in range(6)]
     assert len({picture.tobytes() for picture in seen}) == 6
     for array, was in zip(kept, before, strict=True):
         np.testing.assert_array_equal(array, was)
     cell.close()
 
 
-def test_both_cameras_are_knocked_and_the_label_knows_nothing_of_it(monkeypatch: pytest.MonkeyPatch):
+def test_both_cameras_are_knocked_and_the_label_knows_nothing_of_it():
     task = TASKS["pick_cube"]()
     cell = SimCell(task, obs="pixels", scene_name="varied", image_size=32)
     task.reset(cell, np.random.default_rng(0))
-    knocked, label = _in_another_look(cell, task, np.random.default_rng(1))
-    monkeypatch.setattr("envs.sim.labelled._KNOCK_M", 0.0)
-    monkeypatch.setattr("envs.sim.labelled._KNOCK_RAD", 0.0)
-    straight, same = _in_another_look(cell, task, np.random.default_rng(1))
+    knocked, label = _in_another_look(cell, task, np.random.default_rng(1), 1.0)
+    straight, same = _in_another_look(cell, task, np.random.default_rng(1), 0.0)
     np.testing.assert_array_equal(label, same)
     for name in ("front", "wrist"):
         assert np.abs(knocked[name].astype(int) - straight[name].astype(int)).max() > 50
