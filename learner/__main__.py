@@ -180,13 +180,17 @@ def _wait_for_spec(inbox: Any, console: Any) -> Any:
 
 
 def _prepare_jax() -> None:
-    """Keep compiled programs between runs, and the GPU's memory for whoever needs it."""
+    """Keep compiled programs between runs, freed memory for the next batch, and the GPU's for whoever needs it."""
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "handrail" / "jax"
     import jax
 
     jax.config.update("jax_compilation_cache_dir", str(cache))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+    from learner.columns import keep_freed_memory
+
+    keep_freed_memory()
 
 
 def _log_to(path: Path) -> None:

@@ -28,7 +28,8 @@ def prepare(block: Block, variant: str) -> Callable[[], dict[str, float]]:
 
     def gather() -> dict[str, float]:
         rows = rng.integers(0, count, block.batch)
-        assert all(len(column[rows]) == block.batch for column in kept.values())
+        batch = {key: column[rows] for key, column in kept.items()}
+        assert len(batch) == len(kept)
         return {"bytes_per_step": size}
 
     def copy() -> dict[str, float]:

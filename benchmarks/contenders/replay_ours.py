@@ -7,12 +7,14 @@ from blocks import Block
 from synthetic import spec_of, steps_of
 from worker import resident_bytes, serve
 
+from learner.columns import keep_freed_memory
 from learner.mixer import Mixer
 from learner.replay import Replay
 
 
 def prepare(block: Block, variant: str) -> Callable[[], dict[str, float]]:
     """One repetition is one minibatch, half of it prior data."""
+    keep_freed_memory()
     count, before = int(variant), resident_bytes()
     replay = Replay(spec_of(block), count)
     for number, step in enumerate(steps_of(block, count)):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from experience import make_spec, make_step
 
-from learner.columns import DeviceColumn, HostColumn, fits_on_device
+from learner.columns import DeviceColumn, HostColumn, fits_on_device, keep_freed_memory
 from learner.replay import Replay
 
 SPEC = make_spec(size=8)
@@ -45,3 +45,12 @@ def test_a_replay_on_the_device_draws_the_same_batches_as_one_on_the_host():
 
 def test_a_cpu_is_no_other_place_than_the_host():
     assert not fits_on_device(1)
+
+
+@pytest.mark.parametrize("library", [object(), None], ids=["no glibc", "glibc"])
+def test_memory_is_kept_where_the_allocator_can_and_nothing_is_said_elsewhere(
+    library: object | None, monkeypatch: pytest.MonkeyPatch
+):
+    if library is not None:
+        monkeypatch.setattr("learner.columns.ctypes.CDLL", lambda name: library)
+    keep_freed_memory()
