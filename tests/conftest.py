@@ -16,7 +16,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 # Most of these tests' time is compilation, which takes half of it without fusion emitters; what is compiled runs a
-# quarter slower. Processes that the tests start inherit it, but for those that learn for minutes.
+# quarter slower. Processes that the tests start inherit it; tests/sim/test_learning.py takes it back.
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
 
 # `make test` has set these already. Whoever starts pytest by hand gets them too, except that libraries unpacked into
