@@ -1,8 +1,8 @@
 """Settings of each agent, with their sources; nothing heavy is imported here, as in learner.config."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from learner.encoder_config import check_encoder
+from learner.network_config import CriticConfig, NetworkConfig, require_least, require_positive, require_share
 from learner.window_config import CplConfig, GqnConfig, QcConfig
 from wire.errors import require
 
@@ -11,17 +11,14 @@ PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
-class SacConfig:
+class SacConfig(CriticConfig):
     """Soft actor-critic without prior data (Haarnoja et al. 2018)."""
 
     name: str = "sac"
     utd: int = 1
-    """Gradient steps per environment step (update-to-data ratio)."""
     actor_period: int = 1
     """Critic updates per actor update."""
-    batch_size: int = 128
     prior_share: float = 0.0
-    """Share of every minibatch that comes from demonstrations, interventions and past runs."""
     critics: int | None = 2
     """Members of the ensemble; None is ten, or two where there are cameras."""
     subset: int = 2
@@ -36,16 +33,10 @@ class SacConfig:
     """Values as distributions over bins (HL-Gauss, Farebrother et al. 2024, arXiv 2403.03950), not as numbers."""
     bins: int = 101
     """Of each such distribution."""
-    hidden: list[int] = field(default_factory=lambda: [256, 256])
-    embedding: int = 64
-    """Length of a camera's embedding."""
-    discount: float = 0.97
     polyak: float | None = 0.005
     """Weight of each update in the target critics; None is 0.005, or 0.01 where convolutions leave few updates."""
     policy_polyak: float = 0.01
     """Weight of each update in the average policy, which is the one that acts; 1 is no average."""
-    learning_rate: float = 1e-3
-    encoder_learning_rate: float = 5e-4
     initial_temperature: float = 0.01
     target_entropy_per_dim: float = -0.5
     backup_entropy: bool = False
@@ -70,43 +61,19 @@ class SacConfig:
     multiplier: float = 3.0
     """Weight of the tie to the human at first, where interventions=lagrange; then every state has its own."""
     multiplier_learning_rate: float = 3e-4
-    shift_pixels: int = 4
-    """Random shift of images (DrQ), in pixels; 0 is off."""
-    colour_jitter: bool = True
-    """Random gain and offset per image and channel."""
-    encoder: str = "conv"
-    """What sees: conv, trained from nothing; trunk, frozen, its features computed once per frame."""
-    trunk: str | None = None
-    """The trunk's file, or the name of an installed one; None: the one installed for this task and image size."""
-    views: int = 1
-    """With a trunk: views of every frame that are kept, the first as it is, the others shifted and recoloured."""
     precision: str = "float32"
     """Of the convolutions; bfloat16 is for GPUs. Parameters and everything else stay in float32."""
 
     def __post_init__(self) -> None:
         """Raise ValueError naming the key, what was got and what is wanted."""
-        for key in ("utd", "actor_period", "batch_size", "subset", "embedding", "bc_fade_steps", "takeover_steps"):
-            require(getattr(self, key) >= 1, f"agent.{key} must be >= 1, got {getattr(self, key)}")
-        for key in (
-            *("learning_rate", "encoder_learning_rate", "initial_temperature"),
-            *("multiplier", "multiplier_learning_rate"),
-        ):
-            require(getattr(self, key) > 0, f"agent.{key} must be > 0, got {getattr(self, key)}")
-        for key in ("prior_share", "discount", "polyak", "policy_polyak"):
-            require(
-                getattr(self, key) is None or 0 <= getattr(self, key) <= 1,
-                f"agent.{key} must be in 0..1, got {getattr(self, key)}",
-            )
-        for key in (
-            *("bc_weight", "shift_pixels", "toggle_penalty", "gripper_margin"),
-            *("takeover_cost", "human_slack"),
-        ):
-            require(getattr(self, key) >= 0, f"agent.{key} must be >= 0, got {getattr(self, key)}")
-        check_encoder(self.encoder, self.trunk, self.views)
+        super().__post_init__()
+        require_least(self, 1, "actor_period", "subset", "bc_fade_steps", "takeover_steps")
+        require_least(self, 0, "bc_weight", "toggle_penalty", "gripper_margin", "takeover_cost", "human_slack")
+        require_positive(self, "initial_temperature", "multiplier", "multiplier_learning_rate")
+        require_share(self, "polyak", "policy_polyak")
         require(
             self.precision in PRECISIONS, f"agent.precision must be {' or '.join(PRECISIONS)}, got {self.precision}"
         )
-        require(len(self.hidden) > 0, "agent.hidden must name at least one layer, got []")
         require(
             not self.hyperspherical or len(set(self.hidden)) == 1,
             f"agent.hyperspherical=true wants agent.hidden of one width, got {self.hidden}",
@@ -175,14 +142,13 @@ class CqlConfig(SacConfig):
     def __post_init__(self) -> None:
         """Raise ValueError naming the key, what was got and what is wanted."""
         super().__post_init__()
-        for key in ("compared_actions", "backup_actions"):
-            require(getattr(self, key) >= 1, f"agent.{key} must be >= 1, got {getattr(self, key)}")
+        require_least(self, 1, "compared_actions", "backup_actions")
+        require_least(self, 0, "conservatism")
         for key in ("batch_norm", "categorical", "hyperspherical"):
             require(
                 not getattr(self, key),
                 f"agent.{key}=true goes with agent=sac or rlpd, got agent={self.name}: its critics are plain",
             )
-        require(self.conservatism >= 0, f"agent.conservatism must be >= 0, got {self.conservatism}")
 
 
 @dataclass(frozen=True)
@@ -194,41 +160,24 @@ class CalQlConfig(CqlConfig):
 
 
 @dataclass(frozen=True)
-class _ValueConfig:
-    """What the agents share that learn values from data."""
+class _OfflineConfig(CriticConfig):
+    """What the agents share whose policy stays near the data's actions."""
 
-    utd: int = 2
     batch_size: int = 256
-    prior_share: float = 0.5
-    hidden: list[int] = field(default_factory=lambda: [256, 256])
-    embedding: int = 64
-    discount: float = 0.97
     polyak: float = 0.005
     learning_rate: float = 3e-4
-    encoder_learning_rate: float = 5e-4
     spread: float = 0.1
     """Standard deviation of the policy's exploration, before the tanh."""
-    shift_pixels: int = 4
-    colour_jitter: bool = True
-    encoder: str = "conv"
-    trunk: str | None = None
-    views: int = 1
 
     def __post_init__(self) -> None:
         """Raise ValueError naming the key, what was got and what is wanted."""
-        for key in ("utd", "batch_size", "embedding"):
-            require(getattr(self, key) >= 1, f"agent.{key} must be >= 1, got {getattr(self, key)}")
-        for key in ("learning_rate", "encoder_learning_rate", "spread"):
-            require(getattr(self, key) > 0, f"agent.{key} must be > 0, got {getattr(self, key)}")
-        for key in ("prior_share", "discount", "polyak"):
-            require(0 <= getattr(self, key) <= 1, f"agent.{key} must be in 0..1, got {getattr(self, key)}")
-        require(self.shift_pixels >= 0, f"agent.shift_pixels must be >= 0, got {self.shift_pixels}")
-        check_encoder(self.encoder, self.trunk, self.views)
-        require(len(self.hidden) > 0, "agent.hidden must name at least one layer, got []")
+        super().__post_init__()
+        require_positive(self, "spread")
+        require_share(self, "polyak")
 
 
 @dataclass(frozen=True)
-class IqlConfig(_ValueConfig):
+class IqlConfig(_OfflineConfig):
     """IQL (Kostrikov et al. 2021, arXiv 2110.06169), with its settings for sparse rewards (AntMaze)."""
 
     name: str = "iql"
@@ -243,12 +192,11 @@ class IqlConfig(_ValueConfig):
         """Raise ValueError naming the key, what was got and what is wanted."""
         super().__post_init__()
         require(0 < self.expectile < 1, f"agent.expectile must be in 0..1 (both excluded), got {self.expectile}")
-        for key in ("inverse_temperature", "largest_weight", "policy_polyak"):
-            require(getattr(self, key) > 0, f"agent.{key} must be > 0, got {getattr(self, key)}")
+        require_positive(self, "inverse_temperature", "largest_weight", "policy_polyak")
 
 
 @dataclass(frozen=True)
-class Td3BcConfig(_ValueConfig):
+class Td3BcConfig(_OfflineConfig):
     """TD3+BC (Fujimoto and Gu 2021, arXiv 2106.06860), and PRDC (Ran et al. 2023, arXiv 2306.06569) by `neighbours`."""
 
     name: str = "td3bc"
@@ -266,9 +214,8 @@ class Td3BcConfig(_ValueConfig):
     def __post_init__(self) -> None:
         """Raise ValueError naming the key, what was got and what is wanted."""
         super().__post_init__()
-        for key in ("alpha", "target_noise", "noise_clip"):
-            require(getattr(self, key) >= 0, f"agent.{key} must be >= 0, got {getattr(self, key)}")
-        require(self.observation_weight > 0, f"agent.observation_weight must be > 0, got {self.observation_weight}")
+        require_least(self, 0, "alpha", "target_noise", "noise_clip")
+        require_positive(self, "observation_weight")
         require(
             self.actor_period >= 1 and self.utd % self.actor_period == 0,
             f"agent.utd must be a multiple of agent.actor_period ({self.actor_period}), got {self.utd}",
@@ -276,28 +223,10 @@ class Td3BcConfig(_ValueConfig):
 
 
 @dataclass(frozen=True)
-class BcConfig:
+class BcConfig(NetworkConfig):
     """Behaviour cloning of demonstrations alone: what a person corrects during the run is not learned from."""
 
     name: str = "bc"
-    utd: int = 2
-    batch_size: int = 128
-    hidden: list[int] = field(default_factory=lambda: [256, 256])
-    embedding: int = 64
-    learning_rate: float = 1e-3
-    shift_pixels: int = 4
-    colour_jitter: bool = True
-    encoder: str = "conv"
-    trunk: str | None = None
-    views: int = 1
-
-    def __post_init__(self) -> None:
-        """Raise ValueError naming the key, what was got and what is wanted."""
-        for key in ("utd", "batch_size", "embedding"):
-            require(getattr(self, key) >= 1, f"agent.{key} must be >= 1, got {getattr(self, key)}")
-        require(self.learning_rate > 0, f"agent.learning_rate must be > 0, got {self.learning_rate}")
-        require(self.shift_pixels >= 0, f"agent.shift_pixels must be >= 0, got {self.shift_pixels}")
-        check_encoder(self.encoder, self.trunk, self.views)
 
 
 @dataclass(frozen=True)
