@@ -49,10 +49,16 @@ def measure(block: Block, count: int, arguments: argparse.Namespace) -> list[dic
     """A row for each contender that has such pictures, at one size."""
     needs = {name: share * frames_bytes(block) * count for name, (_, _, share) in _CONTENDERS.items()}
     names = [name for name in _CONTENDERS if block.cameras or name != "lerobot, without its shift"]
-    together = sum(needs[name] for name in names) < _SPARE * free_bytes()
-    rows = []
-    for group in [names] if together else [[name] for name in names]:
-        running = [started(name, block, count, needs[name], arguments) for name in group]
+    rows, lone = [], sum(needs[name] for name in names) >= _SPARE * free_bytes()
+    for group in [[name] for name in names] if lone else [names]:
+        running = []
+        for name in group:
+            if needs[name] > _SPARE * free_bytes():
+                absent = f"needs {needs[name] / 1e9:.1f} GB of memory, and {free_bytes() / 1e9:.1f} are free"
+                rows.append(titled(name, block, count) | {"absent": absent})
+                print(brief(rows[-1]), flush=True)
+            else:
+                running.append(started(name, block, count, arguments))
         for _ in range(arguments.repetitions):
             for contender in running:
                 if not contender.absent:
@@ -64,20 +70,13 @@ def measure(block: Block, count: int, arguments: argparse.Namespace) -> list[dic
     return rows
 
 
-class Absent:
-    """One that is not even started."""
-
-    def __init__(self, name: str, absent: str) -> None:
-        self.name, self.absent, self.results = name, absent, []
-
-    def stop(self) -> None:
-        """Nothing to let go."""
+def titled(name: str, block: Block, count: int) -> dict[str, Any]:
+    """The beginning of a row."""
+    return {"kept": block.name, "transitions": count, "contender": name}
 
 
-def started(name: str, block: Block, count: int, needed: float, arguments: argparse.Namespace) -> Contender | Absent:
+def started(name: str, block: Block, count: int, arguments: argparse.Namespace) -> Contender:
     """A contender, filled; absent where it cannot run here."""
-    if needed > _SPARE * free_bytes():
-        return Absent(name, f"needs {needed / 1e9:.1f} GB of memory, and {free_bytes() / 1e9:.1f} are free")
     script, variant, _ = _CONTENDERS[name]
     calls = 1 if block.cameras else 20
     told = {"block": to_json(block), "variant": f"{count} {variant}", "core": arguments.core, "calls": calls}
@@ -87,9 +86,9 @@ def started(name: str, block: Block, count: int, needed: float, arguments: argpa
     return contender
 
 
-def row_of(contender: Contender | Absent, block: Block, count: int) -> dict[str, Any]:
+def row_of(contender: Contender, block: Block, count: int) -> dict[str, Any]:
     """What came of it."""
-    row: dict[str, Any] = {"kept": block.name, "transitions": count, "contender": contender.name}
+    row = titled(contender.name, block, count)
     if contender.absent:
         return row | {"absent": contender.absent}
     row |= {key: report.spread(result[key] for result in contender.results) for key in ("cpu_ms", "wall_ms")}

@@ -8,6 +8,7 @@ import numpy as np
 
 from learner.agents.sac import Sac
 from learner.config import SacConfig
+from networks import critic
 from networks.architecture import Architecture
 from wire.specs import ArraySpec, EnvSpec
 
@@ -62,6 +63,23 @@ def make_batch(arch: Architecture, minibatches: int, size: int = 8, seed: int = 
         "source": prior.astype(np.int8),
         "return_to_go": np.full((minibatches, size), -np.inf, np.float32),
     }
+
+
+def values_after(agent: Sac, state: Any, blocks: int) -> tuple[Any, np.ndarray]:
+    """The state after ten updates a block on a process of known values, and its values of the two states.
+
+    The two follow each other for ever, reward 1 in the first, so with a discount of 1/2 they are worth 4/3 and 2/3.
+    """
+    first = np.zeros((10, 8, 1), np.float32)
+    first[:, ::2] = 1.0
+    seen = np.concatenate([first, 1 - first, np.zeros_like(first)], axis=-1)
+    batch = make_batch(TINY, 10) | {"reward": first[..., 0]}
+    batch |= {"observation": {"state": seen}, "next_observation": {"state": seen[..., [1, 0, 2]]}}
+    rng = np.random.default_rng(0)
+    for _ in range(blocks):
+        actions = rng.uniform(-1, 1, (10, 8, 2)).astype(np.float32)
+        state, _ = agent.update(state, batch | {"action": actions})
+    return state, np.asarray(critic.apply(state.critics, seen[0, :2], np.zeros((2, 2), np.float32))).mean(axis=0)
 
 
 def small_sac(**changes: Any) -> SacConfig:

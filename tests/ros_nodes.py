@@ -97,6 +97,30 @@ def nodes(namespace="/"):
         yield start
 
 
+@contextlib.contextmanager
+def scripts(path, **given):
+    """Starts a node as a script, with these parameters and more, what it says piped; kills those that are left."""
+    processes = []
+
+    def start(**parameters):
+        words = [word for name, value in (given | parameters).items() for word in ("-p", f"{name}:={value}")]
+        process = subprocess.Popen(
+            [sys.executable, str(path), "--ros-args", *words],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+        process.communicate(timeout=WAIT_S)
+
+
 class Spectator:
     """Somebody on the graph who sees what the guard says and what the robot is told."""
 

@@ -1,13 +1,9 @@
 """The camera node with a real rclpy: a process of its own plays a recording, and a subscriber here looks at it."""
 
 import importlib.util
-import os
 import re
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,9 +17,9 @@ if importlib.util.find_spec("rclpy") is None:
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from ros_nodes import ROOT, scripts
 from sensor_msgs.msg import CameraInfo, Image
 
-ROOT = Path(__file__).resolve().parents[2]
 NODE = ROOT / "ros2_ws/src/handrail_nodes/handrail_nodes/camera_node.py"
 WAIT_S = 30.0
 """Only a broken node is waited for this long; two processes may take three seconds to find each other."""
@@ -64,25 +60,8 @@ class Spectator:
 
 @pytest.fixture
 def start(ros):
-    processes = []
-
-    def begin(**parameters):
-        words = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
-        process = subprocess.Popen(
-            [sys.executable, str(NODE), "--ros-args", *words],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        processes.append(process)
-        return process
-
-    yield begin
-    for process in processes:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
+    with scripts(NODE) as start:
+        yield start
 
 
 @pytest.fixture

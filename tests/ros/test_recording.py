@@ -2,14 +2,12 @@
 
 import importlib.util
 import json
-import os
 import resource
 import signal
 import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +18,7 @@ if missing := [name for name in ("rclpy", "mcap", "mcap_ros2", "rosbags") if imp
 import rclpy
 from geometry_msgs.msg import PoseStamped
 from rclpy.qos import QoSProfile
+from ros_nodes import ROOT, scripts
 from sensor_msgs.msg import Image, JointState
 from taped import (
     FRONT,
@@ -43,7 +42,6 @@ from envs.ros.inputs import SENSOR
 from envs.ros.listening import topics
 from envs.ros.recording import Recorder
 
-ROOT = Path(__file__).resolve().parents[2]
 NODE = ROOT / "ros2_ws/src/handrail_nodes/handrail_nodes/recorder_node.py"
 ROBOT = load_robot("sim")
 
@@ -75,26 +73,8 @@ def node(ros):
 
 @pytest.fixture
 def start(ros, tmp_path):
-    processes = []
-
-    def begin(**parameters):
-        given = {"folder": tmp_path / "bags", **parameters}
-        words = [word for name, value in given.items() for word in ("-p", f"{name}:={value}")]
-        process = subprocess.Popen(
-            [sys.executable, str(NODE), "--ros-args", *words],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        processes.append(process)
-        return process
-
-    yield begin
-    for process in processes:
-        if process.poll() is None:
-            process.kill()
-        process.communicate(timeout=WAIT_S)
+    with scripts(NODE, folder=tmp_path / "bags") as start:
+        yield start
 
 
 def ended(process, by):

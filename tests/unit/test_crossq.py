@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from learning import SEEING, TINY, digest, make_batch, normaliser, small_sac, snapshot, vector_spec
+from learning import SEEING, TINY, digest, make_batch, normaliser, small_sac, snapshot, values_after, vector_spec
 
 from learner.agents import make_agent
 from learner.agents.base import Judge, minibatch
@@ -97,16 +97,6 @@ def test_what_judges_is_whole_and_says_what_it_is(changes: dict):
 
 
 def test_values_of_a_known_process_are_found_without_targets():
-    """Two states that follow each other for ever, reward 1 in the first: values 1 / (1 - g^2) and g / (1 - g^2)."""
     agent, state = make(discount=0.5, learning_rate=3e-3, initial_temperature=1e-6, critics=2, utd=10)
-    first = np.zeros((10, 8, 1), np.float32)
-    first[:, ::2] = 1.0
-    seen = np.concatenate([first, 1 - first, np.zeros_like(first)], axis=-1)
-    batch = make_batch(TINY, 10) | {"reward": first[..., 0]}
-    batch |= {"observation": {"state": seen}, "next_observation": {"state": seen[..., [1, 0, 2]]}}
-    rng = np.random.default_rng(0)
-    for _ in range(120):
-        actions = rng.uniform(-1, 1, (10, 8, 2)).astype(np.float32)
-        state, _ = agent.update(state, batch | {"action": actions})
-    values = np.asarray(critic.apply(state.critics, seen[0, :2], np.zeros((2, 2), np.float32))).mean(axis=0)
+    _, values = values_after(agent, state, 120)
     np.testing.assert_allclose(values, [4 / 3, 2 / 3], atol=0.15)

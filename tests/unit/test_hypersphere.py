@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import msgspec
 import numpy as np
 import pytest
-from learning import TINY, make_batch, normaliser, small_sac, snapshot
+from learning import TINY, normaliser, small_sac, snapshot, values_after
 
 from learner.agents.sac import Sac, State
 from learner.config import RlpdConfig
@@ -137,16 +137,7 @@ def test_values_of_a_known_process_are_found_without_leaving_the_sphere(categori
     arch = msgspec.structs.replace(TINY, hidden=(8, 8))
     agent, state = make(arch, (0.0, 2.0), **told, polyak=0.05, categorical=categorical, bins=21)
     before = snapshot(state)
-    first = np.zeros((10, 8, 1), np.float32)
-    first[:, ::2] = 1.0
-    seen = np.concatenate([first, 1 - first, np.zeros_like(first)], axis=-1)
-    batch = make_batch(TINY, 10) | {"reward": first[..., 0]}
-    batch |= {"observation": {"state": seen}, "next_observation": {"state": seen[..., [1, 0, 2]]}}
-    rng = np.random.default_rng(0)
-    for _ in range(50):
-        actions = rng.uniform(-1, 1, (10, 8, 2)).astype(np.float32)
-        state, _ = agent.update(state, batch | {"action": actions})
-    values = np.asarray(critic.apply(state.critics, seen[0, :2], np.zeros((2, 2), np.float32))).mean(axis=0)
+    state, values = values_after(agent, state, 50)
     np.testing.assert_allclose(values, [4 / 3, 2 / 3], atol=0.15)
     assert agent.stepper.block._cache_size() == 1
     for params, earlier in ((state.critics, before.critics), (state.target_critics, before.target_critics)):
