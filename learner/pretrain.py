@@ -5,14 +5,17 @@ see must lie open in its embedding, and what only both can tell is not lost. The
 """
 
 import logging
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from rich.console import Console
+from rich.progress import track
 
 from learner.augmentation import recolour
 from learner.config import TrunkConfig
@@ -20,12 +23,13 @@ from networks import encoder, parameters, trunk
 from networks.layers import Params, dense, dense_init
 
 log = logging.getLogger(__name__)
+Item = TypeVar("Item")
 
 _CHANNELS = (16, 32, 32)
 _HELD_OUT = 0.05
 """Share of the pictures that the error is measured on."""
 _JOINT = "joint"
-_LOG_STEPS = 200
+_CONSOLE = Console(stderr=True)
 
 
 def pretrain(config: TrunkConfig) -> dict[str, Any]:
@@ -34,7 +38,12 @@ def pretrain(config: TrunkConfig) -> dict[str, Any]:
 
     log.info("rendering %d moments of %s at %d px", config.pictures, config.task, config.image_size)
     data = labelled_pictures(
-        config.task, count=config.pictures, image_size=config.image_size, seed=config.seed, knock=config.knock
+        config.task,
+        count=config.pictures,
+        image_size=config.image_size,
+        seed=config.seed,
+        knock=config.knock,
+        counted=lambda count: _watched(range(count), "rendering", count),
     )
     nets, facts = fit(data.pictures, data.labels, config)
     layout = trunk.Layout(family="small", image_size=config.image_size, cameras=tuple(sorted(data.pictures)))
@@ -68,11 +77,9 @@ def fit(pictures: dict[str, np.ndarray], labels: np.ndarray, config: TrunkConfig
     step = jax.jit(partial(_step, optimiser), donate_argnums=(0, 1))
     orders = (held + rng.permutation(len(labels) - held) for _ in range(config.epochs))
     batches = (order[i * batch : (i + 1) * batch] for order in orders for i in range(per_epoch))
-    for i, rows in enumerate(batches):
+    for i, rows in enumerate(_watched(batches, "training", steps)):
         shown = {name: column[rows] for name, column in pictures.items()}
-        trained, state, loss = step(trained, state, shown, wanted[rows], jax.random.fold_in(key, i))
-        if i % _LOG_STEPS == 0:
-            log.info("step %d of %d: loss %.4f", i, steps, float(loss))
+        trained, state = step(trained, state, shown, wanted[rows], jax.random.fold_in(key, i))
     tell = jax.jit(lambda trained, shown: _read_outs(trained, shown)[_JOINT])
     told = [
         tell(trained, {name: column[i : min(i + 256, held)] for name, column in pictures.items()})
@@ -80,6 +87,17 @@ def fit(pictures: dict[str, np.ndarray], labels: np.ndarray, config: TrunkConfig
     ]
     error = np.sqrt(np.mean(((np.concatenate(told) - wanted[:held]) * std) ** 2, axis=0))
     return trained["nets"], {"steps": steps, "held_out": held, "rms_error": [round(float(each), 4) for each in error]}
+
+
+def _watched(items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
+    """The items, with a progress bar on a terminal and a line for every tenth of them elsewhere."""
+    if _CONSOLE.is_terminal:
+        yield from track(items, what, total, console=_CONSOLE, transient=True)
+        return
+    for i, item in enumerate(items):
+        if i % max(1, total // 10) == 0:
+            log.info("%s: %d of %d", what, i, total)
+        yield item
 
 
 def _init(key: jax.Array, pictures: dict[str, np.ndarray], labels: int, config: TrunkConfig) -> dict[str, Params]:
@@ -111,6 +129,5 @@ def _step(optimiser: Any, trained: Any, state: Any, pictures: Any, wanted: jax.A
         # What a camera cannot see it cannot tell; absolute errors keep that from drowning the rest.
         return sum((jnp.mean(jnp.abs(told - wanted)) for told in _read_outs(trained, shown).values()), jnp.zeros(()))
 
-    loss, gradient = jax.value_and_grad(loss_of)(trained)
-    updates, state = optimiser.update(gradient, state)
-    return optax.apply_updates(trained, updates), state, loss
+    updates, state = optimiser.update(jax.grad(loss_of)(trained), state)
+    return optax.apply_updates(trained, updates), state

@@ -8,7 +8,7 @@ distractors change, and now and then the things lie elsewhere; afterwards the ep
 # pyright: reportAttributeAccessIssue=false
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import mujoco
@@ -42,10 +42,19 @@ class LabelledPictures(NamedTuple):
     """What the labels are."""
 
 
-def labelled_pictures(task: str, *, count: int, image_size: int, seed: int, knock: float = 1.0) -> LabelledPictures:
+def labelled_pictures(
+    task: str,
+    *,
+    count: int,
+    image_size: int,
+    seed: int,
+    knock: float = 1.0,
+    counted: Callable[[int], Iterable[int]] = range,
+) -> LabelledPictures:
     """Render `count` moments of a task in its varied scene; the labels are its privileged observation.
 
-    Cameras are up to `knock` times 2.5 cm and 4 degrees from where they are mounted.
+    Cameras are up to `knock` times 2.5 cm and 4 degrees from where they are mounted. `counted` counts the moments, so
+    that progress can be shown.
 
     Raises:
         GraphicsUnavailableError: Where no GL library works here.
@@ -57,7 +66,7 @@ def labelled_pictures(task: str, *, count: int, image_size: int, seed: int, knoc
     pictures = {name: np.empty((count, image_size, image_size, 3), np.uint8) for name in CAMERAS}
     labels = np.empty((count, *about.object.shape), np.float32)
     moments = (None for _ in itertools.count() for _ in _moments(env, rng))
-    for i in range(count):
+    for i in counted(count):
         next(moments)
         seen, labels[i] = _in_another_look(cell, about, rng, knock)
         for name, column in pictures.items():
