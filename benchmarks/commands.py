@@ -1,9 +1,10 @@
 """Runs of the front door for tables: each in a folder of its own, several at once, never twice."""
 
+import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,19 @@ def handrail(*words: str, log: Path) -> None:
         done = subprocess.run([sys.executable, "-m", "handrail.cli", *words], stdout=file, stderr=file, check=False)
     if done.returncode:
         raise SystemExit(f"handrail {' '.join(words)} ended with {done.returncode}: {log.read_text()[-600:]}")
+
+
+@contextlib.contextmanager
+def beside(*words: str, log: Path) -> Iterator[None]:
+    """For the block, one command that does not end by itself."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w") as file:
+        process = subprocess.Popen([sys.executable, "-m", "handrail.cli", *words], stdout=file, stderr=file)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def finished(run: Path, *words: str) -> dict[str, Any]:
