@@ -153,7 +153,13 @@ class Trainer:
         return ending
 
     def save(self) -> None:
-        """Checkpoint the learner; put the policy and the summary on disk; raises StoreError where that fails."""
+        """Checkpoint the learner; put the policy and the summary on disk; raises StoreError where that fails.
+
+        Of an unfinished head start nothing is kept, for a run that has learned something makes none.
+        """
+        if self._ahead:
+            self.console.say("stopped within the head start; resume=true begins it anew")
+            return
         self._checkpointed_s = time.monotonic()
         self._publish()
         with explained(self.run.path, "save"):

@@ -104,7 +104,7 @@ def test_a_resumed_run_does_not_write_its_old_episodes_again(runs: list[Path]):
     assert lines(runs[0], "episode/") == 0
 
 
-def test_a_head_start_comes_before_the_first_policy_is_sent_and_a_resumed_run_makes_none(tmp_path: Path):
+def test_a_head_start_is_whole_before_the_first_policy_is_sent_and_a_run_makes_one_once(tmp_path: Path):
     fill(demos := tmp_path / "demos.sqlite")
     agent = RlpdConfig(hidden=[8], batch_size=8, utd=2)
     config = LearnerConfig(
@@ -115,12 +115,19 @@ def test_a_head_start_comes_before_the_first_policy_is_sent_and_a_resumed_run_ma
     inbox.start()
     try:
         with LearnerConsole() as console, StepStore.read(demos) as shown:
+            stopped = Trainer(config, run, SPEC, inbox, console)
+            stopped.recall(shown, None)
+            polls = iter(range(100))
+            stopped.train(interrupted=lambda: next(polls) == 3)
+            stopped.save()
+            stopped.close()
             first = Trainer(config, run, SPEC, inbox, console)
             first.recall(shown, None)
             untrained, sent = digest(first._state), first.version
             first.train(interrupted=lambda: first.version > 0)
             assert (sent, first.version, first.limiter.done) == (0, 1, 0)
-            assert digest(first._state) != untrained
+            assert digest(stopped._state) != untrained
+            assert digest(first._state) not in (untrained, digest(stopped._state))
             first.save()
             first.close()
             second = Trainer(config, run, SPEC, inbox, console)
