@@ -56,6 +56,8 @@ class Handling:
     """Friction of geoms mixes by maximum: at 0.5 most cubes turn flush in the grip, at 1.0 their edges stick."""
     lowest_m: float | None = None
     """Lowest target of the tool, where the task's things forbid what the arm alone could do."""
+    wrist_fovy_deg: float = 78.0
+    """Vertical field of view of the wrist camera, as its lens or a crop makes it."""
 
     @property
     def action(self) -> ArraySpec:

@@ -10,6 +10,7 @@ from handrail.conf.schema import VERBS
 from handrail.demos import run_demos, run_report
 from handrail.keys import run_keys
 from handrail.local import stop_on_sigterm
+from handrail.suited import with_suited
 from wire.errors import UserError, run_main
 
 _USAGE = """usage: handrail <verb> [key=value ...]
@@ -151,6 +152,7 @@ def run(words: list[str]) -> int:
         return 0
     rest = _without_subverb(verb, rest) if verb in _SUBVERBS else rest
     rest, show = _take_show(rest)
+    rest = with_suited(verb, rest)
     config = compose_verb(verb, verbs.with_defaults(verb, rest))
     if show:
         from omegaconf import OmegaConf

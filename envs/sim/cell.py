@@ -96,7 +96,7 @@ class SimCell:
         self.restart({}, {}, np.random.default_rng(0))
 
     def _compile(self, *, detailed: bool = False) -> mujoco.MjModel:
-        world = scene.world_spec(varied=self._varied, detailed=detailed, pad_friction=self._handling.pad_friction)
+        world = scene.world_spec(self._handling, varied=self._varied, detailed=detailed)
         self._task.furnish(scene.SimTable(world))
         return world.compile()
 

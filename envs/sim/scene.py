@@ -11,7 +11,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from envs.sim.panda import CONTACT, hand_frame, panda_spec
-from envs.tabletop import CENTRE_M
+from envs.tabletop import CENTRE_M, Handling
 
 ARM = "arm/"
 """Prefix of the names of everything that belongs to the arm."""
@@ -26,19 +26,20 @@ _FRONT_EYE_M, _FRONT_LOOKS_AT_M = (1.02, 0.0, 0.50), (0.47, 0.0, 0.075)
 _KEY_DIRECTION = (-0.35, 0.25, -0.9)
 
 
-def world_spec(*, varied: bool, detailed: bool = False, pad_friction: float = 0.5) -> mujoco.MjSpec:
+def world_spec(handling: Handling, *, varied: bool, detailed: bool = False) -> mujoco.MjSpec:
     """The arm at a table under two lights and two cameras; a task adds its own things.
 
     Args:
+        handling: What the task wants of the pads and of the wrist camera.
         varied: Add the two distractor boxes of the varied scene.
         detailed: Visual meshes, soft shadows and antialiasing, for pictures that people look at.
-        pad_friction: Of the finger pads (see envs.tabletop.Handling).
     """
     spec = mujoco.MjSpec()
     _set_options(spec, detailed)
     _furnish(spec, detailed)
-    arm = panda_spec(detailed=detailed, pad_friction=pad_friction)
-    _add_camera(hand_frame(arm), "wrist", eye=(0.095, 0.0, 0.115), looks_at=(0.0, 0.0, 0.26), fovy=78.0)
+    arm = panda_spec(detailed=detailed, pad_friction=handling.pad_friction)
+    eye, looks_at = (0.095, 0.0, 0.115), (0.0, 0.0, 0.26)
+    _add_camera(hand_frame(arm), "wrist", eye=eye, looks_at=looks_at, fovy=handling.wrist_fovy_deg)
     spec.attach(arm, frame=spec.worldbody.add_frame(), prefix=ARM)
     if varied:
         half_m = (DISTRACTOR_HALF_M, DISTRACTOR_HALF_M, DISTRACTOR_HALF_M)

@@ -56,6 +56,8 @@ class PegInsert:
         pad_friction=1.0,
         # Here the tip is 2 to 8 mm above the table, by how the hand holds the peg.
         lowest_m=0.057,
+        # A millimetre at the tip is a pixel of 128; by the usual lens it is half of one.
+        wrist_fovy_deg=40.0,
     )
 
     def __init__(self, clearance_mm: float = CLEARANCES_MM[0]) -> None:

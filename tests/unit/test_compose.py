@@ -9,6 +9,8 @@ from experience import make_spec
 from envs.config import OBSERVATIONS
 from handrail import cli, settings, values, verbs
 from handrail.compose import compose_verb, keys_of
+from handrail.suited import with_suited
+from networks.config import trunk_file
 from wire.errors import UserError
 from wire.store import StepStore
 
@@ -308,6 +310,32 @@ def test_a_foreign_environment_has_no_scripts_also_when_its_run_is_resumed(tmp_p
     remember(tmp_path / "r", *words)
     config = compose_verb("sim", verbs.with_defaults("sim", ["run=r", "resume=true"]))
     assert (config.human.kind, config.demos, config.env.id) == ("none", "none", "Pendulum-v1")
+
+
+@pytest.mark.parametrize(
+    ("verb", "words", "wanted"),
+    [
+        ("sim", "task=peg_insert", ("10000", "-1.5", "30.0", "trunk", "128")),
+        ("sim", "task=peg_insert obs=state", ("4000", "-1.5", "30.0", "conv", "64")),
+        ("sim", "task=peg_insert steps=9 agent.bc_weight=1 env.image_size=64", ("9", "-1.5", "1.0", "conv", "64")),
+        ("sim", "task=peg_insert agent=bc obs=state", ("3000", None, None, "conv", "64")),
+        ("sim", "task=pick_cube", ("3000", "-0.5", "3.0", "conv", "64")),
+        ("sim", "task=peg_insert run=r resume=true", ("3000", "-0.5", "3.0", "conv", "64")),
+        ("learner", "task=peg_insert", ("3000", "-1.5", "30.0", "conv", "64")),
+    ],
+)
+def test_a_task_brings_the_settings_that_it_is_learned_with_and_what_is_said_wins(
+    verb: str, words: str, wanted: tuple, capsys: pytest.CaptureFixture[str]
+):
+    given = words.split()
+    told = with_suited(verb, given)
+    config = compose_verb(verb, told)
+    agent = config.agent
+    found = config.steps, agent.get("target_entropy_per_dim"), agent.get("bc_weight"), agent.encoder
+    assert tuple(map(str, (*found, config.env.get("image_size", "")))) == tuple(map(str, wanted))
+    if agent.encoder == "trunk":
+        assert trunk_file(None, task=config.task, image_size=config.env.image_size).is_file()
+    assert ("unless you say otherwise" in capsys.readouterr().err) == (told != given)
 
 
 def test_new_runs_are_numbered_and_never_share_a_folder(tmp_path: Path):

@@ -1,0 +1,35 @@
+"""What a task is known to be learned with, for whoever says nothing else (figures in docs/experiments.md)."""
+
+import sys
+from collections.abc import Mapping
+
+_AGENT = {"peg_insert": {"agent.target_entropy_per_dim": "-1.5", "agent.bc_weight": "30"}}
+"""Of agent=rlpd: here a sampled action of the usual spread hits the rim."""
+_STEPS = {("peg_insert", "state"): "4000", ("peg_insert", "pixels"): "10000"}
+_SIGHT = {"peg_insert": {"env.image_size": "128", "agent.encoder": "trunk"}}
+"""From pictures, with the trunk that comes with the package: 64 pixels do not show a millimetre."""
+_SEEING = ("env.image_size", "agent.encoder", "agent.trunk")
+
+
+def with_suited(verb: str, words: list[str]) -> list[str]:
+    """These words after those that suit the task they name, which are said on standard error; what is said wins."""
+    keys = {key: value for key, _, value in (word.partition("=") for word in words)}
+    # A resumed run goes on with what it began with.
+    found = {} if keys.get("resume", "").lower() == "true" else suited(verb, keys)
+    suiting = [f"{key}={value}" for key, value in found.items()]
+    if suiting:
+        said = " ".join(suiting)
+        sys.stderr.write(f"{keys['task']} is learned with {said}, unless you say otherwise (docs/tasks.md)\n")
+    return [*suiting, *words]
+
+
+def suited(verb: str, keys: Mapping[str, str]) -> dict[str, str]:
+    """What goes with the task of these keys and is not among them; empty for most tasks."""
+    task, obs = keys.get("task", ""), keys.get("obs", "pixels")
+    if verb not in ("sim", "learner") or keys.get("agent", "rlpd") != "rlpd":
+        return {}
+    found = dict(_AGENT.get(task, {}))
+    if verb == "sim" and keys.get("env", "sim") == "sim":
+        found |= {"steps": _STEPS[task, obs]} if (task, obs) in _STEPS else {}
+        found |= _SIGHT.get(task, {}) if obs == "pixels" and not any(key in keys for key in _SEEING) else {}
+    return {key: value for key, value in found.items() if key not in keys}
