@@ -30,10 +30,9 @@ CRITICS = {
     "categorical": f"{ONLINE} agent.categorical=true",
     "iql": f"{OFFLINE} agent=iql archive={{rlpd}} steps={{offline_steps}}",
 }
-BLIND = "external.candidates=10 external.temperature=1000000"
 ROWS = {
     "alone": (None, ""),
-    "one of ten, drawn blindly": ("rlpd", BLIND),
+    "one of ten, drawn blindly": ("rlpd", "external.candidates=10 external.temperature=1000000"),
     "rlpd, best of 10": ("rlpd", "external.candidates=10"),
     "rlpd, best of 50": ("rlpd", "external.candidates=50"),
     "batch_norm, best of 10": ("batch_norm", "external.candidates=10"),
@@ -76,9 +75,11 @@ def rates_of(told: argparse.Namespace, seed: int) -> dict[str, float]:
         commands.finished(folders[name], *words.format(seed=seed, rlpd=folders["rlpd"], **sizes).split())
 
     run("bc", POLICY)
-    needed = {critics for critics, _ in (ROWS[name] for name in told.rows) if critics is not None}
+    needed = {ROWS[name][0] for name in told.rows}
+    # What IQL learns from.
+    needed |= {"rlpd"} if "iql" in needed else set()
     for critics, words in CRITICS.items():
-        if critics in needed or (critics == "rlpd" and "iql" in needed):
+        if critics in needed:
             run(critics, words)
     address = f"tcp://127.0.0.1:{free_port()}"
     served = f"policy serve run={folders['bc']} noise={told.noise} seed={seed} bind={address} candidates=50"

@@ -3,6 +3,8 @@
 import sys
 from collections.abc import Mapping
 
+from handrail.words import by_key
+
 _AGENT = {"peg_insert": {"agent.target_entropy_per_dim": "-1.5", "agent.bc_weight": "30"}}
 """Of agent=rlpd: here a sampled action of the usual spread hits the rim."""
 _STEPS = {("peg_insert", "state"): "4000", ("peg_insert", "pixels"): "10000"}
@@ -13,7 +15,7 @@ _SEEING = ("env.image_size", "agent.encoder", "agent.trunk")
 
 def with_suited(verb: str, words: list[str]) -> list[str]:
     """These words after those that suit the task they name, which are said on standard error; what is said wins."""
-    keys = {key: value for key, _, value in (word.partition("=") for word in words)}
+    keys = by_key(words)
     # A resumed run goes on with what it began with.
     found = {} if keys.get("resume", "").lower() == "true" else suited(verb, keys)
     suiting = [f"{key}={value}" for key, value in found.items()]

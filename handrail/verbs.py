@@ -19,6 +19,7 @@ from handrail.external import external_settings, policy_server_settings
 from handrail.linking import with_actor_keys, with_learner_keys, with_service_keys
 from handrail.local import INTERRUPTED, Rooms, free_port, last_error, rooms, run_room, write_json
 from handrail.serving import SERVICE, begin_serving, serving, wait
+from handrail.words import by_key
 from learner.config import LearnerConfig
 from networks.config import RUN_TRUNK
 from rewards.config import RelabelConfig, ServeConfig
@@ -38,7 +39,7 @@ CONFIG = "config.json"
 
 def with_defaults(verb: str, words: list[str]) -> list[str]:
     """The user's words after those that a run or an environment implies; what the user says comes last and wins."""
-    keys = _by_key(words)
+    keys = by_key(words)
     saved = Path(keys.get("run", "")) / CONFIG
     implied: list[str] = []
     if "run" in keys and saved.is_file():
@@ -47,7 +48,7 @@ def with_defaults(verb: str, words: list[str]) -> list[str]:
             implied = earlier
         elif verb == "eval":
             implied = [word for word in earlier if _is_env(word)]
-    keys = _by_key(implied) | keys
+    keys = by_key(implied) | keys
     if keys.get("env") == "gym" and verb == "sim":
         # A foreign environment need not have scripts.
         keys = {"human": "none", "demos": "none"} | keys
@@ -209,10 +210,6 @@ RUN: dict[str, Callable[[DictConfig, list[str]], int]] = {
 def _is_env(word: str) -> bool:
     key = word.partition("=")[0]
     return key in ("env", "task", "obs", "scene") or key.startswith("env.")
-
-
-def _by_key(words: list[str]) -> dict[str, str]:
-    return {key: value for key, equals, value in (word.partition("=") for word in words) if equals}
 
 
 def _check_run(run: Path, *, resume: bool) -> None:

@@ -1,10 +1,15 @@
-"""Words of verbs that have no configuration of Hydra's: one path, key=value, and flags."""
+"""Words of the command line: key=value, and of verbs without a configuration of Hydra's one path and flags too."""
 
 import difflib
 from collections.abc import Collection
 from pathlib import Path
 
 from wire.errors import UserError
+
+
+def by_key(words: list[str]) -> dict[str, str]:
+    """Key -> value of the words that are key=value; the last one of a key counts."""
+    return {key: value for key, equals, value in (word.partition("=") for word in words) if equals}
 
 
 def sorted_words(
