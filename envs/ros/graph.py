@@ -10,6 +10,17 @@ from rclpy.qos import QoSCompatibility, qos_check_compatible
 from envs.ros.inputs import Input
 
 
+NAMELESS = "a node that has not said its name yet"
+"""Of which so far only the topic was discovered; what rclpy calls it is no name that a person could look for."""
+_RCLPY_NAMELESS = "_NODE_NAME_UNKNOWN_"
+
+
+def publishers(node: Node, topic: str) -> str:
+    """Who publishes a topic, by name, for people: `/guard, /robot/driver`."""
+    infos: list[Any] = node.get_publishers_info_by_topic(topic)
+    return ", ".join(sorted(_name(info) for info in infos))
+
+
 def why_silent(node: Node, topic: Input[Any], wanted_by: str) -> str:
     """What keeps an input from its messages.
 
@@ -21,20 +32,20 @@ def why_silent(node: Node, topic: Input[Any], wanted_by: str) -> str:
     if topic.problem:
         return topic.problem
     kind = _type_name(topic.kind)
-    publishers = node.get_publishers_info_by_topic(topic.topic)
-    if not publishers:
+    infos = node.get_publishers_info_by_topic(topic.topic)
+    if not infos:
         return f"nobody publishes {topic.topic} ({kind}); {_instead(node, topic.topic, kind)}or set {wanted_by}"
-    kinds = {info.topic_type for info in publishers}
+    kinds = {info.topic_type for info in infos}
     if kind not in kinds:
         return f"{topic.topic} is published as {', '.join(sorted(kinds))}, wanted {kind}; set {wanted_by}"
-    for info in publishers:
+    for info in infos:
         verdict, why = qos_check_compatible(info.qos_profile, topic.qos)
         if verdict == QoSCompatibility.ERROR:
             return (
-                f"the QoS of {topic.topic} does not fit that of its publisher {info.node_name}: "
+                f"the QoS of {topic.topic} does not fit that of its publisher {_name(info)}: "
                 f"{why.strip().rstrip(';')}; let it publish reliably, or subscribe best effort"
             )
-    names = ", ".join(sorted(info.node_name for info in publishers))
+    names = publishers(node, topic.topic)
     if math.isinf(topic.age_s()):
         return f"{topic.topic} is advertised by {names}, but nothing has arrived; is that node active?"
     return f"{topic.topic} fell silent {topic.age_s():.2f} s ago; look at {names}"
@@ -53,11 +64,17 @@ def two_robots(node: Node, topic: Input[Any]) -> str:
     """What is wrong where more than one robot reports on one topic; empty: nothing."""
     if topic.rivals() <= 1:
         return ""
-    names = ", ".join(sorted(info.node_name for info in node.get_publishers_info_by_topic(topic.topic)))
+    names = publishers(node, topic.topic)
     return (
         f"{topic.rivals()} nodes publish {topic.topic} ({names}): two robots on one domain? Give each its own "
         "ROS_DOMAIN_ID or namespace"
     )
+
+
+def _name(info: Any) -> str:
+    if info.node_name == _RCLPY_NAMELESS:
+        return NAMELESS
+    return f"{info.node_namespace.rstrip('/')}/{info.node_name}"
 
 
 def _instead(node: Node, topic: str, kind: str) -> str:

@@ -25,6 +25,7 @@ from std_srvs.srv import Trigger
 from envs.ros import messages
 from envs.ros.config import PERIOD_S, RobotConfig
 from envs.ros.diagnostics import Diagnostics, status
+from envs.ros.graph import publishers
 from envs.ros.grippers import open_gripper
 from envs.ros.inputs import LATCHED, RELIABLE, Input
 from envs.ros.pose_guard import FOLLOWING, HALTED, HOLDING, STOPPED, WAITING, Felt, Pose, PoseGuard, Request
@@ -115,7 +116,7 @@ class GuardServer:
     def _request(self, message: PoseStamped) -> None:
         pose = Pose(messages.position(message), messages.rotation(message))
         if self._requests.rivals() > 1:
-            names = ", ".join(sorted(self._publishers(self._requests.topic)))
+            names = publishers(self._node, self._requests.topic)
             self.guard.halt(f"two commanders publish {self._requests.topic} ({names}); end one, then begin anew")
         self.guard.request(Request(pose, self._requests.heard_ns))
 
@@ -137,15 +138,11 @@ class GuardServer:
         topic = self._targets.topic_name
         if self._node.count_publishers(topic) <= 1:
             return ""
-        names = ", ".join(sorted(self._publishers(topic)))
+        names = publishers(self._node, topic)
         return (
             f"{topic} has more than one publisher ({names}), so the controller ignores it; the guard must be the only "
             "one: end the other, then begin anew"
         )
-
-    def _publishers(self, topic: str) -> list[str]:
-        infos: list[Any] = self._node.get_publishers_info_by_topic(topic)
-        return [f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in infos]
 
     def _publish(self, target: Pose) -> None:
         stamp = self._node.get_clock().now().to_msg()

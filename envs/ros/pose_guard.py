@@ -76,6 +76,8 @@ class PoseGuard:
         self._velocity = np.zeros(3)
         self._goal: Pose | None = None
         self._settling = 0
+        self._conflict = ""
+        """The newest that was felt: whether the reason tells of it."""
         self._latched = True
         """Whether the target is where the robot was when it last began to hold."""
 
@@ -126,7 +128,11 @@ class PoseGuard:
                 return None
             self.target, self.mode, self.reason = felt.pose, HOLDING, "nothing was requested yet"
         if felt.conflict:
+            if self.mode == HALTED and self.reason == self._conflict:
+                # A rival is discovered a moment before its name is.
+                self.reason = felt.conflict
             self.halt(felt.conflict)
+            self._conflict = felt.conflict
         if self._settling:
             # A pose from before the begin may still be on its way here.
             self._settling -= 1

@@ -1,6 +1,7 @@
 """What a robot says wrongly: one sentence names the topic, what was expected and what to do; nothing hangs."""
 
 import time
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -44,9 +45,9 @@ def sentence(senses, seconds=SHORT_S):
 
 
 def found(node, *topics):
-    """Wait until the listener sees the publishers, so that what is then said is not that nobody is there."""
+    """Wait until the listener sees the publishers and knows their names: what is then said is of them."""
     deadline_s = time.monotonic() + WAIT_S
-    while not all(node.count_publishers(topic) for topic in topics):
+    while not all((names := graph.publishers(node, topic)) and graph.NAMELESS not in names for topic in topics):
         assert time.monotonic() < deadline_s
         time.sleep(0.01)
 
@@ -83,7 +84,7 @@ def test_a_quality_of_service_that_does_not_fit_is_named(node):
     with PretendRobot(robot, qos=QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)):
         found(node, "/camera/front/color/image_raw")
         said = sentence(senses_of(node, image_size=16, robot=robot))
-    assert "the QoS of /camera/front/color/image_raw does not fit that of its publisher pretender" in said
+    assert "the QoS of /camera/front/color/image_raw does not fit that of its publisher /pretender" in said
     assert "Best effort publisher and reliable subscription" in said
 
 
@@ -156,11 +157,20 @@ def test_two_robots_on_one_domain_are_told_apart_from_one(node):
     with PretendRobot(), PretendRobot(name="another"):
         senses.wait(WAIT_S)
         deadline_s = time.monotonic() + WAIT_S
-        while not (said := senses.conflict()):
+        # A name is discovered a moment after its topic.
+        while "another" not in (said := senses.conflict()):
             senses.look()
-            assert time.monotonic() < deadline_s
+            assert time.monotonic() < deadline_s, said
     assert "two robots on one domain?" in said
-    assert "another" in said
+
+
+def test_a_publisher_of_which_only_the_topic_is_known_yet_is_said_in_words():
+    infos = [
+        SimpleNamespace(node_name="guard", node_namespace="/left"),
+        SimpleNamespace(node_name="_NODE_NAME_UNKNOWN_", node_namespace="_NODE_NAMESPACE_UNKNOWN_"),
+    ]
+    node = SimpleNamespace(get_publishers_info_by_topic=lambda topic: infos)
+    assert graph.publishers(node, "/target_pose") == "/left/guard, a node that has not said its name yet"
 
 
 def test_simulated_time_without_a_clock_is_named():

@@ -203,3 +203,16 @@ def test_another_publisher_of_the_targets_halts(robot):
     robot.tick(3, conflict="/target_pose has more than one publisher")
     assert robot.guard.mode == HALTED
     assert "more than one" in robot.guard.reason
+
+
+def test_a_rival_whose_name_is_learned_later_is_named_then(robot):
+    robot.tick(1, conflict="a rival")
+    robot.tick(1, conflict="a rival called /teleop")
+    assert robot.guard.reason == "a rival called /teleop"
+
+
+def test_the_first_reason_to_halt_stands_when_a_rival_comes_too(robot):
+    robot.guard.halt("the control loop did not beat")
+    robot.tick(1, conflict="a rival")
+    robot.tick(1, conflict="a rival called /teleop")
+    assert robot.guard.reason == "the control loop did not beat"
