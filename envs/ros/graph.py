@@ -9,7 +9,6 @@ from rclpy.qos import QoSCompatibility, qos_check_compatible
 
 from envs.ros.inputs import Input
 
-
 NAMELESS = "a node that has not said its name yet"
 """Of which so far only the topic was discovered; what rclpy calls it is no name that a person could look for."""
 _RCLPY_NAMELESS = "_NODE_NAME_UNKNOWN_"

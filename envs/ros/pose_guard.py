@@ -128,11 +128,7 @@ class PoseGuard:
                 return None
             self.target, self.mode, self.reason = felt.pose, HOLDING, "nothing was requested yet"
         if felt.conflict:
-            if self.mode == HALTED and self.reason == self._conflict:
-                # A rival is discovered a moment before its name is.
-                self.reason = felt.conflict
-            self.halt(felt.conflict)
-            self._conflict = felt.conflict
+            self._refuse(felt.conflict)
         if self._settling:
             # A pose from before the begin may still be on its way here.
             self._settling -= 1
@@ -168,6 +164,13 @@ class PoseGuard:
         if silent_s > limits.command_timeout_s:
             return f"no request for {silent_s:.2f} s, the limit is {limits.command_timeout_s:g} s"
         return ""
+
+    def _refuse(self, conflict: str) -> None:
+        if self.mode == HALTED and self.reason == self._conflict:
+            # A rival is discovered a moment before its name is.
+            self.reason = conflict
+        self.halt(conflict)
+        self._conflict = conflict
 
     def _stay(self, mode: str, reason: str) -> None:
         """Stop moving; where the robot is, the next tick will tell."""
