@@ -130,11 +130,15 @@ def _bottleneck_init(key: jax.Array, shape: tuple[int, ...], embedding: int) -> 
 
 
 def _bottleneck(params: Params, features: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    x = features.astype(jnp.float32)
+    x, embed = features.astype(jnp.float32), params["embed"]
     if "spatial" in params:
-        x = jnp.einsum("npc,pce->nce", x.reshape(x.shape[0], -1, shape[-1]), params["spatial"])
-        x = x.reshape(x.shape[0], -1)
-    return jnp.tanh(layer_norm(params["norm"], dense(params["embed"], x)))
+        # In the cheaper order: of few places the weights are multiplied with each other first.
+        weights = params["spatial"], embed["w"].reshape(shape[-1], _SPATIAL, -1)
+        places = x.reshape(x.shape[0], -1, shape[-1])
+        embedded = jnp.einsum("npc,pce,ced->nd", places, *weights) + embed["b"]
+    else:
+        embedded = dense(embed, x)
+    return jnp.tanh(layer_norm(params["norm"], embedded))
 
 
 def _fold(image: jax.Array) -> jax.Array:
