@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator
 
 import pytest
@@ -32,6 +33,14 @@ settings.load_profile("handrail")
 
 if sys.flags.optimize:
     raise SystemExit("python -O removes the asserts that the tests consist of")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have all processes of these tests keep what they compile in one folder, so that it is compiled once."""
+    if not hasattr(config, "workerinput"):
+        cache = tempfile.TemporaryDirectory(prefix="handrail-tests-")
+        os.environ["XDG_CACHE_HOME"] = cache.name
+        config.add_cleanup(cache.cleanup)
 
 
 @pytest.fixture(autouse=True)

@@ -29,7 +29,7 @@ SMALL = (
 class Command:
     """One `handrail ...`, running in a folder of its own."""
 
-    def __init__(self, folder: Path, cache: Path, *words: str) -> None:
+    def __init__(self, folder: Path, *words: str) -> None:
         self.output = folder / f"output-{len(list(folder.glob('output-*')))}"
         with self.output.open("wb") as file:
             self.process = subprocess.Popen(
@@ -37,7 +37,6 @@ class Command:
                 stdout=file,
                 stderr=file,
                 cwd=folder,
-                env={**os.environ, "XDG_CACHE_HOME": str(cache)},
             )
 
     @property

@@ -43,16 +43,16 @@ def test_a_person_shows_discards_undoes_and_ends_and_what_was_recorded_stays(tmp
 
 def test_a_script_that_is_interrupted_keeps_its_episodes_and_goes_on(tmp_path: Path):
     words = ("demos", "record", "--script", "task=reach", "obs=state", "out=demos.sqlite")
-    command = Command(tmp_path, tmp_path, *words, "episodes=100000")
+    command = Command(tmp_path, *words, "episodes=100000")
     until(lambda: "3 of 100000" in command.said, command)
     command.interrupt()
     assert command.ends(60) == 130
     there = len(stored(tmp_path / "demos.sqlite"))
     assert f"Stopped: {there} of 100000 demonstrations are in demos.sqlite" in command.said
     assert "Traceback" not in command.said
-    again = Command(tmp_path, tmp_path, *words, f"episodes={there + 2}", "resume=true")
+    again = Command(tmp_path, *words, f"episodes={there + 2}", "resume=true")
     assert again.ends() == 0, again.said
     assert len(stored(tmp_path / "demos.sqlite")) == there + 2
-    missing = Command(tmp_path, tmp_path, *words[:-1], "out=gone.sqlite", "resume=true")
+    missing = Command(tmp_path, *words[:-1], "out=gone.sqlite", "resume=true")
     assert missing.ends() == 2
     assert "error: there is no file gone.sqlite to add to; check out=<file>, or drop resume=true" in missing.said

@@ -14,19 +14,13 @@ pytestmark = [pytest.mark.process, pytest.mark.timeout(600)]
 Start = Callable[..., Command]
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Compiled programs, shared by all commands here."""
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.fixture
-def start(tmp_path: Path, cache: Path) -> Iterator[Start]:
+def start(tmp_path: Path) -> Iterator[Start]:
     """Start commands in the test's own folder, and leave none behind."""
     started: list[Command] = []
 
     def begin(*words: str) -> Command:
-        started.append(Command(tmp_path, cache, *words))
+        started.append(Command(tmp_path, *words))
         return started[-1]
 
     yield begin

@@ -14,15 +14,15 @@ pytestmark = pytest.mark.process
 class Machine:
     """A folder of keys of its own; the working folder is shared."""
 
-    def __init__(self, keys: Path, folder: Path, cache: Path) -> None:
-        self.keys, self.folder, self.cache = keys, folder, cache
+    def __init__(self, keys: Path, folder: Path) -> None:
+        self.keys, self.folder = keys, folder
         self.commands: list[Command] = []
 
     def start(self, *words: str) -> Command:
         before = os.environ.get("HANDRAIL_KEYS")
         os.environ["HANDRAIL_KEYS"] = str(self.keys)
         try:
-            self.commands.append(Command(self.folder, self.cache, *words))
+            self.commands.append(Command(self.folder, *words))
         finally:
             os.environ.pop("HANDRAIL_KEYS")
             if before is not None:
@@ -37,8 +37,7 @@ class Machine:
 
 @pytest.fixture
 def machines(tmp_path: Path) -> Iterator[tuple[Machine, Machine]]:
-    cache = tmp_path / "cache"
-    both = tuple(Machine(tmp_path / name / "keys", tmp_path, cache) for name in ("gpu", "robot"))
+    both = tuple(Machine(tmp_path / name / "keys", tmp_path) for name in ("gpu", "robot"))
     yield both[0], both[1]
     for command in [command for machine in both for command in machine.commands]:
         if command.process.poll() is None:

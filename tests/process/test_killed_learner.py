@@ -17,7 +17,7 @@ POINTS = ["before_digest:2", "mid_checkpoint:2", "mid_publish:2", "before_rename
 
 @contextmanager
 def running(folder: Path, *words: str) -> Iterator[Command]:
-    command = Command(folder, folder / "cache", *words)
+    command = Command(folder, *words)
     try:
         yield command
     finally:

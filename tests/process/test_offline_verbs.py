@@ -28,7 +28,7 @@ OFFLINE = (
 
 
 def run(folder: Path, *words: str) -> str:
-    command = Command(folder, folder / "cache", *words)
+    command = Command(folder, *words)
     try:
         assert command.ends() == 0, command.said
     finally:
@@ -79,7 +79,7 @@ def test_words_that_cannot_be_are_refused_before_anything_starts(folder):
         (("sim", "learner.symmetries=[miror]"), "did you mean mirror?"),
         (("collect-infer",), "there is nothing to begin with"),
     ):
-        command = Command(folder, folder / "cache", *words)
+        command = Command(folder, *words)
         assert command.ends() == 2, command.said
         assert said in command.said
         assert "Traceback" not in command.said

@@ -44,7 +44,7 @@ class Started:
     """A command that does not outlive its block."""
 
     def __init__(self, folder: Path, *words: str) -> None:
-        self.command = Command(folder, folder, *words)
+        self.command = Command(folder, *words)
 
     def __enter__(self) -> Command:
         return self.command
@@ -74,7 +74,7 @@ def test_a_served_policy_is_judged_and_where_it_dies_the_evaluation_ends_in_word
     server: Command, run: Path, tmp_path: Path
 ):
     words = ("eval", *driven_by(server, run), "external.deadline_s=1")
-    judged = Command(tmp_path, tmp_path, *words, "episodes=2", "json=said.json")
+    judged = Command(tmp_path, *words, "episodes=2", "json=said.json")
     assert judged.ends() == 0, judged.said
     facts = read(tmp_path / "said.json")
     assert facts["episodes"] == 2
@@ -109,7 +109,7 @@ def test_an_actor_drives_by_it_and_sends_what_it_did_to_the_learner(server: Comm
 
 def test_a_policy_for_something_else_is_refused_before_anything_moves(server: Command, tmp_path: Path):
     words = ("eval", "task=pick_cube", "obs=state", "policy=external", f"policy_address={address(server)}")
-    refused = Command(tmp_path, tmp_path, *words, "episodes=1")
+    refused = Command(tmp_path, *words, "episodes=1")
     assert refused.ends() == 2
     assert "does not fit: it looks at" in refused.said
     assert "Traceback" not in refused.said

@@ -39,7 +39,7 @@ def test_an_unlabelled_archive_becomes_preferences_a_reward_labels_and_a_policy(
     )
     assert audit(AuditConfig(model=str(folder), runs=[str(pool)]))["n"] == found["positives"] + found["negatives"]
     steps = relabel(model, str(pool)).steps
-    learned = Command(tmp_path, tmp_path / "cache", "learner", *LEARN)
+    learned = Command(tmp_path, "learner", *LEARN)
     assert learned.ends() == 0, learned.said
     assert read(tmp_path / "learned" / "summary.json")["archive"]["transitions"] == steps
     with StepStore.read(tmp_path / "learned" / "steps.sqlite") as store:

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.process, pytest.mark.sim]
 
 def test_demonstrations_are_recorded_in_real_time_and_no_process_is_left(tmp_path: Path):
     words = ("task=reach", "obs=state", "env.realtime=true", "episodes=2", "noise=0", "out=demos.sqlite")
-    command = Command(tmp_path, tmp_path, "demos", "record", "--script", *words)
+    command = Command(tmp_path, "demos", "record", "--script", *words)
     assert command.ends() == 0, command.said
     with StepStore.read(tmp_path / "demos.sqlite") as store:
         steps = [row.step for row in store.rows()]

@@ -33,16 +33,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.fixture
-def command(tmp_path: Path, cache: Path, model: Path) -> Iterator[Command]:
+def command(tmp_path: Path, model: Path) -> Iterator[Command]:
     words = ("sim", *SMALL, *SEEING, f"reward=classifier:{model}", "run=r", "steps=200", "actor.pace=clock")
     words += ("learner.shaping=0.2",)
-    started = Command(tmp_path, cache, *[word for word in words if word != "obs=state"])
+    started = Command(tmp_path, *[word for word in words if word != "obs=state"])
     yield started
     if started.process.poll() is None:
         started.kill_rooms()
@@ -96,18 +91,16 @@ def test_a_killed_service_neither_stops_training_nor_loses_a_label(command: Comm
     assert read(run / "summary.json")["env_steps"] >= 200
 
 
-def test_a_model_that_cannot_be_used_ends_the_run_before_it_begins(tmp_path: Path, cache: Path, model: Path):
+def test_a_model_that_cannot_be_used_ends_the_run_before_it_begins(tmp_path: Path, model: Path):
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "model.json").write_text("{")
     words = [*(word for word in SMALL if word != "obs=state"), *SEEING, f"reward=classifier:{broken}", "run=r"]
-    command = Command(tmp_path, cache, "sim", *words)
+    command = Command(tmp_path, "sim", *words)
     assert command.ends() == 2
     assert "model.json is damaged" in command.said
     assert "Traceback" not in command.said
-    other = Command(
-        tmp_path, cache, "sim", *[word.replace("16", "32") for word in words[:-2]], f"reward=classifier:{model}"
-    )
+    other = Command(tmp_path, "sim", *[word.replace("16", "32") for word in words[:-2]], f"reward=classifier:{model}")
     assert other.ends() == 2, other.said
     assert "looks at front (16, 16, 3)" in other.said
 
@@ -127,12 +120,12 @@ def preference(folder: Path, seed: int) -> str:
     return reward.version
 
 
-def test_a_robot_learns_from_preferences_and_a_new_reward_rewards_its_whole_run_anew(tmp_path: Path, cache: Path):
+def test_a_robot_learns_from_preferences_and_a_new_reward_rewards_its_whole_run_anew(tmp_path: Path):
     first, second = (preference(tmp_path / name, seed) for seed, name in enumerate(("m1", "m2")))
     words = [word for word in (*SMALL, *SEEING, "run=r") if word not in ("obs=state", "demos=none")]
-    begun = Command(tmp_path, cache, "sim", *words, "demos=script:1", "steps=60", "reward=preference:m1")
+    begun = Command(tmp_path, "sim", *words, "demos=script:1", "steps=60", "reward=preference:m1")
     assert begun.ends() == 0, begun.said
-    gone_on = Command(tmp_path, cache, "sim", "run=r", "resume=true", "steps=90", "reward=preference:m2")
+    gone_on = Command(tmp_path, "sim", "run=r", "resume=true", "steps=90", "reward=preference:m2")
     assert gone_on.ends() == 0, gone_on.said
     assert read(tmp_path / "r" / "summary.json")["gradient_steps"] > 100
     rewarded: dict[str, list[int]] = {}
@@ -147,11 +140,11 @@ def test_a_robot_learns_from_preferences_and_a_new_reward_rewards_its_whole_run_
     assert len(rewarded[second]) > 60 >= max(rewarded[first])
 
 
-def test_audit_relabel_and_serve_are_verbs(tmp_path: Path, cache: Path, model: Path):
+def test_audit_relabel_and_serve_are_verbs(tmp_path: Path, model: Path):
     record(tmp_path / "steps.sqlite", 8)  # Frames of 16 pixels too.
-    audit = Command(tmp_path, cache, "rewards", "audit", f"model={model}", "runs=[.]", "json=a.json")
-    relabel = Command(tmp_path, cache, "rewards", "relabel", f"model={model}", "runs=[.]")
-    serve = Command(tmp_path, cache, "rewards", "serve", f"model={model}", "bind=tcp://127.0.0.1:*")
+    audit = Command(tmp_path, "rewards", "audit", f"model={model}", "runs=[.]", "json=a.json")
+    relabel = Command(tmp_path, "rewards", "relabel", f"model={model}", "runs=[.]")
+    serve = Command(tmp_path, "rewards", "serve", f"model={model}", "bind=tcp://127.0.0.1:*")
     assert audit.ends() == 0, audit.said
     figures = read(tmp_path / "a.json")
     assert figures["false_positive_rate"] == 0.0

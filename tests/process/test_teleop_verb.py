@@ -31,7 +31,7 @@ def test_dry_needs_no_robot_and_a_missing_device_is_one_sentence(tmp_path: Path)
     terminal.until(r"rz \+0.40", keep_down="j")
     terminal.press("q")
     assert terminal.ends() == 0
-    command = Command(tmp_path, tmp_path, "teleop", "human=spacemouse", "dry=true", "human.device=/dev/hidraw-none")
+    command = Command(tmp_path, "teleop", "human=spacemouse", "dry=true", "human.device=/dev/hidraw-none")
     assert command.ends() == 2
     assert command.said.startswith("error: there is no SpaceMouse")
     assert "Traceback" not in command.said

@@ -48,7 +48,7 @@ def test_it_learns_to_reach_while_actor_and_robot_are_killed(tmp_path):
         robot = start("sim_robot_node", tmp_path, task="reach")
         start("guard_node", tmp_path)
         until(lambda: spectator.guard("ready") == "True", "the guard")
-        demos = Command(tmp_path, tmp_path, "demos", "record", "--script", *TASK, "episodes=40", "out=demos.sqlite")
+        demos = Command(tmp_path, "demos", "record", "--script", *TASK, "episodes=40", "out=demos.sqlite")
         assert demos.ends() == 0, demos.said
         learner = Command(
             tmp_path, tmp_path, "learner", *TASK, "demos=demos.sqlite", f"run={run}", f"bind=tcp://127.0.0.1:{port}",
@@ -88,7 +88,7 @@ def test_it_learns_to_reach_while_actor_and_robot_are_killed(tmp_path):
         until(lambda: actor.process.poll() is not None, "the actor node's end")
         assert actor.process.returncode == 0, actor.said()
 
-        judged = Command(tmp_path, tmp_path, "eval", f"run={run}", "episodes=30")
+        judged = Command(tmp_path, "eval", f"run={run}", "episodes=30")
         assert judged.ends() == 0, judged.said
     evaluated = json.loads((run / "eval.json").read_text())
     summary = json.loads((run / "summary.json").read_text())

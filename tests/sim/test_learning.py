@@ -14,7 +14,6 @@ def test_picking_a_cube_is_learned_from_states_in_a_thousand_steps(tmp_path: Pat
     monkeypatch.delenv("XLA_FLAGS")
     command = Command(
         tmp_path,
-        tmp_path / "cache",
         *("sim", "task=pick_cube", "obs=state", "run=r", "steps=1200", "eval_episodes=50", "learner.tensorboard=false"),
     )
     try:
