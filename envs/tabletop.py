@@ -36,8 +36,18 @@ TOOL_ROTATION = ((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0))
 
 
 @dataclass(frozen=True, kw_only=True)
+class View:
+    """Where a camera stands and what it takes in; metres in the frame that it is fixed to."""
+
+    eye_m: tuple[float, float, float]
+    looks_at_m: tuple[float, float, float]
+    fovy_deg: float
+    """Vertical field of view, as its lens or a crop makes it."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Handling:
-    """How a task wants the arm driven; the defaults are made for picking things up."""
+    """How a task wants the arm driven and the cameras placed; the defaults are made for picking things up."""
 
     metres_per_unit: float = METRES_PER_UNIT
     """Motion of the tool in one control period per unit of the action."""
@@ -56,8 +66,10 @@ class Handling:
     """Friction of geoms mixes by maximum: at 0.5 most cubes turn flush in the grip, at 1.0 their edges stick."""
     lowest_m: float | None = None
     """Lowest target of the tool, where the task's things forbid what the arm alone could do."""
-    wrist_fovy_deg: float = 78.0
-    """Vertical field of view of the wrist camera, as its lens or a crop makes it."""
+    front: View = View(eye_m=(1.02, 0.0, 0.50), looks_at_m=(0.47, 0.0, 0.075), fovy_deg=38.0)
+    """Of the camera that stands beside the arm, in the base frame."""
+    wrist: View = View(eye_m=(0.095, 0.0, 0.115), looks_at_m=(0.0, 0.0, 0.26), fovy_deg=78.0)
+    """Of the camera on the hand, in the hand's frame."""
 
     @property
     def action(self) -> ArraySpec:

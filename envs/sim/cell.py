@@ -126,7 +126,7 @@ class SimCell:
 
     def change_look(self, rng: np.random.Generator, taken_m: list[np.ndarray]) -> None:
         """Draw anew what the varied scene varies; distractors keep away from `taken_m`, places of shape (2,)."""
-        scene.vary(self.model, self._hues, rng)
+        scene.vary(self.model, self._handling, self._hues, rng)
         for name, xy in zip(scene.DISTRACTORS, scene.scatter(rng, len(scene.DISTRACTORS), taken_m), strict=True):
             self._place(name, upright(xy, scene.DISTRACTOR_HALF_M, rng.uniform(0.0, np.pi / 2)))
 

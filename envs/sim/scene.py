@@ -11,7 +11,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from envs.sim.panda import CONTACT, hand_frame, panda_spec
-from envs.tabletop import CENTRE_M, Handling
+from envs.tabletop import CENTRE_M, Handling, View
 
 ARM = "arm/"
 """Prefix of the names of everything that belongs to the arm."""
@@ -22,7 +22,7 @@ DISTRACTOR_HALF_M = 0.017
 KEY_LIGHT = "key"
 
 _TABLE_RGBA = (0.55, 0.50, 0.44, 1.0)
-_FRONT_EYE_M, _FRONT_LOOKS_AT_M = (1.02, 0.0, 0.50), (0.47, 0.0, 0.075)
+_PEOPLE = View(eye_m=(1.45, -1.0, 0.80), looks_at_m=(0.27, 0.0, 0.27), fovy_deg=36.0)
 _KEY_DIRECTION = (-0.35, 0.25, -0.9)
 
 
@@ -30,7 +30,7 @@ def world_spec(handling: Handling, *, varied: bool, detailed: bool = False) -> m
     """The arm at a table under two lights and two cameras; a task adds its own things.
 
     Args:
-        handling: What the task wants of the pads and of the wrist camera.
+        handling: What the task wants of the pads and of the cameras.
         varied: Add the two distractor boxes of the varied scene.
         detailed: Visual meshes, soft shadows and antialiasing, for pictures that people look at.
     """
@@ -38,8 +38,9 @@ def world_spec(handling: Handling, *, varied: bool, detailed: bool = False) -> m
     _set_options(spec, detailed)
     _furnish(spec, detailed)
     arm = panda_spec(detailed=detailed, pad_friction=handling.pad_friction)
-    eye, looks_at = (0.095, 0.0, 0.115), (0.0, 0.0, 0.26)
-    _add_camera(hand_frame(arm), "wrist", eye=eye, looks_at=looks_at, fovy=handling.wrist_fovy_deg)
+    _add_camera(spec.worldbody, "front", handling.front)
+    _add_camera(spec.worldbody, "people", _PEOPLE)
+    _add_camera(hand_frame(arm), "wrist", handling.wrist)
     spec.attach(arm, frame=spec.worldbody.add_frame(), prefix=ARM)
     if varied:
         half_m = (DISTRACTOR_HALF_M, DISTRACTOR_HALF_M, DISTRACTOR_HALF_M)
@@ -90,13 +91,14 @@ class SimTable:
         )
 
 
-def vary(model: mujoco.MjModel, hues: dict[str, float], rng: np.random.Generator) -> None:
+def vary(model: mujoco.MjModel, handling: Handling, hues: dict[str, float], rng: np.random.Generator) -> None:
     """Change what the policy must not depend on: shades, light direction, camera position.
 
     Every property is set anew, none is changed by a difference, so that nothing of an earlier episode remains.
 
     Args:
         model: Of a varied world.
+        handling: What that world was made with.
         hues: Name of a thing -> its hue in [0, 1), which it keeps; only the shade varies.
         rng: Decides everything.
     """
@@ -110,7 +112,7 @@ def vary(model: mujoco.MjModel, hues: dict[str, float], rng: np.random.Generator
         model.geom(name).rgba[:3] = colorsys.hsv_to_rgb(*shade)
     direction = np.array([rng.uniform(-0.7, 0.7), rng.uniform(-0.7, 0.7), -1.0])
     model.light(KEY_LIGHT).dir[:] = direction / np.linalg.norm(direction)
-    model.camera("front").pos[:] = np.array(_FRONT_EYE_M) + rng.uniform(-0.01, 0.01, 3)
+    model.camera("front").pos[:] = np.array(handling.front.eye_m) + rng.uniform(-0.01, 0.01, 3)
 
 
 def knock_camera(
@@ -208,15 +210,13 @@ def _furnish(spec: mujoco.MjSpec, detailed: bool) -> None:
     world.add_light(
         name="fill", pos=[0.5, 1.0, 2.0], dir=[0.1, -0.6, -0.8], diffuse=[0.15] * 3, castshadow=False, **light
     )
-    _add_camera(world, "front", eye=_FRONT_EYE_M, looks_at=_FRONT_LOOKS_AT_M, fovy=38.0)
-    _add_camera(world, "people", eye=(1.45, -1.0, 0.80), looks_at=(0.27, 0.0, 0.27), fovy=36.0)
 
 
-def _add_camera(parent: Any, name: str, *, eye: tuple[float, ...], looks_at: tuple[float, ...], fovy: float) -> None:
-    """Add a camera to a body or frame, aimed at a point of the parent's frame, its picture's up nearest to +z or +x."""
-    backward = np.subtract(eye, looks_at)
+def _add_camera(parent: Any, name: str, view: View) -> None:
+    """Add a camera to a body or frame, its picture's up nearest to +z or +x of that."""
+    backward = np.subtract(view.eye_m, view.looks_at_m)
     backward = backward / np.linalg.norm(backward)
     up = np.array([1.0, 0.0, 0.0]) if abs(backward[2]) > 0.8 else np.array([0.0, 0.0, 1.0])
     right = np.cross(up, backward)
     right = right / np.linalg.norm(right)
-    parent.add_camera(name=name, pos=eye, xyaxes=[*right, *np.cross(backward, right)], fovy=fovy)
+    parent.add_camera(name=name, pos=view.eye_m, xyaxes=[*right, *np.cross(backward, right)], fovy=view.fovy_deg)

@@ -4,7 +4,7 @@ import numpy as np
 
 from envs.config import CLEARANCES_MM
 from envs.experts import Corrector, Expert, StuckCorrector
-from envs.tabletop import CENTRE_M, Handling, Table, TabletopCell, motion_m, towards, upright
+from envs.tabletop import CENTRE_M, Handling, Table, TabletopCell, View, motion_m, towards, upright
 from envs.workcell import Outcome
 from wire.specs import ArraySpec
 from wire.types import Action
@@ -56,8 +56,10 @@ class PegInsert:
         pad_friction=1.0,
         # Here the tip is 2 to 8 mm above the table, by how the hand holds the peg.
         lowest_m=0.057,
-        # A millimetre at the tip is a pixel of 128; by the usual lens it is half of one.
-        wrist_fovy_deg=40.0,
+        # From the side: the camera on the hand looks along x, and tells badly how far along x the tip is off.
+        front=View(eye_m=(0.47, -0.62, 0.36), looks_at_m=(0.47, 0.0, 0.072), fovy_deg=21.0),
+        # A millimetre at the tip is two pixels of 128; by the usual lens it is half of one.
+        wrist=View(eye_m=(0.095, 0.0, 0.115), looks_at_m=(0.01, 0.0, 0.265), fovy_deg=25.0),
     )
 
     def __init__(self, clearance_mm: float = CLEARANCES_MM[0]) -> None:

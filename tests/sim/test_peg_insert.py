@@ -1,5 +1,7 @@
 """The peg, its socket and its hand: what they do in the simulated cell, and what counts as inserted."""
 
+import itertools
+
 import gymnasium
 import mujoco
 import numpy as np
@@ -8,7 +10,9 @@ import pytest
 from envs.config import CLEARANCES_MM, EnvConfig
 from envs.make import make_env
 from envs.register import register
-from envs.tasks.peg_insert import MAX_FORCE_N, MAX_PENETRATION_M, RIM_M, WIDTH_M, tip_m
+from envs.sim.scene import CAMERAS
+from envs.tabletop import CENTRE_M
+from envs.tasks.peg_insert import AREA_M, MAX_FORCE_N, MAX_PENETRATION_M, RIM_M, WIDTH_M, tip_m
 from envs.workcell import GuardedEnv
 
 DOWN = np.array([0.0, 0.0, -1.0], np.float32)
@@ -52,6 +56,26 @@ def play(config, episodes, policy=None, noise=0.0):
         watch.won += info["success"]
     env.close()
     return watch
+
+
+def within(cell, camera, point):
+    """Whether a camera has a point in its square picture, with a twentieth to spare; and nothing says it is hidden."""
+    seen = cell.data.camera(camera).xmat.reshape(3, 3).T @ (point - cell.data.camera(camera).xpos)
+    half = -seen[2] * np.tan(np.radians(cell.model.camera(camera).fovy[0]) / 2.0)
+    return bool(seen[2] < 0.0 and (np.abs(seen[:2]) < 0.95 * half).all())
+
+
+@pytest.mark.sim
+def test_the_cameras_look_where_it_matters(env):
+    cell = env.cell
+    assert within(cell, CAMERAS["front"], tip_m(cell))
+    for x, y in itertools.product((-0.5, 0.5), repeat=2):
+        cell.shift("socket", np.array(CENTRE_M) + np.array(AREA_M) * (x, y))
+        mujoco.mj_forward(cell.model, cell.data)
+        assert within(cell, CAMERAS["front"], cell.body_position("socket"))
+    # Of the camera on the hand it is asked to see the end alone.
+    for off in (0.0, -0.02, 0.02):
+        assert within(cell, CAMERAS["wrist"], tip_m(cell) + np.array([off, off, 0.0]))
 
 
 @pytest.mark.sim

@@ -315,13 +315,13 @@ def test_a_foreign_environment_has_no_scripts_also_when_its_run_is_resumed(tmp_p
 @pytest.mark.parametrize(
     ("verb", "words", "wanted"),
     [
-        ("sim", "task=peg_insert", ("10000", "-1.5", "30.0", "trunk", "128")),
+        ("sim", "task=peg_insert", ("10000", "-1.5", "100.0", "trunk", "128")),
         ("sim", "task=peg_insert obs=state", ("4000", "-1.5", "30.0", "conv", "64")),
         ("sim", "task=peg_insert steps=9 agent.bc_weight=1 env.image_size=64", ("9", "-1.5", "1.0", "conv", "64")),
         ("sim", "task=peg_insert agent=bc obs=state", ("3000", None, None, "conv", "64")),
         ("sim", "task=pick_cube", ("3000", "-0.5", "3.0", "conv", "64")),
         ("sim", "task=peg_insert run=r resume=true", ("3000", "-0.5", "3.0", "conv", "64")),
-        ("learner", "task=peg_insert", ("3000", "-1.5", "30.0", "conv", "64")),
+        ("learner", "task=peg_insert", ("3000", "-1.5", "100.0", "conv", "64")),
     ],
 )
 def test_a_task_brings_the_settings_that_it_is_learned_with_and_what_is_said_wins(
@@ -336,6 +336,15 @@ def test_a_task_brings_the_settings_that_it_is_learned_with_and_what_is_said_win
     if agent.encoder == "trunk":
         assert trunk_file(None, task=config.task, image_size=config.env.image_size).is_file()
     assert ("unless you say otherwise" in capsys.readouterr().err) == (told != given)
+
+
+@pytest.mark.parametrize(
+    ("words", "size"),
+    [("", 128), ("resume=true", 128), ("env.image_size=96", 96), ("obs=state", 64), ("task=reach", 64)],
+)
+def test_demonstrations_of_the_peg_are_seen_as_its_runs_see_them(words: str, size: int):
+    told = with_suited("demos", ["task=peg_insert", "out=d.sqlite", *words.split()])
+    assert compose_verb("demos", told).env.image_size == size
 
 
 def test_new_runs_are_numbered_and_never_share_a_folder(tmp_path: Path):
