@@ -51,7 +51,7 @@ def test_it_learns_to_reach_while_actor_and_robot_are_killed(tmp_path):
         demos = Command(tmp_path, "demos", "record", "--script", *TASK, "episodes=25", "out=demos.sqlite")
         assert demos.ends() == 0, demos.said
         learner = Command(
-            tmp_path, tmp_path, "learner", *TASK, "demos=demos.sqlite", f"run={run}", f"bind=tcp://127.0.0.1:{port}",
+            tmp_path, "learner", *TASK, "demos=demos.sqlite", f"run={run}", f"bind=tcp://127.0.0.1:{port}",
             f"steps={STEPS}", "agent.bc_weight=30", "agent.hidden=[128,128]", "learner.tensorboard=false",
         )  # fmt: skip
         actor = drives(start, tmp_path, port)
