@@ -58,7 +58,7 @@ class PegInsert:
         lowest_m=0.057,
         # From the side: the camera on the hand looks along x, and tells badly how far along x the tip is off.
         front=View(eye_m=(0.47, -0.62, 0.36), looks_at_m=(0.47, 0.0, 0.072), fovy_deg=21.0),
-        # A millimetre at the tip is two pixels of 128; by the usual lens it is half of one.
+        # A millimetre at the tip is more than a pixel of 128; by the usual lens it is half of one.
         wrist=View(eye_m=(0.095, 0.0, 0.115), looks_at_m=(0.01, 0.0, 0.265), fovy_deg=25.0),
     )
 

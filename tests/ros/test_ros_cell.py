@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -120,27 +119,20 @@ def test_a_watchdog_halts_the_robot_through_a_connection_of_its_own(cell, env):
     stopper = open_stopper(env.stopper)
     until(stopper.reachable, "the guard")
     env.pause = cell.watch
-    # The fastest of three: where every core is taken, a process may have to wait for its turn longer than that.
-    stopped_ms = min(stopped_after_ms(stopper, cell, env) for _ in range(3))
-    print(f"R1: the target stood still {stopped_ms:.0f} ms after the watchdog's word")
-    assert stopped_ms <= 150.0
-    stopper.close()
-
-
-def stopped_after_ms(stopper, cell, env):
-    """From a watchdog's word to the last motion of a target that was on its way."""
     env.reset(seed=0)
-    until(lambda: not drive(env, 3)[-1].held, "motion")
+    drive(env, 3)
     env.cell.command(MOVE)
     cell.watch(0.03)
     asked_ns = cell.now_ns()
-    with suppress(TimeoutError):
-        stopper.hold("the control loop did not beat")
+    stopper.hold("the control loop did not beat")
     until(env.halted, "the guard")
     cell.watch(0.3)
     assert cell.moved_ns > asked_ns - 50_000_000, "it did not move, so nothing was stopped"
+    stopped_ms = (cell.moved_ns - asked_ns) / 1e6
+    print(f"R1: the target stood still {stopped_ms:.0f} ms after the watchdog's word")
+    assert stopped_ms <= 150.0
     assert env.halted() == "the control loop did not beat"
-    return (cell.moved_ns - asked_ns) / 1e6
+    stopper.close()
 
 
 def test_hold_and_emergency_stop_are_services_and_the_stop_outlasts_a_reset(cell, env):
