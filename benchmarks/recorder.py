@@ -24,7 +24,7 @@ import report
 
 _ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(_ROOT))
-_NODE = _ROOT / "ros2_ws/src/handrail_nodes/handrail_nodes/recorder_node.py"
+_NODES = _ROOT / "ros2_ws/src/handrail_nodes"
 _CAMERAS = ("camera/front/color/image_raw", "camera/wrist/color/image_raw")
 _POSES = ("current_pose", "target_pose", "guard/requested_pose")
 
@@ -102,7 +102,7 @@ def measure(seconds: float, noise: str, folder: Path) -> dict[str, Any]:
 
     bags, settings = folder / "bags", _settings(folder)
     words = ["--ros-args", "-p", f"folder:={bags}", "-p", "max_gb:=20.0"]
-    recorder = subprocess.Popen([sys.executable, str(_NODE), *words], env=settings)
+    recorder = subprocess.Popen([sys.executable, "-m", "handrail_nodes.recorder_node", *words], env=settings)
     # Cameras and robot go on for a little longer than the episode, which is what is counted.
     parts = [["camera", name, str(seconds + 0.5), noise] for name in _CAMERAS]
     parts += [["robot", str(seconds + 0.5)], ["guard", str(seconds)]]
@@ -146,7 +146,7 @@ def _settings(folder: Path) -> dict[str, str]:
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
         "ROS_LOG_DIR": str(folder),
         "FASTDDS_DEFAULT_PROFILES_FILE": str(_ROOT / "envs/ros/fastdds.xml"),
-        "PYTHONPATH": str(_ROOT),
+        "PYTHONPATH": os.pathsep.join((str(_ROOT), str(_NODES))),
     }
     return os.environ | mine
 

@@ -14,11 +14,26 @@ from wire.errors import UserError
 
 def external_settings(config: DictConfig, *, own: str = "learner") -> ExternalConfig | None:
     """What is told of a policy that is served elsewhere; None where ours acts, whose name is `own`."""
-    kind, address, steer = config.policy, config.policy_address, config.steer
-    if kind not in (own, "external"):
-        near = difflib.get_close_matches(kind, (own, "external"), n=1)
-        raise UserError(f"policy must be {own} or external, got {kind}{f'; did you mean {near[0]}?' if near else ''}")
-    if kind != "external":
+    more = plain_node(config.external)
+    return external_config(config.policy, config.policy_address, config.steer, more, own=own)
+
+
+def external_config(
+    policy: str, address: str | None, steer: str | None, more: dict[str, Any], *, own: str = "learner"
+) -> ExternalConfig | None:
+    """The same from what is said of each.
+
+    Args:
+        policy: external, or `own`.
+        address: Where it is served.
+        steer: Whose critics choose, if any.
+        more: Further fields of ExternalConfig.
+        own: What ours is called.
+    """
+    if policy not in (own, "external"):
+        near = difflib.get_close_matches(policy, (own, "external"), n=1)
+        raise UserError(f"policy must be {own} or external, got {policy}{f'; did you mean {near[0]}?' if near else ''}")
+    if policy != "external":
         for key, value in (("policy_address", address), ("steer", steer)):
             if value is not None:
                 raise UserError(f"{key}= goes with policy=external; add that, or drop {key}={value}")
@@ -28,7 +43,7 @@ def external_settings(config: DictConfig, *, own: str = "learner") -> ExternalCo
             "policy=external is served somewhere: set policy_address=tcp://<host>:<port>; for one of a run's start "
             "handrail policy serve run=<run>"
         )
-    values: dict[str, Any] = plain_node(config.external) | {"address": checked_address("policy_address", address)}
+    values = more | {"address": checked_address("policy_address", address)}
     return checked(lambda: ExternalConfig(steer=None if steer is None else _critics_of(steer), **values))
 
 

@@ -137,6 +137,18 @@ def is_address(reward: str) -> bool:
     return reward.partition(":")[0] in ("tcp", "ipc")
 
 
+def service_address(reward: str) -> str | None:
+    """The address of the reward service of an actor that starts none; None for reward=task; raises UserError."""
+    if reward == "task":
+        return None
+    if not is_address(reward):
+        raise UserError(
+            f"reward must be task here, or tcp://<host>:<port> of a service beside the learner, got {plain(reward)}; "
+            "start one: handrail rewards serve model=<folder> bind=tcp://0.0.0.0:5556 run=runs/<run>"
+        )
+    return checked_address("reward", reward)
+
+
 def version_of(model: Path) -> str:
     """Of the model in a folder; raises UserError where there is none."""
     return _described(model)[1]

@@ -106,7 +106,7 @@ def scripts(path, **given):
         words = [word for name, value in (given | parameters).items() for word in ("-p", f"{name}:={value}")]
         process = subprocess.Popen(
             [sys.executable, str(path), "--ros-args", *words],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(NODES)])},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

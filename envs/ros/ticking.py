@@ -81,6 +81,14 @@ def run(node: Node, tick: Callable[[], None], period_s: float, stop: Stop) -> in
     gc.freeze()
     executor = SingleThreadedExecutor()
     executor.add_node(node)
+    try:
+        return _tick_by_tick(executor, tick, period_s, stop)
+    finally:
+        # Left to the interpreter's end, its parts would outlive the middleware that they are of.
+        executor.shutdown()
+
+
+def _tick_by_tick(executor: SingleThreadedExecutor, tick: Callable[[], None], period_s: float, stop: Stop) -> int:
     failures, due_s = 0, time.monotonic() + period_s
     while not stop.asked:
         while (left_s := due_s - time.monotonic()) > 0 and not stop.asked:

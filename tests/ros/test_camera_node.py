@@ -160,7 +160,7 @@ def test_a_camera_that_falls_silent_is_named_in_the_log(start, watch, video):
             {"source": "uvx"},
             "error: camera_node: camera camera: source must be one of realsense, uvc, got uvx",
         ),
-        ({"width": "wide"}, "error: camera_node: "),
+        ({"width": "wide"}, "error: camera_node: width must be a whole number, got wide"),
         ({"exposure": 80}, "error: camera_node: camera camera: exposure=80 needs auto_exposure=false"),
     ],
     ids=["device", "source", "width", "exposure"],

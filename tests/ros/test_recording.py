@@ -332,7 +332,7 @@ def test_what_was_lost_is_counted(cell, node, tmp_path):
         ({"max_gb": 0.0}, "error: max_gb must be more than 0, got 0"),
         ({"robot": "fr4"}, "error: robot must be one of fr3, panda, sim, ur5e, got fr4; did you mean fr3?"),
         ({"folder": "/proc/bags"}, "error: folder /proc/bags cannot be used: No such file or directory; set folder"),
-        ({"images": 3}, "error: recorder_node: "),
+        ({"images": 3}, "error: recorder: images must be true or false, got 3"),
     ],
     ids=["share", "robot", "folder", "images"],
 )

@@ -19,6 +19,7 @@ OBSERVATIONS = ("pixels", "state", "proprio")
 SCENES = ("plain", "varied")
 HUMANS = ("none", "script", "spacemouse", "spacemice", "gamepad", "keyboard", "joy", "twist", "leader")
 ROBOTS = ("fr3", "panda", "ur5e", "sim")
+POLICIES = ("learner", "external")
 FRAMES = ("base", "tool")
 SWITCH = ("true", "false")
 
@@ -54,6 +55,11 @@ def every_actor() -> list[DeclareLaunchArgument]:
         argument("image_size", "64", "Width and height of the pictures that the policy sees, pixels."),
         argument("learner", "tcp://127.0.0.1:5555", "Address of the learner."),
         argument("human", "none", "Who may take over; script: the task's scripted corrector.", HUMANS),
+        argument("reward", "task", "What a success is: task, or a reward service, tcp://<host>:5556."),
+        argument("trunk", "", "File of the frozen trunk that the policy stands on; empty: one of those installed."),
+        argument("policy", "learner", "Whose policy drives.", POLICIES),
+        argument("policy_address", "", "Of policy:=external: where it is served, tcp://<host>:<port>."),
+        argument("steer", "", "Of policy:=external: folder of the run whose critics choose among what it proposes."),
         argument("outbox", "outbox.sqlite", "File in which steps wait until the learner has them on its disk."),
         argument("seed", "0", "Of the actor's random numbers."),
         argument("keys", "", "Folder of the link's keys; needed where the learner is on another machine."),

@@ -78,7 +78,8 @@ def actor(given: Given, robot: str) -> list[Any]:
     """The actor, and the way through its lifecycle; nothing moves before it is active."""
     if given["actor"] == "false":
         return []
-    names = ("task", "obs", "learner", "human", "outbox", "keys")
+    names = ("task", "obs", "learner", "human", "outbox", "keys", "reward", "trunk")
+    names += ("policy", "policy_address", "steer")
     numbers = {name: whole(given, name) for name in ("image_size", "seed")}
     told = {"robot": robot, **{name: given[name] for name in names}, **numbers}
     respawn_s = RESPAWN_S if given["actor_respawn"] == "true" else None

@@ -13,7 +13,7 @@ from actor.config import ActorConfig
 from envs.ros.ticking import Stop, ros, run
 from handrail.local import Rooms, write_json
 from handrail.settings import plain
-from handrail_nodes import actor_parameters
+from handrail_nodes import actor_parameters, parameters
 from wire.errors import UserError, run_main
 
 PERIOD_S = 0.1
@@ -24,7 +24,7 @@ class ActorNode(LifecycleNode):
     """Parameters in, a process out."""
 
     def __init__(self) -> None:
-        super().__init__("actor")
+        super().__init__("actor", **parameters.GIVEN)
         actor_parameters.declare(self)
         self._config: ActorConfig | None = None
         self._rooms: Rooms | None = None
@@ -35,7 +35,7 @@ class ActorNode(LifecycleNode):
         """Read and judge the parameters."""
         try:
             self._config = actor_parameters.read(self, sys.argv)
-        except (ValueError, TypeError, UserError) as error:
+        except (ValueError, UserError) as error:
             self.get_logger().error(str(error))
             return FAILED
         return OK

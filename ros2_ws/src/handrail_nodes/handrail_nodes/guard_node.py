@@ -1,10 +1,8 @@
-"""The guard: its own process, the only publisher of the robot's targets. See envs.ros.guarding for its topics.
+"""The guard: its own process, the only publisher of the robot's targets. See envs.ros.guarding for its topics."""
 
-Parameters: robot (a name or the path of a .yaml), period_s (the commander's control period), and, where they are above
-zero, max_speed_m_s and command_timeout_s in place of the robot's own.
-"""
-
+import math
 import sys
+from dataclasses import dataclass
 
 import msgspec
 from rclpy.node import Node
@@ -12,21 +10,45 @@ from rclpy.node import Node
 from envs.ros.config import PERIOD_S, load_robot
 from envs.ros.guarding import GuardServer
 from envs.ros.ticking import Stop, ros, run
-from wire.errors import run_main
+from handrail_nodes import parameters
+from wire.errors import require, run_main
 
-OWN = ("max_speed_m_s", "command_timeout_s")
+
+@dataclass(frozen=True)
+class Parameters:
+    """What the guard is told; see envs.ros.config for the limits that are in the robot's file."""
+
+    robot: str = "sim"
+    """A name, or the path of a .yaml."""
+    period_s: float = 0.1
+    """The commander's control period."""
+    max_speed_m_s: float = 0.0
+    """Above zero: in place of the robot's own;"""
+    command_timeout_s: float = 0.0
+    """the same."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError naming the parameter, what was got and what is wanted."""
+        require(0 < self.period_s <= 10, f"period_s must be in 0..10 (0 excluded), got {self.period_s:g}")
+        for name, value in self.own.items():
+            require(0 < value < math.inf, f"{name} must be > 0, or 0 for the robot's own, got {value:g}")
+
+    @property
+    def own(self) -> dict[str, float]:
+        """Limits in the place of the robot's."""
+        given = {"max_speed_m_s": self.max_speed_m_s, "command_timeout_s": self.command_timeout_s}
+        return {name: value for name, value in given.items() if value != 0}
 
 
 class GuardNode(Node):
     """Parameters, and the server that does the work."""
 
     def __init__(self) -> None:
-        super().__init__("guard")
-        robot = load_robot(self.declare_parameter("robot", "sim").value)
-        period_s = self.declare_parameter("period_s", 0.1).value
-        given = {name: self.declare_parameter(name, 0.0).value for name in OWN}
-        limits = msgspec.structs.replace(robot.limits, **{name: value for name, value in given.items() if value > 0.0})
-        self.server = GuardServer(self, msgspec.structs.replace(robot, limits=limits), period_s=period_s)
+        super().__init__("guard", **parameters.GIVEN)
+        told = parameters.read(self, Parameters)
+        robot = load_robot(told.robot)
+        limits = msgspec.structs.replace(robot.limits, **told.own)
+        self.server = GuardServer(self, msgspec.structs.replace(robot, limits=limits), period_s=told.period_s)
 
 
 def guard() -> int:

@@ -1,34 +1,40 @@
-"""Records the cell's topics, an episode to a rosbag2 folder (MCAP). See envs.ros.recording.
-
-Parameters: robot (a name or the path of a .yaml), folder, images (record the cameras too), max_gb (what the folder may
-hold in all).
-"""
+"""Records the cell's topics, an episode to a rosbag2 folder (MCAP). See envs.ros.recording."""
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
-from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 
 from envs.ros.config import load_robot
 from envs.ros.recording import PERIOD_S, Recorder
 from envs.ros.ticking import Stop, ros, run
-from wire.errors import UserError, run_main
+from handrail_nodes import parameters
+from wire.errors import run_main
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What the recorder is told."""
+
+    robot: str = "sim"
+    """A name, or the path of a .yaml."""
+    folder: str = "recordings"
+    images: bool = True
+    """Whether the cameras are recorded too."""
+    max_gb: float = 50.0
+    """What the folder may hold in all, 10^9 bytes."""
 
 
 class RecorderNode(Node):
     """Parameters, and the recorder that does the work."""
 
     def __init__(self) -> None:
-        super().__init__("recorder")
-        try:
-            robot = load_robot(self.declare_parameter("robot", "sim").value)
-            folder = self.declare_parameter("folder", "recordings").value
-            images = self.declare_parameter("images", True).value
-            max_gb = self.declare_parameter("max_gb", 50.0).value
-        except ParameterException as error:
-            raise UserError(f"recorder_node: {error}") from error
-        self.recorder = Recorder(self, robot, Path(folder), images=images, max_gb=max_gb)
+        super().__init__("recorder", **parameters.GIVEN)
+        told = parameters.read(self, Parameters)
+        self.recorder = Recorder(
+            self, load_robot(told.robot), Path(told.folder), images=told.images, max_gb=told.max_gb
+        )
 
 
 def record() -> int:

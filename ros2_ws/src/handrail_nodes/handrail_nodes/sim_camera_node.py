@@ -1,34 +1,50 @@
-"""The simulated robot's cameras. See envs.ros.sim_cameras for their topics.
-
-Parameters: task and scene (as the robot's), cameras (names), width, height (pixels), rate_hz.
-"""
+"""The simulated robot's cameras. See envs.ros.sim_cameras for their topics."""
 
 import contextlib
 import sys
+from dataclasses import dataclass
 
 from rclpy.node import Node
 
+from envs.config import EnvConfig
 from envs.graphics import settle_backend
 from envs.ros.sim_cameras import SimCameras
 from envs.ros.ticking import Stop, ros, run
 from envs.tasks import TASKS
-from wire.errors import UserError, run_main
+from handrail_nodes import parameters
+from wire.errors import require, run_main
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What the cameras are told; task and scene as the robot."""
+
+    task: str = "pick_cube"
+    scene: str = "plain"
+    cameras: tuple[str, ...] = ("front", "wrist")
+    width: int = 128
+    """Pixels."""
+    height: int = 128
+    rate_hz: float = 30.0
+
+    def __post_init__(self) -> None:
+        """Raise ValueError naming the parameter, what was got and what is wanted."""
+        EnvConfig(task=self.task, scene=self.scene)
+        for name, value in (("width", self.width), ("height", self.height)):
+            require(16 <= value <= 8192, f"{name} must be 16 to 8192 pixels, got {value}")
+        require(0 < self.rate_hz <= 1000, f"rate_hz must be in 0..1000 (0 excluded), got {self.rate_hz:g}")
 
 
 class SimCameraNode(Node):
     """Parameters, and the cameras that do the work."""
 
     def __init__(self) -> None:
-        super().__init__("sim_camera")
-        task = self.declare_parameter("task", "pick_cube").value
-        scene = self.declare_parameter("scene", "plain").value
-        names = self.declare_parameter("cameras", ["front", "wrist"]).value
-        size = self.declare_parameter("width", 128).value, self.declare_parameter("height", 128).value
-        self.period_s = 1.0 / self.declare_parameter("rate_hz", 30.0).value
-        if task not in TASKS:
-            raise UserError(f"task must be one of {', '.join(TASKS)}, got {task}")
+        super().__init__("sim_camera", **parameters.GIVEN)
+        told = parameters.read(self, Parameters)
+        self.period_s = 1.0 / told.rate_hz
         settle_backend()
-        self.cameras = SimCameras(self, TASKS[task](), scene_name=scene, size=size, names=names)
+        size = told.width, told.height
+        self.cameras = SimCameras(self, TASKS[told.task](), scene_name=told.scene, size=size, names=told.cameras)
 
 
 def film() -> int:

@@ -1,10 +1,7 @@
-"""The simulated robot: publishes and obeys what a real arm, its gripper and its drivers do. See envs.ros.sim_robot.
-
-Parameters: robot (whose topics), task (whose things are on the table), scene (plain or varied), clearance_mm (of
-peg_insert; 0: its default).
-"""
+"""The simulated robot: publishes and obeys what a real arm, its gripper and its drivers do. See envs.ros.sim_robot."""
 
 import sys
+from dataclasses import dataclass
 
 from rclpy.node import Node
 
@@ -13,23 +10,35 @@ from envs.ros.config import PERIOD_S, load_robot
 from envs.ros.sim_robot import SimRobot, SimRobotServer
 from envs.ros.ticking import Stop, ros, run
 from envs.tasks import build
-from wire.errors import UserError, run_main
+from handrail_nodes import parameters
+from wire.errors import run_main
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What the robot is told."""
+
+    robot: str = "sim"
+    """Whose topics."""
+    task: str = "pick_cube"
+    """Whose things are on the table."""
+    scene: str = "plain"
+    clearance_mm: float = 0.0
+    """Of task=peg_insert; 0: its default."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError naming the parameter, what was got and what is wanted."""
+        EnvConfig(task=self.task, scene=self.scene, clearance_mm=self.clearance_mm or None)
 
 
 class SimRobotNode(Node):
     """Parameters, and the server that does the work."""
 
     def __init__(self) -> None:
-        super().__init__("sim_robot")
-        robot = load_robot(self.declare_parameter("robot", "sim").value)
-        task = self.declare_parameter("task", "pick_cube").value
-        scene = self.declare_parameter("scene", "plain").value
-        clearance_mm = self.declare_parameter("clearance_mm", 0.0).value or None
-        try:
-            EnvConfig(task=task, scene=scene, clearance_mm=clearance_mm)
-        except ValueError as error:
-            raise UserError(str(error)) from error
-        self.server = SimRobotServer(self, robot, SimRobot(build(task, clearance_mm), scene_name=scene))
+        super().__init__("sim_robot", **parameters.GIVEN)
+        told = parameters.read(self, Parameters)
+        task = build(told.task, told.clearance_mm or None)
+        self.server = SimRobotServer(self, load_robot(told.robot), SimRobot(task, scene_name=told.scene))
 
 
 def simulate() -> int:

@@ -3,13 +3,12 @@
 Publishes `spacenav/joy` (sensor_msgs/Joy: six axes in [-1, 1], buttons) and `spacenav/twist` (geometry_msgs/Twist, the
 same axes) at 100 Hz while the device lives. Whoever listens may take 100 ms without a message for a dead device;
 spacenav's own node repeats the last one for ever.
-
-Parameters: `device`, serial number or path where several are connected.
 """
 
 import math
 import sys
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import rclpy
@@ -20,11 +19,20 @@ from sensor_msgs.msg import Joy
 
 from actor.human.live import SILENT_S
 from actor.human.spacemouse import SpaceMouse
+from handrail_nodes import parameters
 from wire.errors import run_main
 
 PERIOD_S = 0.01
 BUTTONS = 32
 DEPTH = 10
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What the node is told."""
+
+    device: str = ""
+    """Serial number or path, where several are connected."""
 
 
 class SpaceMouseNode(Node):
@@ -33,9 +41,9 @@ class SpaceMouseNode(Node):
     def __init__(self, hid: Any = None, **options: Any) -> None:
         """Open the device; raises UserError, with the cure, where there is none to open."""
         self._mouse: SpaceMouse | None = None
-        super().__init__("spacemouse", **options)
-        device = self.declare_parameter("device", "").value
-        self._mouse = SpaceMouse(str(device) or None, hid=hid)
+        super().__init__("spacemouse", **parameters.GIVEN, **options)
+        told = parameters.read(self, Parameters)
+        self._mouse = SpaceMouse(told.device or None, hid=hid)
         self._joy = self.create_publisher(Joy, "spacenav/joy", DEPTH)
         self._twist = self.create_publisher(Twist, "spacenav/twist", DEPTH)
         self._gone = False

@@ -1,11 +1,10 @@
 """Drive the robot by hand, through the guard: what turns `spacenav/joy` into requests.
 
-The loop is that of `handrail teleop env=ros human=joy`, which shows more in a terminal of its own. Parameters: robot,
-topic (of a sensor_msgs/Joy; empty: spacenav's), frame (base or tool), view_deg (see docs/human.md).
+The loop is that of `handrail teleop env=ros human=joy`, which shows more in a terminal of its own.
 """
 
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from rclpy.node import Node
 
@@ -13,22 +12,32 @@ from actor.config import HAND, TeleopConfig
 from actor.teleop import teleop
 from envs.config import EnvConfig
 from envs.ros.ticking import ros
+from handrail_nodes import parameters
 from wire.errors import UserError, run_main
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What the node is told."""
+
+    robot: str = "sim"
+    topic: str = ""
+    """Of a sensor_msgs/Joy; empty: spacenav's."""
+    frame: str = "base"
+    """base or tool;"""
+    view_deg: float = HAND["joy"].view_deg
+    """both in docs/human.md."""
 
 
 class TeleopNode(Node):
     """Parameters alone."""
 
     def __init__(self) -> None:
-        super().__init__("teleop")
-        robot = self.declare_parameter("robot", "sim").value
-        topic = self.declare_parameter("topic", "").value
-        frame = self.declare_parameter("frame", "base").value
-        view_deg = self.declare_parameter("view_deg", HAND["joy"].view_deg).value
-        env = EnvConfig(env="ros", obs="proprio", robot=robot, namespace=self.get_namespace())
-        hand = replace(
-            HAND["joy"], device=self.resolve_topic_name(topic or "spacenav/joy"), frame=frame, view_deg=view_deg
-        )
+        super().__init__("teleop", **parameters.GIVEN)
+        told = parameters.read(self, Parameters)
+        env = EnvConfig(env="ros", obs="proprio", robot=told.robot, namespace=self.get_namespace())
+        topic = self.resolve_topic_name(told.topic or "spacenav/joy")
+        hand = replace(HAND["joy"], device=topic, frame=told.frame, view_deg=told.view_deg)
         self.config = TeleopConfig(hand=hand, env=env)
 
 
@@ -37,7 +46,7 @@ def drive() -> int:
     with ros():
         try:
             node = TeleopNode()
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             raise UserError(f"teleop_node: {error}") from error
         config = node.config
         node.destroy_node()
