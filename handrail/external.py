@@ -43,8 +43,8 @@ def external_config(
             "policy=external is served somewhere: set policy_address=tcp://<host>:<port>; for one of a run's start "
             "handrail policy serve run=<run>"
         )
-    values = more | {"address": checked_address("policy_address", address)}
-    return checked(lambda: ExternalConfig(steer=None if steer is None else _critics_of(steer), **values))
+    address, steer = checked_address("policy_address", address), None if steer is None else _critics_of(steer)
+    return checked(lambda: ExternalConfig(address=address, steer=steer, **more))
 
 
 def _critics_of(steer: str) -> str:

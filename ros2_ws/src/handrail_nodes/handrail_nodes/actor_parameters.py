@@ -61,13 +61,13 @@ def read(node: Node, words: list[str]) -> ActorConfig:
         env="ros", namespace=node.get_namespace(), remap=remapping(words), **{name: values[name] for name in ENV}
     )
     said = Said(**{each.name: values[each.name] for each in dataclasses.fields(Said)})
-    told = {name: values[name] for name in ACTOR} | {"learner": checked_address("learner", values["learner"])}
+    checked_address("learner", values["learner"])
     return ActorConfig(
         env=env,
         hand=_hand(values["human"], _given(values, _HUMAN)),
         judge=service_address(said.reward),
         external=external_config(said.policy, said.policy_address, said.steer, _given(values, _EXTERNAL)),
-        **told,
+        **{name: values[name] for name in ACTOR},
     )
 
 
