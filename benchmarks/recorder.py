@@ -25,6 +25,7 @@ import report
 _ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(_ROOT))
 _NODES = _ROOT / "ros2_ws/src/handrail_nodes"
+_WAIT_S = 60.0
 _CAMERAS = ("camera/front/color/image_raw", "camera/wrist/color/image_raw")
 _POSES = ("current_pose", "target_pose", "guard/requested_pose")
 
@@ -81,7 +82,10 @@ def _publish(topics: dict[str, tuple[Any, Any, list[Any]]], period_s: float, sec
     with rclpy.init():
         node = rclpy.create_node(f"publisher_{os.getpid()}")
         publishers = [(node.create_publisher(kind, name, qos), each) for name, (kind, qos, each) in topics.items()]
+        deadline_s = time.monotonic() + _WAIT_S
         while not all(publisher.get_subscription_count() for publisher, _ in publishers):
+            if time.monotonic() > deadline_s:
+                raise SystemExit(f"nobody has listened to {', '.join(topics)} for {_WAIT_S:g} s: did the recorder end?")
             time.sleep(0.01)
         sys.stdout.write("found\n")
         sys.stdout.flush()

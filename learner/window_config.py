@@ -11,7 +11,7 @@ class QcConfig(CriticConfig):
     """Q-chunking (Li et al. 2025, arXiv 2507.07969): critics of action chunks choose among a flow's proposals."""
 
     name: str = "qc"
-    chunk: int = 5
+    chunk: int = 3
     """Actions that one decision is on; the robot carries them out one after the other."""
     candidates: int = 32
     """Proposals among which the critics choose when the robot acts."""
