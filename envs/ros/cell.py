@@ -136,17 +136,20 @@ class RosCell:
         """Bring the arm home, and the task's things to their places; the robot is ours from now on.
 
         Raises:
-            ServiceError: Where the guard or the robot refuses.
+            NotReadyError: Where the hand is empty.
+            ServiceError: Where the guard or the robot refuses, the guard because a person has stopped the robot.
             RobotStuckError: Where the arm does not come home.
             SensesMissingError: Where a sense stays silent.
         """
+        # Asked before anything is unlocked or reset, too: a person may want the robot to stay as it is.
+        self._services.trigger(f"{GUARD}/begin_episode")
         self._placed = places
         recover(self._node, self._services, self._config)
         if self._config.reset == "simulated":
             seed = int(rng.integers(2**31))
             self._services.set_text(SIM_ROBOT, EPISODE, encode_episode(places, hues, seed))
             self._services.trigger(f"{SIM_ROBOT}/reset")
-        self._begun = int(self._services.trigger(f"{GUARD}/begin"))
+        self._begun = int(self._services.trigger(f"{GUARD}/begin_episode"))
         self._wait_for_guard()
         self.senses.forget()
         since_ns, stamp_ns = time.monotonic_ns(), self.now_ns() + _SETTLED_NS

@@ -2,10 +2,14 @@
 
     in    ~/requested_pose     geometry_msgs/PoseStamped       where a commander wants the tool
           ~/requested_gripper  std_msgs/Float64MultiArray      one number: 1 open, -1 shut
-          ~/halt               std_msgs/String                 why: from a watchdog; holds at once, until ~/begin
+          ~/halt               std_msgs/String                 why: from a watchdog; holds until the next episode
     out   target_pose, the gripper's commands                  what the robot gets
           ~/state              diagnostic_msgs/DiagnosticStatus  mode, reason and number of the episode, at 20 Hz
-    call  ~/begin  ~/hold  ~/e_stop  ~/release                 std_srvs/Trigger
+    call  ~/hold  ~/e_stop  ~/release  ~/begin                 std_srvs/Trigger, for people
+          ~/begin_episode                                      std_srvs/Trigger, for programs
+
+What people stop only people let go on: a program's ~/begin_episode is refused until somebody calls ~/begin, so that an
+actor that tries again every second does not drive off because an emergency stop was released.
 
 A hold is a pose that goes on being published: a controller that hears nothing keeps pulling to its last target.
 """
@@ -29,6 +33,7 @@ from envs.ros.graph import publishers
 from envs.ros.grippers import open_gripper
 from envs.ros.inputs import LATCHED, RELIABLE, Input
 from envs.ros.pose_guard import FOLLOWING, HALTED, HOLDING, STOPPED, WAITING, Felt, Pose, PoseGuard, Request
+from envs.ros.stop_memory import StopMemory
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +76,12 @@ class GuardServer:
         self._state_due_s = 0.0
         self.begun = 0
         """Number of the episodes begun: it tells a state before a begin from one after."""
+        self._memory = StopMemory(node)
+        if kept := self._memory.reason():
+            self.guard.stop(f"from before this guard began: {kept}")
         for name, answer in {
             "begin": self._begin,
+            "begin_episode": self._begin_episode,
             "hold": self._hold,
             "e_stop": self._stop,
             "release": self._release,
@@ -168,7 +177,12 @@ class GuardServer:
         return status(self._node.get_name(), _LEVELS[guard.mode], text, **values)
 
     def _begin(self, request: Any, response: Trigger.Response) -> Trigger.Response:
-        problem = self.guard.begin()
+        return self._answer_begin(self.guard.begin(by_person=True), response)
+
+    def _begin_episode(self, request: Any, response: Trigger.Response) -> Trigger.Response:
+        return self._answer_begin(self.guard.begin(), response)
+
+    def _answer_begin(self, problem: str, response: Trigger.Response) -> Trigger.Response:
         self.begun += not problem
         self._requests.forget()
         self._grips.forget()
@@ -178,19 +192,22 @@ class GuardServer:
         return response
 
     def _hold(self, request: Any, response: Trigger.Response) -> Trigger.Response:
-        self.guard.halt("somebody called ~/hold")
+        self.guard.halt("somebody called ~/hold", by_person=True)
         response.success, response.message = True, "the robot holds; ~/begin lets it be commanded again"
         return response
 
     def _stop(self, request: Any, response: Trigger.Response) -> Trigger.Response:
         self.guard.stop("somebody called ~/e_stop")
+        self._memory.keep(self.guard.reason)
         response.success = True
         response.message = "the robot holds; ~/release, then ~/begin, let it be commanded again"
         return response
 
     def _release(self, request: Any, response: Trigger.Response) -> Trigger.Response:
-        self.guard.release()
-        response.success, response.message = True, f"the guard is {self.guard.mode}"
+        problem = self._memory.forget()
+        if not problem:
+            self.guard.release()
+        response.success, response.message = not problem, problem or f"the guard is {self.guard.mode}"
         return response
 
 

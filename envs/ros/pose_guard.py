@@ -13,9 +13,10 @@ from scipy.spatial.transform import Rotation
 from envs.ros.config import LimitsConfig
 
 WAITING, HOLDING, FOLLOWING, HALTED, STOPPED = "waiting", "holding", "following", "halted", "stopped"
-"""No pose of the robot is known yet; it stays; it goes where it is asked to; requests are refused until the next begin;
-they are refused until somebody releases the emergency stop."""
+"""No pose of the robot is known yet; it stays; it goes where it is asked to; requests are refused until the next begin,
+which has to be a person's where a person asked for it; they are refused until somebody releases the emergency stop."""
 
+_UNKNOWN = "the robot's pose is not known yet"
 _SETTLE_TICKS = 3
 MOVED_M = 0.03
 """A holding robot this far from its target was moved by somebody else."""
@@ -69,7 +70,7 @@ class PoseGuard:
         self._limits = limits
         self._tick_s, self._ticks = tick_s, max(1, round(period_s / tick_s))
         self._low, self._high = np.array(limits.workspace_low_m), np.array(limits.workspace_high_m)
-        self.mode, self.reason = WAITING, "the robot's pose is not known yet"
+        self.mode, self.reason = WAITING, _UNKNOWN
         self.target: Pose | None = None
         self._request: Request | None = None
         self._left = 0
@@ -80,33 +81,42 @@ class PoseGuard:
         """The newest that was felt: whether the reason tells of it."""
         self._latched = True
         """Whether the target is where the robot was when it last began to hold."""
+        self._waits_for_person = False
+        """Whether somebody asked for the halt: no program may lift it."""
 
     @property
     def ready(self) -> bool:
         """Whether it holds the robot where that is, so that the next request starts from there."""
         return self.target is not None and self._latched
 
-    def begin(self) -> str:
+    def begin(self, *, by_person: bool = False) -> str:
         """Lift a halt, for a new episode and whoever commands next; why not, or an empty string."""
         if self.mode == STOPPED:
             return f"the emergency stop is in force: {self.reason}; release it first"
-        if self.mode != WAITING:
+        if self._waits_for_person and not by_person:
+            return f"{self.reason}; call guard/begin once the robot may move again"
+        self._waits_for_person = False
+        if self.target is None:
+            self.mode, self.reason = WAITING, _UNKNOWN
+        else:
             # The robot may stand elsewhere by now: its last target is of another episode.
             self._stay(HOLDING, "a new episode")
             self._request, self._latched, self._settling = None, False, _SETTLE_TICKS
         return ""
 
-    def halt(self, reason: str) -> None:
-        """Hold, and refuse every request until the next `begin`."""
-        if self.mode not in (HALTED, STOPPED):
+    def halt(self, reason: str, *, by_person: bool = False) -> None:
+        """Hold, and refuse every request until the next `begin`, of a person where a person wants it."""
+        self._waits_for_person = self._waits_for_person or by_person
+        if self.mode not in (HALTED, STOPPED) or (by_person and self.mode == HALTED):
             self._stay(HALTED, reason)
 
     def stop(self, reason: str) -> None:
-        """Hold, and refuse every request until `release`."""
+        """Hold, and refuse every request until `release`, and then a person's `begin`."""
+        self._waits_for_person = True
         self._stay(STOPPED, reason)
 
     def release(self) -> None:
-        """Lift the emergency stop; the next request, after a `begin`, may move the robot."""
+        """Lift the emergency stop; requests after the next `begin` of a person may move the robot."""
         if self.mode == STOPPED:
             self.mode, self.reason = HALTED, "the emergency stop was released"
 
@@ -123,10 +133,9 @@ class PoseGuard:
     def tick(self, now_ns: int, felt: Felt) -> Pose | None:
         """The target of the coming tick; None while the robot's pose is not known."""
         if self.target is None:
-            if felt.pose is None:
-                self.reason = felt.problem or "the robot's pose is not known yet"
-                return None
-            self.target, self.mode, self.reason = felt.pose, HOLDING, "nothing was requested yet"
+            self._meet(felt)
+        if self.target is None:
+            return None
         if felt.conflict:
             self._refuse(felt.conflict)
         if self._settling:
@@ -149,6 +158,14 @@ class PoseGuard:
             self.mode, self.reason = FOLLOWING, ""
             self.target = self._towards(self.target, self._goal)
         return self.target
+
+    def _meet(self, felt: Felt) -> None:
+        """Take the robot as soon as it says where it is; what was stopped before that stays so."""
+        self.target = felt.pose
+        if self.mode == WAITING and felt.pose is None:
+            self.reason = felt.problem or _UNKNOWN
+        elif self.mode == WAITING:
+            self.mode, self.reason = HOLDING, "nothing was requested yet"
 
     def _why_hold(self, now_ns: int, felt: Felt) -> str:
         limits = self._limits
@@ -197,7 +214,9 @@ class PoseGuard:
         velocity = _shorten((goal.position_m - at.position_m) / (left * self._tick_s), limits.max_speed_m_s)
         change = _shorten(velocity - self._velocity, limits.max_acceleration_m_s2 * self._tick_s)
         self._velocity = self._velocity + change
-        position_m = np.clip(at.position_m + self._velocity * self._tick_s, self._low, self._high)
+        # One that begins outside the box comes back at its speed, and goes no further out.
+        low_m, high_m = np.minimum(self._low, at.position_m), np.maximum(self._high, at.position_m)
+        position_m = np.clip(at.position_m + self._velocity * self._tick_s, low_m, high_m)
         turn = (goal.rotation * at.rotation.inv()).as_rotvec() / left
         turn = _shorten(turn, limits.max_turn_rad_s * self._tick_s)
         rotation = at.rotation if not turn.any() else Rotation.from_rotvec(turn) * at.rotation

@@ -22,6 +22,7 @@ def ros_domain(tmp_path_factory):
     os.environ["ROS_DOMAIN_ID"] = str(1 + (worker % 2 + 2 * (os.getpid() + next(_COUNT))) % 100)
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     os.environ["ROS_LOG_DIR"] = str(tmp_path_factory.mktemp("ros_log"))
+    os.environ["ROS_HOME"] = str(tmp_path_factory.mktemp("ros_home"))
     from envs.ros import settle_middleware
 
     settle_middleware()

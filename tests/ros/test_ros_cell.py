@@ -135,19 +135,47 @@ def test_a_watchdog_halts_the_robot_through_a_connection_of_its_own(cell, env):
     stopper.close()
 
 
-def test_hold_and_emergency_stop_are_services_and_the_stop_outlasts_a_reset(cell, env):
+def test_what_a_person_stopped_no_reset_lets_go_on(cell, env):
+    def call(service):
+        assert cell.call(Trigger, f"/guard/{service}", Trigger.Request()).success
+
     env.reset(seed=0)
-    assert cell.call(Trigger, "/guard/hold", Trigger.Request()).success
+    call("hold")
     until(env.halted, "the guard")
-    env.reset(seed=0)
-    assert env.halted() == ""
-    assert cell.call(Trigger, "/guard/e_stop", Trigger.Request()).success
-    until(env.halted, "the guard")
-    with pytest.raises(ServiceError, match="emergency stop"):
+    with pytest.raises(ServiceError, match="somebody called ~/hold; call guard/begin"):
         env.reset(seed=0)
-    assert cell.call(Trigger, "/guard/release", Trigger.Request()).success
+    call("begin")
     env.reset(seed=0)
     assert env.halted() == ""
+    call("e_stop")
+    until(env.halted, "the guard")
+    with pytest.raises(ServiceError, match="~/e_stop"):
+        env.reset(seed=0)
+    call("release")
+    until(lambda: "released" in env.halted(), "the guard")
+    with pytest.raises(ServiceError, match="was released; call guard/begin"):
+        env.reset(seed=0)
+    call("begin")
+    env.reset(seed=0)
+    assert env.halted() == ""
+
+
+def test_an_emergency_stop_outlasts_the_guard(tmp_path):
+    with nodes("/kept") as start, Spectator("/kept") as spectator:
+        start("sim_robot_node", tmp_path, task="reach")
+        guard = start("guard_node", tmp_path)
+        until(lambda: spectator.guard() == "holding", "the guard")
+        assert spectator.call(Trigger, "/kept/guard/e_stop", Trigger.Request()).success
+        guard.kill()
+        again = start("guard_node", tmp_path)
+        until(lambda: "from before this guard began" in spectator.guard("reason"), "the second guard")
+        assert spectator.guard() == "stopped"
+        assert spectator.call(Trigger, "/kept/guard/release", Trigger.Request()).success
+        assert spectator.call(Trigger, "/kept/guard/begin", Trigger.Request()).success
+        until(lambda: spectator.guard() == "holding", "the robot")
+        assert again.stop() == 0
+        start("guard_node", tmp_path)
+        until(lambda: spectator.guard() == "holding", "a guard that knows of no stop")
 
 
 def test_a_robot_that_stops_reporting_is_held_and_goes_on_after_its_restart(tmp_path):

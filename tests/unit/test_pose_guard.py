@@ -174,7 +174,45 @@ def test_an_emergency_stop_outlasts_begin_and_needs_a_release(robot):
     assert robot.guard.mode == STOPPED
     robot.guard.release()
     assert robot.guard.mode == HALTED
-    assert robot.guard.begin() == ""
+    assert "was released; call guard/begin" in robot.guard.begin(), "no program drives off because of that"
+    assert robot.guard.begin(by_person=True) == ""
+    assert robot.guard.begin() == "", "and from then on episodes begin as ever"
+
+
+def test_what_a_person_halted_only_a_person_lets_go_on(robot):
+    robot.guard.halt("the watchdog")
+    robot.guard.halt("somebody called ~/hold", by_person=True)
+    assert robot.guard.reason == "somebody called ~/hold"
+    assert "~/hold; call guard/begin" in robot.guard.begin()
+    assert robot.guard.mode == HALTED
+    assert robot.guard.begin(by_person=True) == ""
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_what_was_stopped_before_the_robot_was_seen_stays_so(stopped):
+    guard = PoseGuard(LIMITS, tick_s=TICK_S, period_s=PERIOD_S)
+    guard.stop("early") if stopped else guard.halt("early")
+    guard.tick(1, Felt(pose=None))
+    for tick in range(2, 6):
+        guard.request(Request(Pose(beside(0.1, 0.0, 0.0), DOWN), tick))
+        target = guard.tick(tick, felt())
+        assert guard.mode == (STOPPED if stopped else HALTED)
+        assert guard.reason == "early"
+        assert np.array_equal(target.position_m, HOME)
+
+
+@given(start=ANYWHERE, goal=ANYWHERE)
+def test_from_outside_the_box_it_comes_back_without_a_jump_and_never_further_out(start, goal):
+    robot = Robot()
+    robot.at = Pose(start, DOWN)
+    robot.tick()
+    for _ in range(40):
+        robot.ask(goal)
+        robot.tick()
+    path = np.array([start, *robot.targets])
+    assert np.linalg.norm(np.diff(path, axis=0), axis=1).max() <= LIMITS.max_speed_m_s * TICK_S + 1e-9
+    outside = np.maximum(0.0, np.maximum(LOW - path, path - HIGH))
+    assert (np.diff(outside, axis=0) <= 1e-9).all()
 
 
 @pytest.mark.parametrize(
