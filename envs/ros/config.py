@@ -107,8 +107,9 @@ class RobotConfig(Strict, frozen=True, kw_only=True):
     """Topic of the force at the tool, geometry_msgs/WrenchStamped; empty: nothing measures it."""
     reset: str = "home"
     """home: drive there; simulated: ask the simulated robot to begin anew."""
-    pause_s: float = 0.0
-    """After driving home: time for a person to put the things back."""
+    pause_s: Annotated[float, msgspec.Meta(ge=0, le=20)] = 0.0
+    """After driving home: time for a person to put the things back. The watchdog holds the robot in a reset that takes
+    more than a minute; who needs longer pauses the actor."""
     recovery: str = "none"
     """How the arm is brought back after a stop of its own; see envs.ros.recovery."""
     recovery_name: str = ""

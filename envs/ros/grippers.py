@@ -1,8 +1,10 @@
 """Who takes the gripper's commands: a position controller's topic, or an action of ros2_control or Franka."""
 
 import logging
+import time
 from typing import Any, Protocol
 
+from action_msgs.msg import GoalStatus
 from rclpy.action.client import ActionClient
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
@@ -16,6 +18,8 @@ log = logging.getLogger(__name__)
 
 _CHANGE = 0.02
 """Of the whole range: an action is asked for again only where it asks for something else."""
+_AGAIN_S = 1.0
+"""Until a goal that came to nothing is sent again."""
 
 
 class Gripper(Protocol):
@@ -23,6 +27,10 @@ class Gripper(Protocol):
 
     def command(self, opening: float) -> None:
         """Open (1.0), shut (-1.0), or what lies between."""
+        ...
+
+    def forget(self) -> None:
+        """The hand may have been moved by somebody else: whatever is commanded next is sent."""
         ...
 
 
@@ -37,6 +45,9 @@ class TopicGripper:
         """Publish."""
         self._publisher.publish(messages.numbers([commanded(self._config, opening)]))
 
+    def forget(self) -> None:
+        """Everything is sent anyway."""
+
 
 class ActionGripper:
     """control_msgs/GripperCommand, as Robotiq's and Franka's drivers offer it."""
@@ -47,10 +58,17 @@ class ActionGripper:
         self._client = ActionClient(node, self._kind, config.command)
         self._name = config.command
         self._asked: float | None = None
+        self._due_s = 0.0
+
+    def forget(self) -> None:
+        """The next goal is sent, whatever it is."""
+        self._asked = None
 
     def command(self, opening: float) -> None:
-        """Send a goal, where it differs from the last; a server that is not there is tried again next time."""
+        """Send a goal, where it differs from the last; one that came to nothing is sent again."""
         if self._asked is not None and abs(opening - self._asked) < 2.0 * _CHANGE:
+            return
+        if time.monotonic() < self._due_s:
             return
         if not self._client.server_is_ready():
             log.warning("no server of the action %s answers; start the gripper's driver", self._name)
@@ -58,8 +76,27 @@ class ActionGripper:
         goal: Any = self._kind.Goal()
         goal.command.position = commanded(self._config, opening)
         goal.command.max_effort = self._config.max_effort
-        self._client.send_goal_async(goal)
         self._asked = opening
+        self._client.send_goal_async(goal).add_done_callback(lambda sent: self._answered(opening, sent))
+
+    def _answered(self, opening: float, sent: Any) -> None:
+        """The server took the goal, or did not; in the latter case the next command asks again."""
+        handle = sent.result()
+        if handle is None or not handle.accepted:
+            self._undone(opening, "was refused")
+            return
+        handle.get_result_async().add_done_callback(lambda done: self._ended(opening, done))
+
+    def _ended(self, opening: float, done: Any) -> None:
+        # A grasp ends early, at the thing in the hand; drivers call that a success, or say that they have stalled.
+        result = done.result()
+        if result is None or not (result.status == GoalStatus.STATUS_SUCCEEDED or result.result.stalled):
+            self._undone(opening, "was given up by its driver")
+
+    def _undone(self, opening: float, how: str) -> None:
+        if self._asked == opening:
+            self._asked, self._due_s = None, time.monotonic() + _AGAIN_S
+            log.warning("the goal of the action %s %s; it is sent again", self._name, how)
 
 
 def open_gripper(node: Node, config: GripperConfig) -> Gripper:

@@ -186,6 +186,7 @@ class GuardServer:
         self.begun += not problem
         self._requests.forget()
         self._grips.forget()
+        self._gripper.forget()
         self._pose.forget()
         self._state_due_s = 0.0
         response.success, response.message = not problem, problem or str(self.begun)
