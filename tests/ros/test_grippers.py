@@ -39,7 +39,15 @@ def hand(monkeypatch):
     monkeypatch.setattr(grippers, "vendor", lambda *_: SimpleNamespace(Goal=message))
     monkeypatch.setattr(grippers, "ActionClient", Server)
     monkeypatch.setattr(grippers.time, "monotonic", lambda: now.s)
-    config = GripperConfig(joint="finger", via="action", command="grip", command_open=0.08, command_closed=0.0)
+    config = GripperConfig(
+        joint="finger",
+        joint_open=0.04,
+        joint_closed=0.0,
+        via="action",
+        command="grip",
+        command_open=0.08,
+        command_closed=0.0,
+    )
     gripper = grippers.ActionGripper(None, config)
     return gripper, gripper._client, now
 
