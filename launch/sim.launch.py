@@ -28,9 +28,7 @@ def cell(given: arguments.Given) -> list[Any]:
 def generate_launch_description() -> LaunchDescription:
     """For `ros2 launch`."""
     own = [
-        arguments.argument(
-            "scene", "plain", "What the table looks like; varied: anew in every episode.", arguments.SCENES
-        ),
+        *arguments.every_scene(),
         arguments.argument("cameras", "true", "Whether pictures are rendered and published.", arguments.SWITCH),
     ]
     return arguments.description(__file__, [*arguments.every_actor(), *own, *arguments.every_cell()], cell)

@@ -31,6 +31,6 @@ def generate_launch_description() -> LaunchDescription:
         arguments.argument("device", "", "Serial number or path of the SpaceMouse, where several are connected."),
         arguments.argument("frame", "base", "What forward means: in the room, or of the tool.", arguments.FRAMES),
         arguments.argument("task", "pick_cube", "With robot:=sim, what is on the table.", arguments.TASKS),
-        arguments.argument("scene", "plain", "With robot:=sim, what the table looks like.", arguments.SCENES),
+        *arguments.every_scene(),
     ]
     return arguments.description(__file__, [*own, *arguments.every_cell()], cell)

@@ -1,6 +1,6 @@
 """A real cell: guard, cameras and the actor, beside the robot's own drivers and controllers, which run already.
 
-ros2 launch handrail_bringup workcell.launch.py robot:=fr3 learner:=tcp://gpu-box:5555 keys:=keys
+ros2 launch handrail_bringup workcell.launch.py robot:=fr3 learner:=tcp://gpu-box:5555
 """
 
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false
@@ -16,11 +16,10 @@ CAMERAS = ("front", "wrist")
 def cell(given: arguments.Given) -> list[Any]:
     """What is started."""
     robot = given["robot"]
-    serials = {name: given[f"{name}_serial"] for name in CAMERAS}
     return [
         *nodes.middleware(),
         *nodes.guard(given, robot),
-        *(action for name, serial in serials.items() if serial for action in nodes.camera(given, name, serial)),
+        *(action for name in CAMERAS for action in nodes.camera(given, name)),
         *nodes.recorder(given, robot),
         *nodes.actor(given, robot),
     ]
@@ -29,12 +28,5 @@ def cell(given: arguments.Given) -> list[Any]:
 def generate_launch_description() -> LaunchDescription:
     """For `ros2 launch`."""
     robot = arguments.argument("robot", None, "fr3, panda, ur5e, or the path of your own robot's .yaml.")
-    serials = [
-        arguments.argument(
-            f"{name}_serial",
-            "",
-            f"Serial number of the {name} RealSense; empty: its topics are somebody else's to publish.",
-        )
-        for name in CAMERAS
-    ]
-    return arguments.description(__file__, [robot, *serials, *arguments.every_actor(), *arguments.every_cell()], cell)
+    cameras = [each for name in CAMERAS for each in arguments.every_camera(name)]
+    return arguments.description(__file__, [robot, *cameras, *arguments.every_actor(), *arguments.every_cell()], cell)

@@ -3,6 +3,7 @@
 import functools
 import importlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -118,10 +119,12 @@ def test_nothing_is_remapped_behind_the_robots_file(file):
 
 def taken(started):
     """Names of the parameters that a node takes."""
-    from handrail_nodes import actor_parameters, parameters
+    from handrail_nodes import actor_parameters, parameters, teleop_node
 
     if started.executable == "actor_node":
         return set(actor_parameters.ALL)
+    if started.executable == "teleop_node":
+        return {*teleop_node.OWN, *teleop_node.HAND}
     return set(parameters.wanted(importlib.import_module(f"handrail_nodes.{started.executable}").Parameters))
 
 
@@ -155,7 +158,9 @@ def test_what_is_given_reaches_the_nodes_as_what_it_is():
         "seed": "7",
     }
     nodes = Launched("sim.launch.py", **given, outbox="0123", image_size="128").nodes
-    assert nodes["/sim_robot"].parameters == {"robot": "sim", "task": "reach", "scene": "varied"}
+    scene = {"task": "reach", "scene": "varied", "clearance_mm": 0.0}
+    assert nodes["/sim_robot"].parameters == {"robot": "sim", **scene}
+    assert nodes["/sim_camera"].parameters.items() >= scene.items()
     actor = nodes["/actor"].parameters
     told = {"robot": "sim", "task": "reach", "obs": "state", "learner": "tcp://gpu:5555", "human": "none"}
     assert actor.items() >= {**told, "keys": "2026", "outbox": "0123", "seed": 7, "image_size": 128}.items()
@@ -168,6 +173,19 @@ def test_what_is_given_reaches_the_nodes_as_what_it_is():
     wrist = cell.nodes["/camera_wrist"].parameters
     assert wrist.items() >= {"name": "wrist", "serial": "0123", "source": "realsense", "width": 640}.items()
     assert cell.nodes["/recorder"].parameters["folder"] == "2026"
+
+
+def test_a_camera_that_is_no_realsense_is_named_by_its_device():
+    front = Launched("workcell.launch.py", robot="fr3", front_device="/dev/video2").nodes["/camera_front"]
+    assert front.parameters.items() >= {"source": "uvc", "device": "/dev/video2", "serial": ""}.items()
+
+
+def test_what_the_launch_says_may_not_be_in_a_file_too(tmp_path):
+    shutil.copytree(PACKAGES / "handrail_bringup/config", tmp_path / "config", symlinks=False)
+    file = tmp_path / "config/teleop.yaml"
+    file.write_text(f"{file.read_text()}    frame: tool\n")
+    with pytest.raises(RuntimeError, match=r"teleop.yaml sets frame, which the launch file says: delete it there"):
+        Launched("teleop.launch.py", config=str(tmp_path / "config"))
 
 
 def test_what_is_not_wanted_is_not_started():
@@ -207,7 +225,9 @@ def test_every_argument_is_explained(file):
         ("sim.launch.py", {"seed": "x"}, "seed must be a whole number, got 'x'"),
         ("sim.launch.py", {"image_size": "-64"}, "image_size must be a whole number, got '-64'"),
         ("workcell.launch.py", {}, "robot"),
-        ("sim.launch.py", {"config": "/nowhere"}, "config:=/nowhere holds no sim_robot.yaml; copy "),
+        ("sim.launch.py", {"clearance_mm": "-1"}, "clearance_mm must be a number >= 0, got '-1'"),
+        ("workcell.launch.py", {"robot": "fr3", "front_serial": "1", "front_device": "2"}, "give one of them"),
+        ("sim.launch.py", {"config": "/nowhere"}, "config:=/nowhere holds no guard.yaml; copy "),
     ],
 )
 def test_a_wrong_argument_is_refused(file, given, said):

@@ -123,21 +123,34 @@ class TestActor:
         assert (told.learner, told.confirm_s) == (ActorConfig.learner, ActorConfig.confirm_s)
 
     def test_a_reward_service_and_a_trunk(self, given):
-        told = self.read(given(reward="tcp://gpu:5556", trunk="models/own.safetensors", confirm_s=3))
-        assert (told.judge, told.trunk, told.confirm_s) == ("tcp://gpu:5556", "models/own.safetensors", 3.0)
+        told = self.read(given(reward="tcp://127.0.0.1:5556", trunk="models/own.safetensors", confirm_s=3))
+        assert (told.judge, told.trunk, told.confirm_s) == ("tcp://127.0.0.1:5556", "models/own.safetensors", 3.0)
 
     def test_an_external_policy_steered_by_a_run(self, given, tmp_path):
         more = {"external.candidates": 20, "external.deadline_s": 1}
         told = self.read(
-            given(policy="external", policy_address="tcp://vla:5557", steer=str(tmp_path), **more)
+            given(policy="external", policy_address="tcp://127.0.0.1:5557", steer=str(tmp_path), **more)
         ).external
-        assert told == ExternalConfig(address="tcp://vla:5557", steer=str(tmp_path), candidates=20, deadline_s=1.0)
+        assert told == ExternalConfig(
+            address="tcp://127.0.0.1:5557", steer=str(tmp_path), candidates=20, deadline_s=1.0
+        )
 
     def test_a_hand_is_as_its_instrument_but_for_what_is_given(self, given):
         keys = {"human.view_deg": 0, "human.signs": [1, -1, 1, 1, 1, 1], "human.end_button": -1}
         told = self.read(given(human="gamepad", **keys)).hand
         assert (told.view_deg, told.signs, told.end_button) == (0.0, (1, -1, 1, 1, 1, 1), None)
         assert (told.kind, told.dead_zone) == ("gamepad", HAND["gamepad"].dead_zone)
+
+    def test_a_path_may_begin_at_home_and_a_scripted_person_has_a_skill(self, given, monkeypatch):
+        monkeypatch.setenv("HOME", "/home/anna")
+        told = self.read(given(outbox="~/out.sqlite", human="script", **{"human.skill": "lazy"}))
+        assert (told.outbox, told.skill) == ("/home/anna/out.sqlite", "lazy")
+
+    def test_the_keys_for_a_learner_elsewhere_are_found_where_they_are_made(self, given, monkeypatch, tmp_path):
+        monkeypatch.setenv("HANDRAIL_KEYS", str(tmp_path))
+        with pytest.raises(UserError, match="handrail keys new"):
+            self.read(given(learner="tcp://gpu:5555"))
+        assert self.read(given(learner="tcp://gpu:5555", insecure=True)).insecure
 
     @pytest.mark.parametrize(
         ("told", "said"),

@@ -62,10 +62,28 @@ def every_actor() -> list[DeclareLaunchArgument]:
         argument("steer", "", "Of policy:=external: folder of the run whose critics choose among what it proposes."),
         argument("outbox", "outbox.sqlite", "File in which steps wait until the learner has them on its disk."),
         argument("seed", "0", "Of the actor's random numbers."),
-        argument("keys", "", "Folder of the link's keys; needed where the learner is on another machine."),
+        argument("keys", "", "Folder of the keys for a learner elsewhere; empty: where `handrail keys new` puts them."),
         argument("actor", "true", "Whether there is an actor; without one the cell comes up alone.", SWITCH),
         argument("autostart", "true", "Activate the actor; if not: ros2 lifecycle set /actor activate.", SWITCH),
         argument("actor_respawn", "false", "Start the actor again, and activate it, whenever it ends.", SWITCH),
+    ]
+
+
+def every_camera(name: str) -> list[DeclareLaunchArgument]:
+    """What a launch file takes for a camera of the workcell; with neither its topics are somebody else's to publish."""
+    return [
+        argument(f"{name}_serial", "", f"Serial number of the {name} RealSense; empty: it is none of ours."),
+        argument(
+            f"{name}_device", "", f"Index or path of a {name} camera that is no RealSense, e.g. /dev/v4l/by-id/..."
+        ),
+    ]
+
+
+def every_scene() -> list[DeclareLaunchArgument]:
+    """What launch files with a simulated robot take."""
+    return [
+        argument("scene", "plain", "What the table looks like; varied: anew in every episode.", SCENES),
+        argument("clearance_mm", "0", "Of task:=peg_insert: 2, 1 or 0.5 mm between peg and socket; 0: 2."),
     ]
 
 
@@ -95,6 +113,13 @@ def require_known(file: str, command: Sequence[str], names: Sequence[str]) -> No
             near = difflib.get_close_matches(given, names, n=1)
             hint = f"did you mean {near[0]}" if near else f"it takes {', '.join(names)}"
             raise RuntimeError(f"{file} has no argument {given}; {hint}")
+
+
+def number(given: Given, name: str) -> float:
+    """A number from 0 upwards; raises RuntimeError where it is none."""
+    if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", given[name]):
+        raise RuntimeError(f"{name} must be a number >= 0, got {given[name]!r}; e.g. {name}:=1.5")
+    return float(given[name])
 
 
 def whole(given: Given, name: str) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from launch.actions import EmitEvent, RegisterEventHandler, SetEnvironmentVariable
 from launch.event_handlers import OnProcessExit, OnProcessStart
 from launch.events import matches_action
@@ -17,7 +18,7 @@ from launch_ros.events.lifecycle import ChangeState
 from launch_ros.parameter_descriptions import ParameterValue
 from lifecycle_msgs.msg import Transition
 
-from handrail_bringup.arguments import Given, config_folder, whole
+from handrail_bringup.arguments import Given, config_folder, number, whole
 
 PROFILE = "FASTDDS_DEFAULT_PROFILES_FILE"
 RESPAWN_S, DEVICE_RESPAWN_S = 1.0, 5.0
@@ -41,19 +42,28 @@ def guard(given: Given, robot: str) -> list[Any]:
 
 def sim_robot(given: Given, robot: str) -> list[Any]:
     """The simulated robot."""
-    told = {"robot": robot, "task": given["task"], "scene": given["scene"]}
+    told = {"robot": robot, **_scene(given)}
     return _steady(_node("sim_robot", given, told, respawn_s=RESPAWN_S))
 
 
 def sim_camera(given: Given) -> list[Any]:
     """The simulated robot's cameras."""
-    told = {"task": given["task"], "scene": given["scene"]}
-    return _steady(_node("sim_camera", given, told, respawn_s=RESPAWN_S))
+    return _steady(_node("sim_camera", given, _scene(given), respawn_s=RESPAWN_S))
 
 
-def camera(given: Given, name: str, serial: str) -> list[Any]:
-    """A RealSense. One that is missing is looked for until it is plugged in."""
-    told = {"name": name, "serial": serial}
+def _scene(given: Given) -> dict[str, str | float]:
+    """What robot and cameras of a simulation have to agree on."""
+    return {"task": given["task"], "scene": given["scene"], "clearance_mm": number(given, "clearance_mm")}
+
+
+def camera(given: Given, name: str) -> list[Any]:
+    """The camera that a serial number or a device names, if any. It is looked for until it is plugged in."""
+    serial, device = given[f"{name}_serial"], given[f"{name}_device"]
+    if serial and device:
+        raise RuntimeError(f"{name}_serial is of a RealSense, {name}_device of any other camera; give one of them")
+    if not (serial or device):
+        return []
+    told = {"name": name, "serial": serial, "device": device, "source": "uvc" if device else "realsense"}
     return [_node(f"camera_{name}", given, told, program="camera", respawn_s=DEVICE_RESPAWN_S)]
 
 
@@ -106,7 +116,7 @@ def _change(node: LifecycleNode, transition: int) -> EmitEvent:
 def _node(
     name: str,
     given: Given,
-    told: Mapping[str, str | int],
+    told: Mapping[str, str | int | float],
     *,
     program: str = "",
     kind: type = Node,
@@ -116,16 +126,18 @@ def _node(
     """A node of ours: its parameter file, then what it is told by this launch."""
     program = program or name
     file = Path(given["config"]) / f"{program}.yaml"
-    if not file.is_file():
+    if (Path(config_folder()) / file.name).is_file() and not file.is_file():
         raise RuntimeError(
             f"config:={given['config']} holds no {file.name}; copy {config_folder()} and change the copy"
         )
+    files = [str(file)] if file.is_file() else []
+    _require_apart(files, told)
     return kind(
         package="handrail_nodes",
         executable=f"{program}_node",
         name=name,
         namespace=given["namespace"],
-        parameters=[str(file), {key: _typed(value) for key, value in told.items()}],
+        parameters=[*files, {key: _typed(value) for key, value in told.items()}],
         output="screen",
         emulate_tty=True,
         sigterm_timeout=sigterm_timeout,
@@ -134,7 +146,19 @@ def _node(
     )
 
 
-def _typed(value: str | int) -> Any:
+def _require_apart(files: list[str], told: Mapping[str, Any]) -> None:
+    """Raise RuntimeError where a parameter file sets what the launch sets, which would win without a word."""
+    for file in files:
+        sections = (yaml.safe_load(Path(file).read_text()) or {}).values()
+        both = {name for section in sections for name in (section or {}).get("ros__parameters") or {} if name in told}
+        if both:
+            names = ", ".join(sorted(both))
+            raise RuntimeError(
+                f"{file} sets {names}, which the launch file says: delete it there, give it as an argument"
+            )
+
+
+def _typed(value: str | int | float) -> Any:
     # Else `launch` would take a serial number, or a folder called 2026, for a number.
     return ParameterValue(value, value_type=str) if isinstance(value, str) else value
 

@@ -43,7 +43,8 @@ class ActorNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start the actor; it waits for the robot, then for the learner, then drives."""
         assert self._config is not None
-        file = write_json(Path(self._config.outbox).with_name("actor_config.json"), plain(self._config))
+        outbox = Path(self._config.outbox)
+        file = write_json(outbox.with_name(f"{outbox.stem}.actor_config.json"), plain(self._config))
         self._rooms, self.code = Rooms(), None
         self._rooms.start("actor", ["actor", "act", str(file)])
         return super().on_activate(state)

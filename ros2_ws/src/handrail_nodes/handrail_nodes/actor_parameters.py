@@ -1,25 +1,28 @@
 """The actor's settings as ROS parameters: those of `handrail actor`, with their names and defaults.
 
-`human.<key>` and `external.<key>` are those of docs/human.md and docs/steering.md; one that is not given is as it is
-for that instrument. A button that means nothing is -1, for ROS has no null.
+`human.<key>` and `external.<key>` are those of docs/human.md and docs/steering.md.
 """
 
 import dataclasses
 import itertools
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
 from rclpy.node import Node
 
-from actor.config import HAND, ActorConfig, ExternalConfig, HandConfig
+from actor.config import ActorConfig, ExternalConfig
 from envs.config import EnvConfig
 from handrail.external import external_config
+from handrail.linking import with_actor_keys
 from handrail.values import checked_address, service_address
-from handrail_nodes import parameters
+from handrail_nodes import hand_parameters, parameters
 
 ENV = ("task", "obs", "image_size", "robot")
-ACTOR = ("learner", "human", "outbox", "outbox_cap_gb", "insecure", "keys", "key", "confirm_s", "trunk", "seed")
-_HUMAN, _EXTERNAL = "human.", "external."
+ACTOR = ("learner", "human", "outbox", "outbox_cap_gb", "confirm_s", "trunk", "seed")
+PATHS = ("outbox", "trunk", "steer")
+_EXTERNAL, _SKILL = "external.", "human.skill"
 
 
 @dataclass(frozen=True)
@@ -31,16 +34,21 @@ class Said:
     policy: str = "learner"
     policy_address: str | None = None
     steer: str | None = None
+    keys: str | None = None
+    """Folder of the link's keys; None: where `handrail keys new` puts them, if the link needs any."""
+    key: str | None = None
+    """Which of them is ours; None: the only one."""
+    insecure: bool = False
 
 
-HAND_KEYS = [each.name for each in dataclasses.fields(HandConfig) if each.name != "kind"]
 EXTERNAL_KEYS = [each.name for each in dataclasses.fields(ExternalConfig) if each.name not in ("address", "steer")]
 ALL: parameters.Wanted = {
     **parameters.wanted(EnvConfig, ENV),
     **parameters.wanted(ActorConfig, ACTOR),
     **parameters.wanted(Said),
-    **parameters.wanted(HandConfig, HAND_KEYS, prefix=_HUMAN, optional=True),
+    **hand_parameters.ALL,
     **parameters.wanted(ExternalConfig, EXTERNAL_KEYS, prefix=_EXTERNAL, optional=True),
+    _SKILL: (str, ActorConfig.skill),
 }
 
 
@@ -57,18 +65,19 @@ def read(node: Node, words: list[str]) -> ActorConfig:
         words: The node's command line, with what a launch file remaps.
     """
     values = parameters.values(node, ALL)
-    env = EnvConfig(
-        env="ros", namespace=node.get_namespace(), remap=remapping(words), **{name: values[name] for name in ENV}
-    )
+    # A shell expands ~ at the beginning of a word, not after :=.
+    values |= {name: str(Path(values[name]).expanduser()) for name in PATHS if values[name] is not None}
     said = Said(**{each.name: values[each.name] for each in dataclasses.fields(Said)})
     checked_address("learner", values["learner"])
-    return ActorConfig(
-        env=env,
-        hand=_hand(values["human"], _given(values, _HUMAN)),
+    told = ActorConfig(
+        env=_env(node, values, words),
+        hand=hand_parameters.hand(values["human"], {**values, _SKILL: None}),
+        skill=values[_SKILL],
         judge=service_address(said.reward),
-        external=external_config(said.policy, said.policy_address, said.steer, _given(values, _EXTERNAL)),
+        external=external_config(said.policy, said.policy_address, said.steer, parameters.given(values, _EXTERNAL)),
         **{name: values[name] for name in ACTOR},
     )
+    return with_actor_keys(told, OmegaConf.create({"keys": said.keys, "name": said.key, "insecure": said.insecure}))
 
 
 def remapping(words: list[str]) -> list[str]:
@@ -77,16 +86,6 @@ def remapping(words: list[str]) -> list[str]:
     return [rule for rule in rules if not rule.partition(":=")[0].rpartition(":")[2].startswith("__")]
 
 
-def _given(values: dict[str, Any], prefix: str) -> dict[str, Any]:
-    """What was given of a group, by its key."""
-    return {
-        name.removeprefix(prefix): value
-        for name, value in values.items()
-        if name.startswith(prefix) and value is not None
-    }
-
-
-def _hand(human: str, given: dict[str, Any]) -> HandConfig:
-    """The instrument's own settings, with what was given in the place of them."""
-    given = {key: None if key.endswith("_button") and value == -1 else value for key, value in given.items()}
-    return dataclasses.replace(HAND.get(human, HandConfig()), **given)
+def _env(node: Node, values: dict[str, Any], words: list[str]) -> EnvConfig:
+    own = {name: values[name] for name in ENV}
+    return EnvConfig(env="ros", namespace=node.get_namespace(), remap=remapping(words), **own)

@@ -68,6 +68,12 @@ def values(node: Node, parameters: Wanted) -> dict[str, Any]:
     return {name: _judged(node, name, kind) for name, (kind, _) in parameters.items()}
 
 
+def given(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """What was given of a group of optional parameters, by their names without the prefix."""
+    found = {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
+    return {name: value for name, value in found.items() if value is not None}
+
+
 def read(node: Node, kind: type[T], only: Collection[str] = ()) -> T:
     """A dataclass, or some fields of it, of what the node was given, judged by its own checks too; raises UserError."""
     parameters = wanted(kind, only)

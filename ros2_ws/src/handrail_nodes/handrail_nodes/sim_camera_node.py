@@ -10,7 +10,7 @@ from envs.config import EnvConfig
 from envs.graphics import settle_backend
 from envs.ros.sim_cameras import SimCameras
 from envs.ros.ticking import Stop, ros, run
-from envs.tasks import TASKS
+from envs.tasks import build
 from handrail_nodes import parameters
 from wire.errors import require, run_main
 
@@ -21,6 +21,8 @@ class Parameters:
 
     task: str = "pick_cube"
     scene: str = "plain"
+    clearance_mm: float = 0.0
+    """Of task=peg_insert; 0: its default."""
     cameras: tuple[str, ...] = ("front", "wrist")
     width: int = 128
     """Pixels."""
@@ -29,7 +31,7 @@ class Parameters:
 
     def __post_init__(self) -> None:
         """Raise ValueError naming the parameter, what was got and what is wanted."""
-        EnvConfig(task=self.task, scene=self.scene)
+        EnvConfig(task=self.task, scene=self.scene, clearance_mm=self.clearance_mm or None)
         for name, value in (("width", self.width), ("height", self.height)):
             require(16 <= value <= 8192, f"{name} must be 16 to 8192 pixels, got {value}")
         require(0 < self.rate_hz <= 1000, f"rate_hz must be in 0..1000 (0 excluded), got {self.rate_hz:g}")
@@ -44,7 +46,8 @@ class SimCameraNode(Node):
         self.period_s = 1.0 / told.rate_hz
         settle_backend()
         size = told.width, told.height
-        self.cameras = SimCameras(self, TASKS[told.task](), scene_name=told.scene, size=size, names=told.cameras)
+        task = build(told.task, told.clearance_mm or None)
+        self.cameras = SimCameras(self, task, scene_name=told.scene, size=size, names=told.cameras)
 
 
 def film() -> int:

@@ -4,29 +4,32 @@ The loop is that of `handrail teleop env=ros human=joy`, which shows more in a t
 """
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from rclpy.node import Node
 
-from actor.config import HAND, TeleopConfig
+from actor.config import TeleopConfig
 from actor.teleop import teleop
 from envs.config import EnvConfig
 from envs.ros.ticking import ros
-from handrail_nodes import parameters
+from handrail_nodes import hand_parameters, parameters
 from wire.errors import UserError, run_main
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """What the node is told."""
+    """What the node is told, besides `human.<key>`."""
 
     robot: str = "sim"
     topic: str = ""
     """Of a sensor_msgs/Joy; empty: spacenav's."""
     frame: str = "base"
-    """base or tool;"""
-    view_deg: float = HAND["joy"].view_deg
-    """both in docs/human.md."""
+    """base or tool, see docs/human.md."""
+
+
+OWN = parameters.wanted(Parameters)
+# Which topic, and what forward means, are parameters of their own.
+HAND = {name: each for name, each in hand_parameters.ALL.items() if name not in ("human.device", "human.frame")}
 
 
 class TeleopNode(Node):
@@ -34,11 +37,12 @@ class TeleopNode(Node):
 
     def __init__(self) -> None:
         super().__init__("teleop", **parameters.GIVEN)
-        told = parameters.read(self, Parameters)
+        parameters.declare(self, {**OWN, **HAND})
+        values = parameters.values(self, {**OWN, **HAND})
+        told = Parameters(**{name: values[name] for name in OWN})
         env = EnvConfig(env="ros", obs="proprio", robot=told.robot, namespace=self.get_namespace())
         topic = self.resolve_topic_name(told.topic or "spacenav/joy")
-        hand = replace(HAND["joy"], device=topic, frame=told.frame, view_deg=told.view_deg)
-        self.config = TeleopConfig(hand=hand, env=env)
+        self.config = TeleopConfig(hand=hand_parameters.hand("joy", values, device=topic, frame=told.frame), env=env)
 
 
 def drive() -> int:
