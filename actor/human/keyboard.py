@@ -5,7 +5,8 @@
     r f   up, down          u o   turn about forward   n       failure      x   discard the episode
                                                        z       undo: take back the last demonstration
 
-Arrow keys are w, a, s and d.
+Arrow keys are w, a, s and d. Nothing else is a key: no capital, and no key that sends more than one character, such as
+F1, End or ALT with a letter (see actor.human.escapes).
 
 **How long a key lasts.** A terminal says that a key went down, and, where it is kept down, says so again after 0.25 to
 0.66 s and then every 30 to 90 ms. It never says that a key went up. So a key moves the robot for 0.15 s and no longer
@@ -24,6 +25,7 @@ import time
 import tty
 from collections.abc import Callable
 
+from actor.human.escapes import KeyParser
 from actor.human.instrument import STILL, Controls
 
 log = logging.getLogger(__name__)
@@ -45,7 +47,6 @@ _MOVES = {
     "l": (5, -1.0),
 }
 """Key -> axis of actor.human.instrument.AXES, and which way."""
-_ARROWS = {"\x1b[A": "w", "\x1b[B": "s", "\x1b[D": "a", "\x1b[C": "d"}
 BUTTONS = {" ": 0, "y": 1, "n": 2, "x": 3, "p": 4, "q": 5, "z": 6}
 """Key -> button: gripper, success, failure, discard, pause, end, undo."""
 NAMES = ("gripper", "success", "failure", "discard", "pause", "end", "undo")
@@ -70,6 +71,7 @@ class Keyboard:
         self.trouble = ""
         self._fd, self._clock = fd, clock
         self._lock = threading.Lock()
+        self._parser = KeyParser()
         self._pressed: list[int] = []
         self._until_s: dict[tuple[int, float], float] = {}
         self._kept_until_s = self._awake_s = self._clock()
@@ -118,13 +120,11 @@ class Keyboard:
                 return
             with self._lock:
                 self._awake_s = self._clock()
-                self._take(data or b"")
+                if data is not None:
+                    self._take(data)
 
     def _take(self, data: bytes) -> None:
-        text = data.decode("ascii", "replace")
-        for sequence, key in _ARROWS.items():
-            text = text.replace(sequence, key)
-        for key in text.lower():
+        for key in self._parser.feed(data, self._awake_s):
             if key in _MOVES:
                 self._until_s[_MOVES[key]] = self._awake_s + MOVE_S
                 self._kept_until_s = self._awake_s + KEEP_S

@@ -2,12 +2,14 @@
 
 import os
 import pty
+import select
 import termios
 import threading
 
 import pytest
 from devices import until
 
+from actor.human.instrument import STILL
 from actor.human.keyboard import KEEP_S, MOVE_S, NAMES, Keyboard
 
 
@@ -79,7 +81,7 @@ def test_a_tap_is_a_nudge_and_a_repeated_key_moves_on(terminal: tuple[int, int])
         (b"\x1b[A", 0, 1),
         (b"s", 0, -1),
         (b"\x1b[B", 0, -1),
-        (b"A", 1, 1),
+        (b"a", 1, 1),
         (b"\x1b[D", 1, 1),
         (b"d", 1, -1),
         (b"\x1b[C", 1, -1),
@@ -108,15 +110,40 @@ def test_opposite_keys_cancel_and_others_are_nothing(terminal: tuple[int, int]):
     ours, theirs = terminal
     keyboard = Keyboard(theirs, clock=Clock())
     try:
-        os.write(ours, b"\xff\x00gQ\x1bwsd y n x z p q")
+        os.write(ours, b"\xff\x00gQ\x1bwwsd q y n x z p q")
         said: list[int] = []
-        until(lambda: said.extend(keyboard.pressed()) or len(said) == 13)
+        until(lambda: said.extend(keyboard.pressed()) or len(said) == 14)
         assert [NAMES[number] for number in said if number] == [
             *("end", "success", "failure", "discard", "undo", "pause", "end"),
         ]
         assert keyboard.latest().axes == (0.0, -1.0, 0.0, 0.0, 0.0, 0.0)
     finally:
         keyboard.close()
+
+
+def test_a_sequence_in_two_reads_is_one_key_and_one_that_is_unknown_is_none():
+    reading, writing = os.pipe()
+    clock = Clock()
+    keyboard = Keyboard(reading, clock=clock)
+
+    def read(data: bytes) -> None:
+        # What is gone from the pipe has been taken in once the thread has stamped a later time.
+        os.write(writing, data)
+        until(lambda: not select.select([reading], [], [], 0)[0])
+        clock.now_s += 0.001
+        until(lambda: keyboard.latest().heard_s == clock.now_s)
+
+    try:
+        for half in (b"\x1b[1;2", b"A", b"\x1bO", b"P", b"\x1bO", b"Q", b"\x1b[", b"Z", b"\x1b[1", b"5~"):
+            read(half)
+        assert (keyboard.pressed(), keyboard.latest().axes, keyboard.latest().holding) == ([], STILL, False)
+        read(b"\x1b[")
+        read(b"A")
+        assert keyboard.latest().axes[:2] == (1.0, 0.0)
+    finally:
+        keyboard.close()
+        os.close(writing)
+        os.close(reading)
 
 
 def test_a_closed_terminal_wants_nothing_any_more():

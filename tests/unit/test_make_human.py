@@ -94,3 +94,14 @@ def test_the_keys_of_the_terminal_say_what_the_buttons_of_a_device_do_not(stdin:
         assert both.touched()
         assert both.lost()
         assert both.poll() is None
+
+
+def test_what_other_keys_send_labels_and_ends_nothing_beside_a_device_either(stdin: int):
+    with contextlib.closing(Keyboard(0)) as keys:
+        both = WithKeys(Silent(), keys)  # type: ignore[arg-type]
+        # F1, F2, Shift+Tab, Alt+q, and capitals.
+        os.write(stdin, b"\x1bOP\x1bOQ\x1b[Z\x1bqYXQp")
+        said: list[Event] = []
+        while not said:
+            said += both.events()
+        assert said == [Event.PAUSE]
