@@ -38,6 +38,11 @@ LABELS = (Event.SUCCESS, Event.FAILURE, Event.DISCARD)
 """The events that end an episode."""
 
 
+def not_labels(said: list[Event]) -> list[Event]:
+    """What of the things said is of no one episode: a label said while the robot goes home is of none."""
+    return [event for event in said if event not in LABELS]
+
+
 class Channel(Protocol):
     """A way for somebody to take over. Its methods must return at once: they are called in the control loop.
 
@@ -46,7 +51,7 @@ class Channel(Protocol):
     """
 
     def begin_episode(self, episode: int) -> None:
-        """Start episode number `episode` of the stream."""
+        """Start episode number `episode` of the stream: of what was said before, all but the labels still counts."""
         ...
 
     def poll(self) -> Override | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from actor.config import HandConfig
-from actor.human import Event, Override
+from actor.human import Event, Override, not_labels
 from actor.human.instrument import AXES, STILL, Controls, Instrument
 from actor.human.live import Report
 from actor.human.mapping import Mapping
@@ -67,8 +67,13 @@ class Hand:
         return self.instrument.trouble
 
     def begin_episode(self, episode: int) -> None:
-        """Start episode number `episode`, with the gripper open again; what was pressed for the last one is past."""
-        self._grip_until_s, self._executed = -np.inf, OPEN
+        """Start episode number `episode`, with the gripper open again; what was pressed for the last one is past.
+
+        So is what was pressed while the robot went home, but for what is not about an episode: pause, end, undo.
+        """
+        self._sort_presses()
+        self._said = not_labels(self._said)
+        self._grip_until_s, self._executed, self._was_down = -np.inf, OPEN, False
         if self._following is not None:
             self._following.begin_episode()
 

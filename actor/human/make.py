@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from actor.config import ActorConfig, HandConfig
-from actor.human import Channel, Event, Nobody, Override, ScriptedCorrector
+from actor.human import Channel, Event, Nobody, Override, ScriptedCorrector, not_labels
 from actor.human.hand import Hand
 from actor.human.instrument import Instrument
 from actor.human.keyboard import NAMES, Keyboard
@@ -188,10 +188,13 @@ class WithKeys:
     def __init__(self, hand: Channel, keys: Keyboard) -> None:
         self._hand = hand
         self._keys = keys
+        self._said: list[Event] = []
 
     def begin_episode(self, episode: int) -> None:
-        """Tell the hand."""
+        """Tell the hand; the labels given by key before are of the last episode, too."""
         self._hand.begin_episode(episode)
+        self._take_keys()
+        self._said = not_labels(self._said)
 
     def poll(self) -> Override | None:
         """What the hand wants."""
@@ -207,9 +210,14 @@ class WithKeys:
 
     def events(self) -> list[Event]:
         """What was said by button, then what was said by key; the gripper is the hand's."""
-        said = [NAMES[number] for number in self._keys.pressed()]
-        return self._hand.events() + [Event(name) for name in said if name != "gripper"]
+        self._take_keys()
+        said, self._said = self._said, []
+        return self._hand.events() + said
 
     def executed(self, action: Action) -> None:
         """Tell the hand."""
         self._hand.executed(action)
+
+    def _take_keys(self) -> None:
+        names = (NAMES[number] for number in self._keys.pressed())
+        self._said += [Event(name) for name in names if name != "gripper"]

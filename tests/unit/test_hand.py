@@ -71,6 +71,41 @@ def test_a_press_for_the_last_episode_does_nothing_in_the_next():
     assert wants(hand) is None
 
 
+def test_the_grippers_button_pressed_while_the_robot_goes_home_does_nothing_and_is_no_touch():
+    pad, hand = made()
+    channel = LiveChannel(hand, clock=lambda: pad.now_s)
+    hand.begin_episode(1)
+    pad.presses = [0]
+    hand.begin_episode(2)
+    assert not channel.touched()
+    assert wants(hand) is None
+    pad.stand(1.0)
+    assert wants(hand) == [1, 0, 0, 1]
+
+
+def test_labels_given_while_the_robot_goes_home_are_past_and_pause_undo_and_end_are_not():
+    pad, hand = made(failure_button=2, discard_button=3, pause_button=4, end_button=5, undo_button=6)
+    pad.presses = [1, 4]
+    assert hand.latest() is not None
+    pad.presses = [2, 6, 3, 5, 1]
+    hand.begin_episode(2)
+    assert hand.events() == [Event.PAUSE, Event.UNDO, Event.END]
+    pad.presses = [1]
+    assert hand.events() == [Event.SUCCESS], "one of this episode counts"
+
+
+def test_in_hold_mode_a_button_let_go_while_the_robot_goes_home_is_no_touch_and_one_that_is_down_is():
+    pad, hand = made(gripper="hold")
+    pad.stand(down=frozenset({0}))
+    assert wants(hand) == [0, 0, 0, -1]
+    pad.stand()
+    hand.begin_episode(2)
+    assert wants(hand) is None
+    pad.stand(down=frozenset({0}))
+    hand.begin_episode(3)
+    assert wants(hand) == [0, 0, 0, -1]
+
+
 def test_in_hold_mode_the_gripper_is_shut_while_the_button_is_down():
     pad, hand = made(gripper="hold")
     pad.stand(down=frozenset({0}))

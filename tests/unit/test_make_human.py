@@ -5,6 +5,7 @@ import os
 
 import pytest
 from acting import toy_env
+from devices import until
 
 from actor.config import HAND, ActorConfig
 from actor.human import Event, Nobody, Silent
@@ -105,3 +106,16 @@ def test_what_other_keys_send_labels_and_ends_nothing_beside_a_device_either(std
         while not said:
             said += both.events()
         assert said == [Event.PAUSE]
+
+
+def test_labels_given_by_key_while_the_robot_goes_home_are_past_and_pause_undo_and_end_are_not(stdin: int):
+    with contextlib.closing(Keyboard(0)) as keys:
+        hand = Hand()
+        both = WithKeys(hand, keys)
+        os.write(stdin, b"ypnzxq")
+        until(lambda: len(keys._pressed) == 6)
+        both.begin_episode(2)
+        assert both.events() == [Event.FAILURE, Event.PAUSE, Event.UNDO, Event.END], "the first is the hand's own"
+        os.write(stdin, b"y")
+        until(lambda: keys._pressed)
+        assert both.events() == [Event.SUCCESS]

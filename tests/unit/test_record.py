@@ -6,14 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from acting import ToyCell, toy_env
+from devices import Pad, arm_spec
 from rich.console import Console
 from test_quality import SPEC as ARM
 from test_quality import episode
 
 from actor.board import Board
-from actor.config import HAND, DemosConfig
+from actor.config import HAND, DemosConfig, HandConfig
 from actor.demonstrators import Demonstrator
 from actor.human import Event, Override, Silent
+from actor.human.hand import Hand as PadHand
+from actor.human.live import LiveChannel
+from actor.human.mapping import Mapping
 from actor.record import Recording, demonstrate
 from envs.config import EnvConfig
 from envs.workcell import WorkcellEnv
@@ -81,6 +85,19 @@ def test_labels_end_an_episode_and_before_the_first_move_they_are_of_nothing():
     steps = play(hand, toy_env())
     assert len(steps) == 1
     assert (steps[-1].success, steps[-1].reward, steps[-1].terminated) == (True, 1.0, True)
+
+
+def test_recording_does_not_begin_by_a_press_of_the_gripper_while_the_robot_went_home():
+    pad, hand_config = Pad(), HandConfig(dead_zone=0.1, view_deg=0.0)
+    spec = arm_spec()
+    hand = PadHand(pad, Mapping(hand_config, spec), hand_config, clock=lambda: pad.now_s)
+    person = Demonstrator(LiveChannel(hand, clock=lambda: pad.now_s), spec.action.shape[0], [3], lambda: None)
+    pad.presses = [0]
+    person.begin_episode(1)
+    assert person.events() == [Event.PAUSE]
+    assert (person.events(), person.waiting) == ([], True)
+    pad.presses = [0]
+    assert (person.events(), person.waiting) == ([Event.PAUSE], False), "now the hand is on it"
 
 
 def test_undo_is_heard_while_waiting_and_while_driving_and_ends_nothing():
