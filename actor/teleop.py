@@ -12,7 +12,7 @@ from rich.console import Console
 
 from actor.attention import Attention
 from actor.config import TeleopConfig
-from actor.human import Channel, Event
+from actor.human import Channel, Event, not_labels
 from actor.human.hand import OPEN
 from actor.human.live import LiveChannel
 from actor.human.make import Robot, open_hand, with_keys
@@ -38,7 +38,7 @@ def teleop(config: TeleopConfig) -> int:
     with contextlib.ExitStack() as leaving:
         if config.dry:
             view = _view(config, leaving, _anything(two=config.hand.kind == "spacemice"))
-            person = _Overheard(leaving.enter_context(with_keys(view.channel, config.hand)), view)
+            person = Overheard(leaving.enter_context(with_keys(view.channel, config.hand)), view)
             with shown(view, console):
                 _watch(person)
             return 0
@@ -46,7 +46,7 @@ def teleop(config: TeleopConfig) -> int:
         env: Any = make_env(config.env)
         leaving.callback(env.close)
         view = _view(config, leaving, Robot.of(env))
-        person = _Overheard(leaving.enter_context(with_keys(view.channel, config.hand)), view)
+        person = Overheard(leaving.enter_context(with_keys(view.channel, config.hand)), view)
         with watched(env.stopper) as heart, shown(view, console):
             human = Attention(person, heart)
             env.pause = human.pause
@@ -142,8 +142,11 @@ class Standing:
         return action, 0
 
 
-class _Overheard:
-    """The person's channel, whose events are shown, too."""
+class Overheard:
+    """The person's channel, whose events are shown; a label is shown only, for here is nothing to label.
+
+    It would end the episode, and the next one begins by driving home and opening the gripper, whatever is in it.
+    """
 
     def __init__(self, person: Channel, view: View) -> None:
         self._person = person
@@ -153,12 +156,13 @@ class _Overheard:
         self.touched, self.lost, self.executed = person.touched, person.lost, person.executed
 
     def events(self) -> list[Event]:
+        """What was said since the last call, without its labels."""
         events = self._person.events()
         for event in events:
-            self._paused = event is Event.PAUSE and not self._paused
-            again = "; the robot holds until you say it again" if self._paused else ""
+            self._paused ^= event is Event.PAUSE
+            again = "; the robot holds until you say it again" if event is Event.PAUSE and self._paused else ""
             self._view.said.append(f"you said: {event.value}{again}")
-        return events
+        return not_labels(events)
 
 
 def _anything(*, two: bool) -> Robot:

@@ -1,17 +1,23 @@
 """The screen that a user checks signs on."""
 
+from typing import Any
+
 import numpy as np
+import pytest
 from acting import ToyTask, toy_env
 from devices import Pad, arm_spec
 from rich.console import Console
 
-from actor.config import HandConfig
+from actor.attention import Attention
+from actor.config import HandConfig, TeleopConfig
+from actor.human import LABELS, Event, Silent
 from actor.human.hand import Hand
 from actor.human.instrument import UNHEARD, Controls
 from actor.human.live import LiveChannel
 from actor.human.mapping import Mapping
 from actor.screen import View
-from actor.teleop import Endless, Overseen, Standing
+from actor.teleop import Endless, Overheard, Overseen, Standing, _drive
+from actor.watchdog import Unwatched
 
 
 def made() -> tuple[Pad, View]:
@@ -88,3 +94,68 @@ def test_nothing_is_ever_reached_and_no_time_limit_comes():
     for _ in range(5):
         _, reward, terminated, truncated, _ = env.step(np.zeros(2, np.float32))
         assert (reward, terminated, truncated) == (0.0, False, False)
+
+
+class Person(Silent):
+    """Nobody's hand; says what it is told at the calls of `events` that it is told, and in the end that it ends."""
+
+    def __init__(self, *said: list[Event]) -> None:
+        self.said = [*said, [Event.END]]
+
+    def begin_episode(self, episode: int) -> None:
+        pass
+
+    def poll(self) -> None:
+        pass
+
+    def touched(self) -> bool:
+        return False
+
+    def events(self) -> list[Event]:
+        return self.said.pop(0)
+
+
+def driven(person: Person, env: Any) -> tuple[int, View]:
+    """Teleop's loop until the person ends it: how often the arm was brought home, and what was shown."""
+    _, view = made()
+    resets: list[int] = []
+    reset = env.reset
+
+    def counted(seed: int) -> Any:
+        resets.append(seed)
+        return reset(seed=seed)
+
+    env.reset = counted
+    human = Attention(Overheard(person, view), Unwatched())
+    _drive(TeleopConfig(hand=HandConfig(dead_zone=0.0), dry=True), env, human, view, Unwatched())
+    return len(resets), view
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_a_label_is_shown_and_the_arm_is_not_driven_home(label: Event):
+    person = Person([], [label], [], [label], [])
+    resets, view = driven(person, toy_env())
+    assert resets == 1
+    assert list(view.said) == [f"you said: {label.value}", f"you said: {label.value}", "you said: end"]
+    assert not person.said, "it went on until the person ended it"
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_a_label_does_not_end_a_pause_and_the_second_pause_does(label: Event):
+    env, left = toy_env(), list[int]()
+    step = env.step
+
+    def counted(action: np.ndarray) -> Any:
+        left.append(len(person.said))
+        return step(action)
+
+    env.step = counted
+    person = Person([], [Event.PAUSE], [label], [], [Event.PAUSE], [])
+    resets, view = driven(person, env)
+    assert (resets, left) == (1, [6, 2, 1]), "no step between the two"
+    assert list(view.said) == [
+        "you said: pause; the robot holds until you say it again",
+        f"you said: {label.value}",
+        "you said: pause",
+        "you said: end",
+    ]
