@@ -4,10 +4,10 @@ import contextlib
 import os
 import select
 import stat
-import termios
 import threading
-import tty
 from collections.abc import Iterator
+
+from wire.terminal import keys_at_once
 
 
 def has_keys(source: int = 0) -> bool:
@@ -31,22 +31,17 @@ def forwarded(to: int, source: int = 0) -> Iterator[None]:
         yield
         return
     os.set_blocking(to, False)
-    before = termios.tcgetattr(source) if os.isatty(source) else None
     stop, ours = os.pipe()
     thread = threading.Thread(target=_forward, args=(source, to, stop), name="keys", daemon=True)
-    try:
-        if before is not None:
-            tty.setcbreak(source)
-        thread.start()
-        yield
-    finally:
-        os.close(ours)
-        thread.join()
-        os.close(stop)
-        if before is not None:
-            # A terminal that was closed has nothing to restore, and one whose output is stopped shall not stop us.
-            with contextlib.suppress(termios.error):
-                termios.tcsetattr(source, termios.TCSANOW, before)
+    with keys_at_once(source):
+        try:
+            thread.start()
+            yield
+        finally:
+            # Before the terminal waits for Enter again, and the thread with it.
+            os.close(ours)
+            thread.join()
+            os.close(stop)
 
 
 def _forward(source: int, to: int, stop: int) -> None:

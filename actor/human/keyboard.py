@@ -6,7 +6,7 @@
                                                        z       undo: take back the last demonstration
 
 Arrow keys are w, a, s and d. Nothing else is a key: no capital, and no key that sends more than one character, such as
-F1, End or ALT with a letter (see actor.human.escapes).
+F1, End or ALT with a letter (see actor.human.escapes). Pasted text is none either, in terminals that mark it.
 
 **How long a key lasts.** A terminal says that a key went down, and, where it is kept down, says so again after 0.25 to
 0.66 s and then every 30 to 90 ms. It never says that a key went up. So a key moves the robot for 0.15 s and no longer
@@ -19,14 +19,13 @@ import contextlib
 import logging
 import os
 import select
-import termios
 import threading
 import time
-import tty
 from collections.abc import Callable
 
 from actor.human.escapes import KeyParser
 from actor.human.instrument import STILL, Controls
+from wire.terminal import keys_at_once
 
 log = logging.getLogger(__name__)
 
@@ -75,10 +74,8 @@ class Keyboard:
         self._pressed: list[int] = []
         self._until_s: dict[tuple[int, float], float] = {}
         self._kept_until_s = self._awake_s = self._clock()
-        self._before = termios.tcgetattr(fd) if os.isatty(fd) else None
-        if self._before is not None:
-            # Ctrl-C stays what it is.
-            tty.setcbreak(fd)
+        self._terminal = contextlib.ExitStack()
+        self._terminal.enter_context(keys_at_once(fd))
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._listen, name="keyboard", daemon=True)
         self._thread.start()
@@ -104,9 +101,7 @@ class Keyboard:
         """Leave the terminal as it was."""
         self._closing.set()
         self._thread.join()
-        if self._before is not None:
-            with contextlib.suppress(termios.error):
-                termios.tcsetattr(self._fd, termios.TCSANOW, self._before)
+        self._terminal.close()
 
     def _listen(self) -> None:
         while not self._closing.is_set():

@@ -11,6 +11,7 @@ from devices import until
 
 from actor.human.instrument import STILL
 from actor.human.keyboard import KEEP_S, MOVE_S, NAMES, Keyboard
+from wire.terminal import PASTES_MARKED, PASTES_UNMARKED
 
 
 class Clock:
@@ -40,10 +41,21 @@ def test_a_key_counts_without_enter_is_not_shown_and_the_terminal_is_left_as_it_
     said: list[int] = []
     until(lambda: said.extend(keyboard.pressed()) or said)
     assert said == [1]
+    assert os.read(ours, 100) == PASTES_MARKED
     os.set_blocking(ours, False)
     with pytest.raises(BlockingIOError):
         os.read(ours, 10)
     keyboard.close()
+    os.set_blocking(ours, True)
+    assert os.read(ours, 100) == PASTES_UNMARKED
+    assert termios.tcgetattr(theirs) == before
+
+
+def test_a_terminal_whose_output_is_stopped_holds_nobody_up(terminal: tuple[int, int]):
+    _, theirs = terminal
+    before = termios.tcgetattr(theirs)
+    termios.tcflow(theirs, termios.TCOOFF)
+    Keyboard(theirs).close()
     assert termios.tcgetattr(theirs) == before
 
 

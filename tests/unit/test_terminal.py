@@ -11,6 +11,7 @@ import pytest
 from terminals import in_terminal
 
 from handrail.terminal import forwarded, has_keys
+from wire.terminal import PASTES_MARKED, PASTES_UNMARKED
 
 _ROOM = "import os; os.write(1, b'ready.'); print(os.read(0, 3).decode().upper(), flush=True); print(os.read(0, 9))"
 _DOOR = f"""
@@ -41,13 +42,16 @@ def read_until(fd: int, wanted: bytes) -> bytes:
 
 def test_keys_reach_a_room_in_the_background_without_enter_and_the_terminal_is_left_as_it_was(tmp_path: Path):
     door, terminal = in_terminal("-c", _DOOR, str(tmp_path / "over"))
-    read_until(terminal, b"ready.")
+    said = read_until(terminal, b"ready.")
     os.write(terminal, b"wy ")
-    said = read_until(terminal, b"WY ")
+    said += read_until(terminal, b"WY ")
     assert b"wy " not in said, "the keys are shown"
+    assert PASTES_MARKED in said
     (tmp_path / "over").touch()
     # The end of the block is the end of the room's keys.
-    assert b"b''" in read_until(terminal, b"restored")
+    said = read_until(terminal, b"restored")
+    assert b"b''" in said
+    assert PASTES_UNMARKED in said
     assert door.wait(60) == 0
     os.close(terminal)
 
