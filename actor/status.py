@@ -22,7 +22,7 @@ class LinkStatus:
     refused: int
     """Steps that could not be encoded, were damaged on our disk or were rejected; `detail` and the log name them."""
     nearly_full: bool
-    """The outbox is at 90 % of its cap, or its disk is almost full: pause at the end of the episode."""
+    """The outbox is at 90 % of its cap, or its disk is almost full or does not sync: pause after the episode."""
     full: bool
     """There is room only for the steps on their way: hold the robot and end the episode."""
     room: str

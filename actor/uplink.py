@@ -195,6 +195,7 @@ class Uplink:
         while True:
             stopping, now_s = self._stop, time.monotonic()
             self._on_disk("accept", self._accept, now_s)
+            self._on_disk("sync", self._sync, now_s)
             self._on_disk("talk", self._talk, now_s)
             self._snapshot = self._look()
             if stopping:
@@ -219,7 +220,7 @@ class Uplink:
             self._trouble.pop(name, None)
 
     def _accept(self, now_s: float) -> None:
-        """Commit what the loop has handed over; now and then also what was forgotten, down to the platter."""
+        """Commit what the loop has handed over; now and then also what was forgotten."""
         # By index: the loop may append at any moment, and an iterator would not survive that.
         batch = [self._handoff[i] for i in range(min(_BATCH, len(self._handoff)))]
         problems = []
@@ -228,13 +229,10 @@ class Uplink:
                 self._outbox.insert(step)
             except ValueError as error:
                 problems.append(f"step {step.t} of episode {step.episode} was not taken: {error}")
-        sync = now_s >= self._sync_s
-        if batch or sync or now_s >= self._forget_s:
+        if batch or now_s >= self._forget_s:
             self._outbox.commit()
             self._forget_s = now_s + _FORGET_S
-        if sync:
-            self._outbox.sync()
-            self._sync_s = now_s + _SYNC_S
+        # They are the outbox's from here on: whatever fails later, they must not be inserted again.
         for _ in batch:
             self._handoff.popleft()
         self._accepted += len(batch)
@@ -242,6 +240,12 @@ class Uplink:
             self._refused += 1
             self._link.detail = problem
             log.error("%s", problem)
+
+    def _sync(self, now_s: float) -> None:
+        """Now and then take what is committed down to the platter."""
+        if now_s >= self._sync_s:
+            self._outbox.sync()
+            self._sync_s = now_s + _SYNC_S
 
     def _talk(self, now_s: float) -> None:
         """Take in what came, then send what is due."""
@@ -281,7 +285,8 @@ class Uplink:
             acked_seq=state.acked_seq,
             appended=self._appended_before + self._accepted - self._refused,
             refused=self._refused + state.rejected + outbox.damaged,
-            nearly_full=outbox.nearly_full,
+            # A power cut would take what cannot be synced: it shall not grow by more than this episode.
+            nearly_full=outbox.nearly_full or "sync" in self._trouble,
             full=outbox.full,
             room=trouble or outbox.room,
             detail=trouble or self._socket.trouble or state.detail or outbox.detail,

@@ -18,11 +18,13 @@ from experience import STREAM, assert_same_step, make_spec, make_step
 from failing import Nth, failing_sqlite
 from rooms import until
 
+from actor import uplink as uplink_module
 from actor.outbox import Outbox
 from actor.uplink import Uplink
 from learner.inbox import Inbox
 from wire.codec import decode_step
 from wire.database import StoreError
+from wire.specs import EnvSpec
 from wire.store import StepStore
 
 SPEC = make_spec()
@@ -108,6 +110,43 @@ def test_whichever_operation_fails_the_archive_keeps_each_confirmed_step_once(tm
     assert n > 60
 
 
+class NoSync(Nth):
+    """A disk that takes commits and, while it is `broken`, no sync: the only PRAGMA of an outbox that is open."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.broken = False
+
+    def due(self, operation: str) -> bool:
+        self.left -= self.broken and operation == "PRAGMA"
+        return self.broken and operation == "PRAGMA"
+
+
+def test_a_sync_that_fails_after_its_commit_is_said_and_archives_no_step_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    # Every pass of the thread syncs, so each batch has a sync after it that fails.
+    monkeypatch.setattr(uplink_module, "_SYNC_S", 0.0)
+    monkeypatch.setattr(uplink_module, "_RETRY_S", 0.01)
+    disk, archive = NoSync(), tmp_path / "steps.sqlite"
+    with failing_sqlite(disk), link(tmp_path / "outbox.sqlite", archive, SPEC) as (uplink, _):
+        before, disk.broken = uplink.status.appended, True
+        for number, step in enumerate(STEPS, 1):
+            uplink.append(step)
+            until(lambda number=number: disk.left <= -2 * number)
+        until(lambda: uplink.status.waiting == 0)
+        status = uplink.status
+        assert "disk I/O error; check the disk" in status.detail
+        assert status.nearly_full and not status.full
+        assert status.appended - before == len(STEPS)
+        disk.broken = False
+        until(lambda: uplink.status.unacked == 0 and not uplink.status.nearly_full)
+    with StepStore.read(archive) as store:
+        assert [row.seq for row in store.rows()] == list(range(1, len(STEPS) + 1))
+        for row in store.rows():
+            assert_same_step(row.step, STEPS[row.seq - 1])
+
+
 class Disk:
     """A small disk that can be filled and emptied: a tmpfs where this process may mount one, else a limit on files."""
 
@@ -131,12 +170,12 @@ class Disk:
 
 
 @contextlib.contextmanager
-def link(outbox: Path, archive: Path) -> Iterator[tuple[Uplink, Inbox]]:
+def link(outbox: Path, archive: Path, spec: EnvSpec = BIG) -> Iterator[tuple[Uplink, Inbox]]:
     with contextlib.ExitStack() as stack:
-        inbox = Inbox("tcp://127.0.0.1:*", archive, BIG, run="test")
+        inbox = Inbox("tcp://127.0.0.1:*", archive, spec, run="test")
         inbox.start()
         stack.callback(inbox.close, 0.0)
-        uplink = Uplink(inbox.address, outbox, BIG)
+        uplink = Uplink(inbox.address, outbox, spec)
         uplink.start()
         stack.callback(uplink.close, 1.0)
         yield uplink, inbox
