@@ -3,9 +3,11 @@
 import contextlib
 import json
 import logging
+import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -30,6 +32,9 @@ from wire.statistics import wilson_interval
 
 log = logging.getLogger(__name__)
 
+_HALTS = 3
+"""So often in a row an episode is tried again; what halts a robot more often than that does not go away by itself."""
+
 
 @dataclass(frozen=True)
 class EpisodeScore:
@@ -38,12 +43,59 @@ class EpisodeScore:
     success: bool
     steps: int
     episode_return: float
+    halted: str = ""
+    """Why it says nothing of the policy: something else than the task ended it, or its end was not seen; else empty."""
+
+
+Attempt = Callable[[int, list[np.ndarray] | None], EpisodeScore]
+"""Runs an episode from a seed, and films it where it is given a list for the pictures."""
+
+
+@dataclass
+class _Judged:
+    """What is known so far: the end of an evaluation, whatever it is, does not take it back."""
+
+    scores: list[EpisodeScore] = field(default_factory=list)
+    frames: list[np.ndarray] = field(default_factory=list)
+    rate_hz: float = 1.0
+    facts: dict[str, Any] = field(default_factory=dict)
+    """Of whoever acted, for eval.json."""
 
 
 def evaluate(config: EvalConfig) -> int:
-    """Run the episodes, print the verdict and write `eval.json` beside the policy."""
+    """Run the episodes, print the verdict and write `eval.json` beside the policy.
+
+    An evaluation that ends early prints and writes what it has judged until then.
+
+    Raises:
+        UserError: A file cannot be written; or the policy, the cell or what halts the robot lets no episode end.
+    """
     console = Console()
-    frames: list[np.ndarray] = []
+    out = Path(config.run) / "eval.json" if config.json is None and config.run is not None else config.json
+    for key, path in (("json", out), ("video", config.video)):
+        if path is not None:
+            _require_place(key, Path(path))
+    judged = _Judged()
+    try:
+        _judge(config, judged, console)
+    finally:
+        if judged.scores:
+            _tell(config, judged, None if out is None else Path(out), console)
+    return 0
+
+
+def _require_place(key: str, path: Path) -> None:
+    """Make the folder of a file that is written after the last episode, or say now that it cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder of {key}={path}: {error.strerror}; name another file") from error
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        why = "it is a folder" if path.is_dir() else "its folder is not yours to write in"
+        raise UserError(f"cannot write {key}={path}: {why}; name another file")
+
+
+def _judge(config: EvalConfig, judged: _Judged, console: Console) -> None:
     with contextlib.ExitStack() as leaving:
         env = make_env(config.env)
         leaving.callback(env.close)
@@ -53,22 +105,81 @@ def evaluate(config: EvalConfig) -> int:
             leaving.enter_context(first_in_line())
         attention = Attention(Nobody(), heart)
         env.pause = attention.pause
+        judged.rate_hz = env.wire_spec.rate_hz
         mind: Policy = policy
-        if isinstance(policy, ExternalPolicy) and env.ticker is not None:
-            # Nothing may be waited for in the loop's own thread, whose heart would not beat meanwhile.
-            mind = leaving.enter_context(contextlib.closing(BackgroundPolicy(policy, attention)))
-        scores = _scores(config, env, policy, mind, frames, heart, console)
-    facts = report(scores, env.wire_spec.rate_hz)
-    if isinstance(policy, ExternalPolicy):
-        facts |= {"policy": policy.name, "steer": config.external.steer if config.external else None}
-    out = Path(config.run) / "eval.json" if config.json is None and config.run is not None else config.json
-    if out is not None:
-        write_atomically(Path(out), (json.dumps(facts, indent=2) + "\n").encode())
+        if isinstance(policy, ExternalPolicy):
+            judged.facts = {"policy": policy.name, "steer": config.external.steer if config.external else None}
+            if env.ticker is not None:
+                # Nothing may be waited for in the loop's own thread, whose heart would not beat meanwhile.
+                mind = leaving.enter_context(contextlib.closing(BackgroundPolicy(policy, attention)))
+
+        def attempt(seed: int, frames: list[np.ndarray] | None) -> EpisodeScore:
+            score = run_alone(env, mind, seed=seed, frames=frames, heart=heart, given_up=lambda: policy.trouble)
+            if policy.trouble:
+                raise UserError(policy.trouble)
+            return score
+
+        judge_episodes(config, judged.scores, judged.frames, attempt, console)
+
+
+def judge_episodes(
+    config: EvalConfig,
+    scores: list[EpisodeScore],
+    frames: list[np.ndarray],
+    attempt: Attempt,
+    console: Console,
+) -> None:
+    """Judge one episode after the other; one that was halted is tried again, for it says nothing of the policy.
+
+    Args:
+        config: How many, from which seed, and how many of them are filmed.
+        scores: Each is appended as soon as it is known.
+        frames: The pictures of those filmed.
+        attempt: Runs one.
+        console: Shows how far it is.
+
+    Raises:
+        UserError: An episode could not be judged; the text says how many were.
+    """
+    for i in track(range(config.episodes), "evaluating", console=console, transient=True):
+        film: list[np.ndarray] | None = [] if config.video is not None and i < config.video_episodes else None
+        try:
+            scores.append(_unhalted(i, config.seed + i, film, attempt))
+        except UserError as error:
+            raise UserError(f"{error}; {i} of {config.episodes} episodes were judged") from error
+        frames.extend(film or ())
+
+
+def _unhalted(
+    episode: int,
+    seed: int,
+    film: list[np.ndarray] | None,
+    attempt: Attempt,
+) -> EpisodeScore:
+    why = ""
+    for _ in range(_HALTS):
+        if film is not None:
+            film.clear()
+        score = attempt(seed, film)
+        if not score.halted:
+            return score
+        why = score.halted
+        log.error("episode %d was halted and does not count: %s", episode, why)
+    raise UserError(f"episode {episode} was halted {_HALTS} times in a row ({why}); mend that and evaluate again")
+
+
+def _tell(config: EvalConfig, judged: _Judged, out: Path | None, console: Console) -> None:
+    """The verdict to people first, so that no disk can keep it from them; then the files."""
+    facts = report(judged.scores, judged.rate_hz) | judged.facts
     console.print(headline(facts), highlight=False, markup=False, soft_wrap=True)
+    if out is not None:
+        try:
+            write_atomically(out, (json.dumps(facts, indent=2) + "\n").encode())
+        except OSError as error:
+            raise UserError(f"cannot write {out}: {error.strerror}; the verdict stands above") from error
     if config.video is not None:
-        write_video(Path(config.video), frames, env.wire_spec.rate_hz)
+        write_video(Path(config.video), judged.frames, judged.rate_hz)
         console.print(f"video: {config.video}", highlight=False, markup=False, soft_wrap=True)
-    return 0
 
 
 @contextlib.contextmanager
@@ -84,25 +195,6 @@ def _driver(config: EvalConfig, env: CellEnv) -> Iterator[PolicySlot | ExternalP
         yield policy
 
 
-def _scores(
-    config: EvalConfig,
-    env: CellEnv,
-    policy: PolicySlot | ExternalPolicy,
-    mind: Policy,
-    frames: list[np.ndarray],
-    heart: Heart,
-    console: Console,
-) -> list[EpisodeScore]:
-    scores: list[EpisodeScore] = []
-    for i in track(range(config.episodes), "evaluating", console=console, transient=True):
-        film = frames if config.video is not None and i < config.video_episodes else None
-        score = run_alone(env, mind, seed=config.seed + i, frames=film, heart=heart, given_up=lambda: policy.trouble)
-        if policy.trouble:
-            raise UserError(f"{policy.trouble}; {i} of {config.episodes} episodes were done, and none is counted")
-        scores.append(score)
-    return scores
-
-
 def run_alone(
     env: CellEnv,
     policy: Policy,
@@ -114,7 +206,8 @@ def run_alone(
 ) -> EpisodeScore:
     """One episode of a policy; pictures for people are appended to `frames`.
 
-    It ends early where the policy has `given_up`; in a period for which it has no action the robot holds.
+    It ends early where the policy has `given_up`, or where a watchdog or the cell has halted the robot, which the score
+    then says; in a period for which the policy has no action the robot holds.
     """
     guard = Guard(env.limits)
     heart.begin(RESET_S)
@@ -133,9 +226,17 @@ def run_alone(
         observation, reward, terminated, truncated, info = env.step(verdict.action)
         steps, episode_return = steps + 1, episode_return + float(reward)
         success, ended = bool(info["success"]), terminated or truncated
+    halted = "" if given_up() else _halted(env, heart, guard, ended=ended)
     env.hold()
     heart.rest()
-    return EpisodeScore(success, steps, episode_return)
+    return EpisodeScore(success, steps, episode_return, halted)
+
+
+def _halted(env: CellEnv, heart: Heart, guard: Guard, *, ended: bool) -> str:
+    """Why an episode says nothing of its policy; empty where the task has ended it and saw what it judged."""
+    if stopped_from_outside(env, heart):
+        return env.halted() or "the watchdog held the robot"
+    return (guard.stale(env.vitals()) or "") if ended else ""
 
 
 def report(scores: list[EpisodeScore], rate_hz: float) -> dict:

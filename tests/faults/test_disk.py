@@ -137,7 +137,7 @@ def test_a_sync_that_fails_after_its_commit_is_said_and_archives_no_step_twice(
         until(lambda: uplink.status.waiting == 0)
         status = uplink.status
         assert "disk I/O error; check the disk" in status.detail
-        assert status.nearly_full and not status.full
+        assert (status.nearly_full, status.full) == (True, False)
         assert status.appended - before == len(STEPS)
         disk.broken = False
         until(lambda: uplink.status.unacked == 0 and not uplink.status.nearly_full)
