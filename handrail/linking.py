@@ -9,6 +9,8 @@ from actor.config import ActorConfig, EvalConfig, PolicyServerConfig
 from handrail.keys import link_folder, require_actor_keys, require_learner_keys
 from learner.config import LearnerConfig
 from rewards.config import ServeConfig
+from wire.addresses import is_local
+from wire.errors import UserError
 
 Served = TypeVar("Served", ServeConfig, PolicyServerConfig)
 Driven = TypeVar("Driven", ActorConfig, EvalConfig)
@@ -34,12 +36,27 @@ def with_service_keys(told: Served, link: DictConfig) -> Served:
 
 def with_actor_keys(told: Driven, link: DictConfig) -> Driven:
     """The actor's settings with the keys that its links need; raises UserError, naming the commands to run."""
-    addresses = [told.learner] if isinstance(told, ActorConfig) else []
-    addresses += [] if told.external is None else [told.external.address]
-    # One pair of keys serves both links, so whichever leaves the machine decides.
+    addresses = [] if told.external is None else [told.external.address]
+    if isinstance(told, ActorConfig):
+        addresses = [told.learner, *addresses, *([] if told.judge is None else [told.judge])]
+    # One pair of keys serves all links, so whichever leaves the machine decides.
     asking = [(each, link_folder(each, link["keys"], insecure=link.insecure)) for each in addresses]
     address, folder = next(((each, found) for each, found in asking if found is not None), ("", None))
     if folder is None:
         return dataclasses.replace(told, insecure=link.insecure)
     name = require_actor_keys(address, folder, link.name)
     return dataclasses.replace(told, keys=str(folder.absolute()), key=name)
+
+
+def require_here(key: str, address: str | None) -> None:
+    """Raise UserError where an address leaves this machine, and those who speak to it have no keys."""
+    if address is None or is_local(address):
+        return
+    scheme, _, place = address.partition("://")
+    host, _, port = place.rpartition(":")
+    here = f"{scheme}://127.0.0.1:{port}"
+    raise UserError(
+        f"{key}={address} leaves this machine, and the rooms of handrail sim have no keys for that: serve it at {here} "
+        f"there, forward the port, ssh -N -L {port}:127.0.0.1:{port} {host}, and set {key}={here}; or start handrail "
+        "learner and handrail actor, which have keys"
+    )

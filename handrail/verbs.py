@@ -16,7 +16,7 @@ from envs.config import EnvConfig
 from handrail import settings, values
 from handrail.collect_infer import collect_infer
 from handrail.external import external_settings, policy_server_settings
-from handrail.linking import with_actor_keys, with_learner_keys, with_service_keys
+from handrail.linking import require_here, with_actor_keys, with_learner_keys, with_service_keys
 from handrail.local import INTERRUPTED, Rooms, free_port, last_error, rooms, run_room, write_json
 from handrail.serving import SERVICE, begin_serving, serving, wait
 from handrail.words import by_key
@@ -71,6 +71,7 @@ def sim(config: DictConfig, words: list[str]) -> int:
     settings.require_something_to_imitate(config)
     learner = settings.learner_settings(config, run=run, bind=address, demos=demos)
     judge, service = _judge(config, run)
+    require_here("reward", judge)
     actor = settings.actor_settings(config, learner=address, outbox=run / "outbox.sqlite", judge=judge)
     if learner.agent.encoder == "trunk":
         # Where the learner leaves it before it sends the first policy.

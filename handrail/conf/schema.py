@@ -175,7 +175,7 @@ class SimVerb(EnvKeys):
     archive: Any = None
     init: str | None = None
     reward: str = "task"
-    """task; classifier:<folder>, written:<folder>; or the address of a reward service, tcp://<host>:<port>."""
+    """task; classifier:<folder>, written:<folder>; or the address of a reward service on this machine."""
     eval_episodes: int = 100
     learner: Any = field(default_factory=LEARNER_KEYS)
     actor: Any = field(default_factory=ACTOR_KEYS)

@@ -92,6 +92,9 @@ WRONG = {
     "sim actor.max_lead_steps=0": "actor.max_lead_steps must be >= 1, got 0",
     "sim actor.pace=fast": "pace must be one of learner, clock, got fast",
     "sim eval_episodes=0": "episodes must be >= 1, got 0",
+    "sim reward=tcp://gpu:5556": "reward=tcp://gpu:5556 leaves this machine, and the rooms of handrail sim have no "
+    "keys for that: serve it at tcp://127.0.0.1:5556 there, forward the port, ssh -N -L 5556:127.0.0.1:5556 gpu, and "
+    "set reward=tcp://127.0.0.1:5556; or start handrail learner and handrail actor, which have keys",
     "sim stop_at=2": "stop_at is a success rate in 0..1 (0 excluded), got 2.0",
     "sim seed=-1": "seed must be >= 0, got -1",
     "sim steps": "arguments are written key=value, got steps" + HELP,

@@ -126,13 +126,14 @@ def test_help_shows_the_whole_story(machines: tuple[Machine, Machine]):
 
 def settings_of(words: str) -> object:
     """What the room would be told; nothing is started."""
-    from handrail import linking, settings
+    from handrail import linking, settings, values
     from handrail.compose import compose_verb
 
     verb, *rest = words.split()
     config = compose_verb(verb, rest)
     if verb == "actor":
-        told = settings.actor_settings(config, learner=config.learner, outbox=Path("o"))
+        judge = config.reward if values.is_address(config.reward) else None
+        told = settings.actor_settings(config, learner=config.learner, outbox=Path("o"), judge=judge)
         return linking.with_actor_keys(told, config.link)
     told = settings.learner_settings(config, run=Path("r"), bind=config.bind, demos=None)
     return linking.with_learner_keys(told, config.link)
@@ -148,6 +149,10 @@ def test_rooms_are_told_where_the_keys_are_exactly_where_the_link_leaves_the_mac
     assert (away.keys, away.key, away.insecure) == (str(robot.folder), "robot-1", False)  # type: ignore[attr-defined]
     here = settings_of("actor learner=tcp://127.0.0.1:5555")
     assert (here.keys, here.key, here.insecure) == (None, None, False)  # type: ignore[attr-defined]
+    tunnelled = settings_of("actor learner=tcp://127.0.0.1:5555 reward=tcp://gpu:5556")
+    assert (tunnelled.keys, tunnelled.key) == (str(robot.folder), "robot-1")  # type: ignore[attr-defined]
+    beside = settings_of("actor learner=tcp://127.0.0.1:5555 reward=tcp://127.0.0.1:5556")
+    assert beside.keys is None  # type: ignore[attr-defined]
     asked = settings_of(f"actor learner=tcp://127.0.0.1:5555 link.keys={robot.folder}")
     assert asked.keys == str(robot.folder)  # type: ignore[attr-defined]
     insecure = settings_of("actor learner=tcp://gpu:5555 link.insecure=true")
