@@ -19,19 +19,13 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from actor.spacemice import UDEV_RULE, is_spacemouse
 from handrail.rendering import backends, probe, rendering_env
 
 SIM_PACKAGES = ("numpy", "msgspec", "zmq", "jax", "optax", "gymnasium", "gymnasium_robotics", "mujoco", "hydra")
 LINK_PORT = 5555
 NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "lustre", "beegfs", "ceph", "afs"})
 FREE_SPACE_GB = 10.0  # Almost three hours of two 128 x 128 cameras at 10 Hz, uncompressed.
-# By vendor and product id; 256f belongs to 3Dconnexion alone, 046d to all of Logitech.
-SPACEMOUSE_LOGITECH = frozenset({"c626", "c62b"})
-UDEV_RULE = (
-    'SUBSYSTEM=="hidraw", ATTRS{idVendor}=="256f", MODE="0660", GROUP="plugdev", TAG+="uaccess"',
-    'SUBSYSTEM=="hidraw", ATTRS{idVendor}=="046d", ATTRS{idProduct}=="c626|c627|c628|c629|c62b", MODE="0660", '
-    'GROUP="plugdev", TAG+="uaccess"',
-)
 REALSENSE_VENDOR = "8086"
 REALSENSE_PRODUCT = re.compile(r"0[ab][0-9a-f]{2}")
 
@@ -161,18 +155,13 @@ def _no_access(node: Path) -> bool:
     return not os.access(node, os.R_OK | os.W_OK)
 
 
-def is_spacemouse(vendor: str, product: str) -> bool:
-    """Whether these USB ids, four small hexadecimal digits each, belong to a SpaceMouse."""
-    return vendor == "256f" or (vendor == "046d" and product in SPACEMOUSE_LOGITECH)
-
-
 def check_spacemouse(places: Places | None = None) -> Finding:
     """A SpaceMouse among the hidraw nodes, and whether this user may read it."""
     places = places or Places()
     for entry in sorted((places.sys / "class/hidraw").glob("hidraw*")):
         # HID_ID=0003:0000256F:0000C635, that is bus, vendor, product.
-        ids = re.search(r"HID_ID=\w+:0000(\w{4}):0000(\w{4})", _read(entry / "device/uevent"))
-        if ids is None or not is_spacemouse(ids[1].lower(), ids[2].lower()):
+        ids = re.search(r"HID_ID=\w+:0000([0-9A-Fa-f]{4}):0000([0-9A-Fa-f]{4})", _read(entry / "device/uevent"))
+        if ids is None or not is_spacemouse(int(ids[1], 16), int(ids[2], 16)):
             continue
         node = places.dev / entry.name
         if _no_access(node):

@@ -24,30 +24,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from actor.human.instrument import UNHEARD, Controls
+from actor.spacemice import MODELS, is_spacemouse
 from wire.errors import UserError, plain
 
 log = logging.getLogger(__name__)
 
 FULL_SCALE = 350.0
 UDEV_RULE = "ros2_ws/src/handrail_bringup/udev/70-handrail-spacemouse.rules"
-VENDOR, OLD_VENDOR = 0x256F, 0x046D
-_MODELS = {
-    (OLD_VENDOR, 0xC626): "SpaceNavigator",
-    (OLD_VENDOR, 0xC627): "SpaceExplorer",
-    (OLD_VENDOR, 0xC628): "SpaceNavigator for Notebooks",
-    (OLD_VENDOR, 0xC629): "SpacePilot Pro",
-    (OLD_VENDOR, 0xC62B): "SpaceMouse Pro",
-    (VENDOR, 0xC62E): "SpaceMouse Wireless (cabled)",
-    (VENDOR, 0xC62F): "SpaceMouse Wireless",
-    (VENDOR, 0xC631): "SpaceMouse Pro Wireless (cabled)",
-    (VENDOR, 0xC632): "SpaceMouse Pro Wireless",
-    (VENDOR, 0xC633): "SpaceMouse Enterprise",
-    (VENDOR, 0xC635): "SpaceMouse Compact",
-    (VENDOR, 0xC638): "SpaceMouse Pro Wireless (Bluetooth)",
-    (VENDOR, 0xC63A): "SpaceMouse Wireless (new)",
-    (VENDOR, 0xC652): "Universal Receiver",
-}
-"""For people to read; whatever else of this vendor is a multi-axis controller is taken, too."""
 _DESKTOP, _MULTI_AXIS = 0x01, 0x08
 """HID usage page and usage."""
 _WAKE_MS = 10
@@ -117,9 +100,9 @@ def connected(hid: Any) -> list[Found]:
         model = (facts["vendor_id"], facts["product_id"])
         usage = (facts.get("usage_page", 0), facts.get("usage", 0))
         # Kernels and libraries that do not tell the usage give zeros.
-        if (model in _MODELS or model[0] == VENDOR) and usage in ((_DESKTOP, _MULTI_AXIS), (0, 0)):
+        if is_spacemouse(*model) and usage in ((_DESKTOP, _MULTI_AXIS), (0, 0)):
             path = os.fsdecode(facts["path"])
-            name = _MODELS.get(model, f"3Dconnexion {model[0]:04x}:{model[1]:04x}")
+            name = MODELS.get(model, f"3Dconnexion {model[0]:04x}:{model[1]:04x}")
             found.setdefault(path, Found(name, path, plain(facts.get("serial_number") or "")))
     return [found[path] for path in sorted(found)]
 

@@ -5,13 +5,17 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from actor.spacemice import MODELS, UDEV_RULE, VENDOR
 from handrail import doctor
 from handrail.doctor import Finding, Mark, Places
 from wire.allowed import ALLOWED, AllowList
 from wire.keys import make_pair
+
+RULE = Path(__file__).resolve().parents[2] / "ros2_ws/src/handrail_bringup/udev/70-handrail-spacemouse.rules"
 
 
 @pytest.fixture
@@ -75,12 +79,23 @@ def test_without_devices_nothing_is_wrong(places):
         assert check(places).mark is Mark.ABSENT
 
 
-@pytest.mark.parametrize(("vendor", "product"), [("256F", "C635"), ("256F", "C652"), ("046D", "C62B")])
-def test_a_spacemouse_is_found_by_its_ids(places, vendor, product):
-    node = plug_in_hid(places, vendor, product)
+@pytest.mark.parametrize(("vendor", "product"), [*MODELS, (VENDOR, 0xC6FF)])
+def test_whatever_the_driver_takes_is_found_by_its_ids(places, vendor, product):
+    node = plug_in_hid(places, f"{vendor:04X}", f"{product:04X}")
     finding = doctor.check_spacemouse(places)
     assert finding.mark is Mark.OK
     assert str(node) in finding.found
+
+
+def test_the_rule_it_prints_is_the_one_that_is_shipped():
+    lines = [line for line in RULE.read_text().splitlines() if not line.startswith("#")]
+    assert list(UDEV_RULE) == lines
+
+
+def test_the_doctor_needs_nothing_that_may_be_missing():
+    code = "import sys, handrail.doctor; print(*sorted({'numpy', 'msgspec', 'rich', 'hid'} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
 
 
 def test_an_ordinary_mouse_is_no_spacemouse(places):
