@@ -190,8 +190,9 @@ class WorkcellEnv(gymnasium.Env[Observation, Action], Generic[Cell]):
         """Start an episode; raises NotReadyError where the cell cannot now."""
         super().reset(seed=seed)
         self._t = 0
-        self._begun += 1
         self.task.reset(self.cell, self.np_random)
+        # Not before: where the cell is not ready it is asked again and again, and nobody has brought it anywhere.
+        self._begun += 1
         if self.judge is not None:
             self.judge.begin_episode()
         if self.ticker is not None:

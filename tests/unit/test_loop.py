@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-from acting import ToyCell, toy_env, toy_weights
+from acting import ToyCell, ToyTask, toy_env, toy_weights
 
+from actor import loop as loop_module
 from actor.human import Nobody, Override, Silent
 from actor.loop import run_episode
 from actor.policy import PolicySlot
 from envs.guard import Guard
-from envs.workcell import WorkcellEnv
+from envs.workcell import NotReadyError, WorkcellEnv
 from wire.types import Action, Observation, Source, Step
 
 
@@ -212,6 +213,27 @@ def test_new_weights_act_from_the_next_step_on():
 def test_the_seed_decides_the_reset():
     first, again, other = (play(toy_env(), seed=seed)[0][0].observation["state"][0] for seed in (3, 3, 4))
     assert first == again != other
+
+
+def test_a_cell_that_is_not_ready_at_first_is_asked_again_and_was_brought_to_its_start_once(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    class ReadyAtLast(ToyTask):
+        asked = 0
+
+        def reset(self, cell: ToyCell, rng: np.random.Generator) -> None:
+            self.asked += 1
+            if self.asked < 4:
+                raise NotReadyError("the robot's node is missing")
+            super().reset(cell, rng)
+
+    monkeypatch.setattr(loop_module, "_AGAIN_S", 0.0)
+    env, task = toy_env(limit=2), ReadyAtLast(limit=2)
+    env.task = task
+    steps, _ = play(env, seed=3)
+    assert (task.asked, env.resets, len(steps)) == (4, 1, 2)
+    # The tries that came to nothing have drawn nothing from the seed.
+    assert steps[0].observation["state"][0] == play(toy_env(), seed=3)[0][0].observation["state"][0]
 
 
 def test_the_guard_forgets_the_last_episode():
