@@ -62,7 +62,7 @@ class EnvSpec(msgspec.Struct, frozen=True, kw_only=True):
     action: ArraySpec
     action_names: tuple[str, ...]
     action_frame: str
-    """Frame of the translation part of the action: base, end_effector, or none where it has none."""
+    """Frame of the translation part of the action: base, tool, or none where it has none."""
     rate_hz: float
     max_episode_steps: int
     reward: str
