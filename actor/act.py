@@ -50,16 +50,16 @@ def act(config: ActorConfig) -> int:
     with contextlib.ExitStack() as leaving:
         env = make_env(config.env)
         leaving.callback(env.close)
-        keys = None if config.keys is None else actor_keys(Path(config.keys), config.key)
         wait_s = 0.0 if config.in_real_time else config.judge_wait_s
+        keys = _keys(config, config.judge)
         leaving.enter_context(judged(env, config.judge, wait_s=wait_s, keys=keys, insecure=config.insecure))
         leaving.enter_context(rewarded(env, config.rewarder))
-        policy = leaving.enter_context(_driver(config, env, keys))
+        policy = leaving.enter_context(_driver(config, env))
         uplink = Uplink(
             config.learner,
             Path(config.outbox),
             env.wire_spec,
-            keys=keys,
+            keys=_keys(config, config.learner),
             insecure=config.insecure,
             on_weights=lambda data, version: policy.offer(data),
             cap_bytes=config.outbox_cap_bytes,
@@ -74,13 +74,21 @@ def act(config: ActorConfig) -> int:
         return _run(config, env, policy, uplink, heart)
 
 
+def _keys(config: ActorConfig, address: str | None) -> ActorKeys | None:
+    """Those of the link at an address; None where it has none."""
+    if config.keys is None or address not in config.keyed:
+        return None
+    return actor_keys(Path(config.keys), config.key)
+
+
 @contextlib.contextmanager
-def _driver(config: ActorConfig, env: CellEnv, keys: ActorKeys | None) -> Iterator[PolicySlot | ExternalPolicy]:
+def _driver(config: ActorConfig, env: CellEnv) -> Iterator[PolicySlot | ExternalPolicy]:
     """What drives, for the block: the learner's policy, or one that is served elsewhere."""
     if config.external is None:
         trunk_file = None if config.trunk is None else Path(config.trunk)
         yield PolicySlot(env.wire_spec, seed=config.seed, trunk_file=trunk_file)
         return
+    keys = _keys(config, config.external.address)
     link = {"keys": keys, "insecure": config.insecure, "seed": config.seed, "in_real_time": config.in_real_time}
     with external(config.external, env.wire_spec, **link) as policy:
         yield policy

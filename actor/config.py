@@ -157,9 +157,11 @@ class ActorConfig:
     insecure: bool = False
     """Permit an address off loopback without keys: the link is then neither encrypted nor authenticated."""
     keys: str | None = None
-    """Folder of the keys that the link uses; never the keys themselves, for configurations lie about in runs."""
+    """Folder of the keys that links use; never the keys themselves, for configurations lie about in runs."""
     key: str | None = None
     """Which of them is ours; None: the only one."""
+    keyed: tuple[str, ...] = ()
+    """The addresses whose links use them: what a peer without keys is told with keys it does not hear."""
     outbox: str = "outbox.sqlite"
     """File in which steps wait until the learner has them on its disk."""
     outbox_cap_gb: float = 100.0

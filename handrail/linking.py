@@ -34,18 +34,24 @@ def with_service_keys(told: Served, link: DictConfig) -> Served:
     return dataclasses.replace(told, keys=str(folder.absolute()))
 
 
-def with_actor_keys(told: Driven, link: DictConfig) -> Driven:
-    """The actor's settings with the keys that its links need; raises UserError, naming the commands to run."""
+def with_actor_keys(told: Driven, link: DictConfig, *, own: str | None = None) -> Driven:
+    """The actor's settings with the keys that its links need; raises UserError, naming the commands to run.
+
+    Args:
+        told: The settings.
+        link: What was said of the link.
+        own: Address of the reward service that is started for this actor alone, and has no keys.
+    """
     addresses = [] if told.external is None else [told.external.address]
     if isinstance(told, ActorConfig):
-        addresses = [told.learner, *addresses, *([] if told.judge is None else [told.judge])]
-    # One pair of keys serves all links, so whichever leaves the machine decides.
+        addresses = [told.learner, *addresses, *([] if told.judge in (None, own) else [told.judge])]
     asking = [(each, link_folder(each, link["keys"], insecure=link.insecure)) for each in addresses]
-    address, folder = next(((each, found) for each, found in asking if found is not None), ("", None))
-    if folder is None:
+    keyed = tuple(each for each, found in asking if found is not None)
+    if not keyed:
         return dataclasses.replace(told, insecure=link.insecure)
-    name = require_actor_keys(address, folder, link.name)
-    return dataclasses.replace(told, keys=str(folder.absolute()), key=name)
+    folder = next(found for _, found in asking if found is not None)
+    named = {"keys": str(folder.absolute()), "key": require_actor_keys(keyed[0], folder, link.name)}
+    return dataclasses.replace(told, **named, **({"keyed": keyed} if isinstance(told, ActorConfig) else {}))
 
 
 def require_here(key: str, address: str | None) -> None:

@@ -125,7 +125,7 @@ def actor(config: DictConfig, words: list[str]) -> int:
     external = external_settings(config)
     outbox = Path(config.outbox)
     told = settings.actor_settings(config, learner=config.learner, outbox=outbox, judge=judge, external=external)
-    told = with_actor_keys(told, config.link)
+    told = with_actor_keys(told, config.link, own=None if service is None else judge)
     if service is None:
         return _run_told("act", told, keys=told.human in HANDS)
     with tempfile.TemporaryDirectory() as folder, rooms() as started:

@@ -124,7 +124,7 @@ def test_help_shows_the_whole_story(machines: tuple[Machine, Machine]):
         assert max(map(len, said.splitlines())) <= 120
 
 
-def settings_of(words: str) -> object:
+def settings_of(words: str, own: str | None = None) -> object:
     """What the room would be told; nothing is started."""
     from handrail import linking, settings, values
     from handrail.compose import compose_verb
@@ -132,9 +132,9 @@ def settings_of(words: str) -> object:
     verb, *rest = words.split()
     config = compose_verb(verb, rest)
     if verb == "actor":
-        judge = config.reward if values.is_address(config.reward) else None
+        judge = own or (config.reward if values.is_address(config.reward) else None)
         told = settings.actor_settings(config, learner=config.learner, outbox=Path("o"), judge=judge)
-        return linking.with_actor_keys(told, config.link)
+        return linking.with_actor_keys(told, config.link, own=own)
     told = settings.learner_settings(config, run=Path("r"), bind=config.bind, demos=None)
     return linking.with_learner_keys(told, config.link)
 
@@ -160,6 +160,22 @@ def test_rooms_are_told_where_the_keys_are_exactly_where_the_link_leaves_the_mac
     monkeypatch.setenv("HANDRAIL_KEYS", str(gpu.folder))
     assert settings_of("learner bind=tcp://0.0.0.0:5555").keys == str(gpu.folder)  # type: ignore[attr-defined]
     assert settings_of("learner").keys is None  # type: ignore[attr-defined]
+
+
+def test_a_link_that_stays_on_the_machine_has_no_keys_beside_one_that_leaves_it(
+    machines: tuple[Machine, Machine], monkeypatch: pytest.MonkeyPatch
+):
+    gpu, robot = machines
+    gpu.types(line_in(robot.types(line_in(gpu.types("handrail keys new learner")))))
+    monkeypatch.setenv("HANDRAIL_KEYS", str(robot.folder))
+    own, away, policy = "tcp://127.0.0.1:7001", "tcp://gpu:5555", "tcp://127.0.0.1:5557"
+    assert settings_of(f"actor learner={away} reward=tcp://127.0.0.1:5556").keyed == (away,)  # type: ignore[attr-defined]
+    assert settings_of(f"actor learner={away} reward=tcp://gpu:5556").keyed == (away, "tcp://gpu:5556")  # type: ignore[attr-defined]
+    assert settings_of(f"actor learner={away}", own).keyed == (away,)  # type: ignore[attr-defined]
+    tunnel = f"actor learner=tcp://127.0.0.1:5555 reward={policy} link.keys={robot.folder}"
+    assert settings_of(tunnel).keyed == ("tcp://127.0.0.1:5555", policy), "keys that were named are of every link"  # type: ignore[attr-defined]
+    named = settings_of(f"actor learner={away} link.keys={robot.folder}", own)
+    assert named.keyed == (away,), "but not of the service that is started here"  # type: ignore[attr-defined]
 
 
 def test_a_learner_that_nobody_may_reach_is_started_and_told_what_to_do_next(
