@@ -44,9 +44,7 @@ def find_files(root: Path) -> Iterator[Path]:
         folders[:] = (
             [] if ARCHIVE in files else sorted(name for name in folders if name not in _SKIPPED and name[:1] != ".")
         )
-        for name in sorted(files):
-            if name == ARCHIVE or (name.endswith(".sqlite") and name not in _NO_ARCHIVES and _is_archive(here / name)):
-                yield here / name
+        yield from (file for name in sorted(files) if is_archive(file := here / name))
 
 
 def resolve(path: Path) -> Path:
@@ -151,7 +149,12 @@ def _write(path: Path, fresh: _Known, gone: set[str]) -> None:
         writer.commit()
 
 
-def _is_archive(path: Path) -> bool:
+def is_archive(path: Path) -> bool:
+    """Whether a file is one of steps: by its usual name, or by what its header says."""
+    if path.name == ARCHIVE:
+        return True
+    if path.suffix != ".sqlite" or path.name in _NO_ARCHIVES:
+        return False
     try:
         with path.open("rb") as file:
             header = file.read(100)

@@ -173,7 +173,7 @@ class PruneConfig(Selection):
     yes: bool = False
     """Do it. Without this nothing is deleted."""
     max_steps: int | None = None
-    """Runs with at most so many steps: 0 are those that never got any."""
+    """Runs with at most so many steps and nothing trained: 0 are those that never got any."""
     older_than_days: float | None = None
     """Runs that nobody has written for so long."""
 

@@ -1,17 +1,22 @@
-"""Delete whole runs: never one that is being written, nor one whose steps are not all in the archive yet."""
+"""Delete whole runs: none that is being written, that awaits steps, or whose folder holds what is to stay."""
 
 import contextlib
 import json
+import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from learner.archive.catalogue import is_archive
 from learner.archive.config import PruneConfig
 from learner.archive.facts import ARCHIVE, RunFacts
 from wire.database import Lock, StoreError, is_being_written
 from wire.salvage import remove
+
+_TRAINED = ("checkpoints", "policy.weights")
+"""What training leaves in a run's folder, with steps in the archive or without: an offline run never has any."""
 
 
 class Doomed(NamedTuple):
@@ -34,8 +39,28 @@ def plan(runs: Sequence[RunFacts], config: PruneConfig) -> tuple[list[Doomed], l
             continue
         target = Path(run.path).parent if Path(run.path).name == ARCHIVE else Path(run.path)
         doomed.append(Doomed(run, target, _size(target)))
+    doomed, spared = _without_keepers(doomed)
     folders = {each.target for each in doomed}
-    return [each for each in doomed if not folders.intersection(each.target.parents)], kept
+    return [each for each in doomed if not folders.intersection(each.target.parents)], kept + spared
+
+
+def _without_keepers(doomed: Sequence[Doomed]) -> tuple[list[Doomed], list[tuple[RunFacts, str]]]:
+    """Those whose folders hold nothing that stays, and the others: a folder goes with every archive file in it."""
+    going = {Path(each.facts.path).resolve() for each in doomed}
+    gone, kept = [], []
+    for each in doomed:
+        staying = next((file for file in _archives_below(each.target) if file.resolve() not in going), None)
+        if staying is None:
+            gone.append(each)
+        else:
+            kept.append((each.facts, f"its folder holds {staying.relative_to(each.target)}, which is kept"))
+    return gone, kept
+
+
+def _archives_below(target: Path) -> Iterator[Path]:
+    """Every archive file in a folder, however deep, whether or not a listing would show it."""
+    for folder, _, files in os.walk(target):
+        yield from (file for name in sorted(files) if is_archive(file := Path(folder, name)))
 
 
 def delete(doomed: Sequence[Doomed]) -> tuple[list[Doomed], list[tuple[RunFacts, str]]]:
@@ -59,6 +84,9 @@ def _outside(run: RunFacts, config: PruneConfig) -> str:
     """Why a run is not meant."""
     if config.max_steps is not None and run.steps > config.max_steps:
         return f"it has {run.steps} steps, more than max_steps={config.max_steps}"
+    trained = next((name for name in _TRAINED if (Path(run.path).parent / name).exists()), None)
+    if config.max_steps is not None and Path(run.path).name == ARCHIVE and trained is not None:
+        return f"it holds {trained}: what was trained there has its worth however few its own steps are"
     if config.older_than_days is not None:
         age = datetime.now(UTC) - datetime.fromisoformat(run.changed or run.began)
         if age < timedelta(days=config.older_than_days):

@@ -169,6 +169,42 @@ def test_a_damaged_run_and_a_link_to_elsewhere_are_not_pruned(tmp_path: Path):
     assert kept["link"] == "it is a link to elsewhere"
 
 
+@pytest.mark.parametrize("left", ["checkpoints", "policy.weights"])
+def test_what_was_trained_without_steps_of_its_own_is_not_pruned_for_having_none(tmp_path: Path, left: str):
+    root = tmp_path / "runs"
+    write_run(root / "offline", [])
+    write_run(root / "never", [])
+    (root / "offline" / left).mkdir()
+    doomed, kept = pruned(root, max_steps=0)
+    assert doomed == ["never"]
+    assert kept["offline"].startswith(f"it holds {left}: ")
+    assert pruned(root, older_than_days=0)[0] == ["never", "offline"]
+
+
+@pytest.mark.parametrize("place", ["demos.sqlite", "recorded/demos.sqlite"])
+def test_a_folder_is_not_deleted_over_demonstrations_that_stay(tmp_path: Path, place: str):
+    root = tmp_path / "runs"
+    write_run(root / "one", [])
+    demos = write_run(root / "one" / place, [episode(SPEC, 0)])
+    config = PruneConfig(paths=[str(root)], max_steps=0)
+    doomed, kept = plan(list_runs([root]), config)
+    assert doomed == []
+    assert (root / "one" / "steps.sqlite", f"its folder holds {place}, which is kept") in [
+        (Path(run.path), why) for run, why in kept
+    ]
+    # Nor over those that the words of the command line do not choose, and so nobody judged.
+    doomed, _ = plan([read_facts(root / "one" / "steps.sqlite")], config)
+    assert doomed == []
+    assert demos.exists()
+
+
+def test_a_folder_goes_with_demonstrations_that_go_too(tmp_path: Path):
+    root = tmp_path / "runs"
+    write_run(root / "one", [])
+    write_run(root / "one" / "demos.sqlite", [])
+    assert pruned(root, max_steps=0) == (["one"], {})
+
+
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
