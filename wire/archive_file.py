@@ -32,13 +32,9 @@ KIND = Kind(
     CREATE TABLE frames (
         step INTEGER NOT NULL, final INTEGER NOT NULL, name TEXT NOT NULL, pixels BLOB NOT NULL,
         crc INTEGER NOT NULL, PRIMARY KEY (step, final, name));
-    CREATE TABLE labels (
-        id INTEGER PRIMARY KEY, stream TEXT NOT NULL, seq INTEGER NOT NULL, kind TEXT NOT NULL,
-        value REAL NOT NULL, version TEXT NOT NULL);
     """,
 )
 INSERT_STEP = f"INSERT INTO steps VALUES ({', '.join('?' * 12)}) ON CONFLICT (stream, seq) DO NOTHING"
-INSERT_LABEL = "INSERT INTO labels (stream, seq, kind, value, version) VALUES (?, ?, ?, ?, ?)"
 BEGAN = "began"
 """The key under which `meta` says when the file was made."""
 OWNER = "owner of "
@@ -103,13 +99,11 @@ def rebuild(path: Path, spec: EnvSpec, *, because: DamagedError) -> Path:
 
 def _refill(writer: Writer, rows: Iterable[tuple[int, Values]], *, spec: EnvSpec) -> int:
     """Copy every intact step and frame under its own row number, and sum the episodes up anew."""
-    db, facts, labels = writer.db, {}, {}
+    db, facts = writer.db, {}
     for row, values in rows:
         match values:
             case (str(key), str(value)):
                 facts.setdefault(key, value)
-            case (None, str(), int(), str(), float() | int(), str()):
-                labels.setdefault(row, values[1:])
             case (None, str(stream), int(seq), _, _, _, _, _, _, _, bytes(body), int(crc)):
                 step = intact(row, stream, seq, body, crc, spec)
                 if step is not None:
@@ -123,7 +117,6 @@ def _refill(writer: Writer, rows: Iterable[tuple[int, Values]], *, spec: EnvSpec
         return 0
     kept = [(key, value) for key, value in facts.items() if key not in ("spec", "spec_crc")]
     db.executemany("INSERT INTO meta VALUES (?, ?)", kept)
-    db.executemany(INSERT_LABEL, (labels[row] for row in sorted(labels)))
     db.execute("DELETE FROM frames WHERE step NOT IN (SELECT id FROM steps)")
     ends = "SELECT stream, seq, t, episode FROM steps WHERE terminated OR truncated ORDER BY id"
     for stream, seq, t, episode in db.execute(ends).fetchall():

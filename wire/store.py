@@ -1,7 +1,6 @@
-"""The self-describing `steps.sqlite` of a run or a file of demonstrations: spec, episodes, steps, frames, labels."""
+"""The self-describing `steps.sqlite` of a run or a file of demonstrations: spec, episodes, steps, frames."""
 
 import contextlib
-import math
 import sqlite3
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -16,7 +15,6 @@ from wire import archive_file, failpoints, salvage
 from wire.archive_file import (
     BEGAN,
     INSERT_EPISODE,
-    INSERT_LABEL,
     INSERT_STEP,
     KIND,
     OWNER,
@@ -31,7 +29,7 @@ from wire.errors import plain
 from wire.specs import EnvSpec, SpecMismatch
 from wire.types import Observation, Source, Step
 
-__all__ = ["EpisodeSummary", "Label", "Row", "StepStore", "StoreError"]
+__all__ = ["EpisodeSummary", "Row", "StepStore", "StoreError"]
 
 # No step is smaller on disk, so a flipped bit in a row's number cannot send the reader beyond what the file may hold.
 _MOST = "(SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size) / 100"
@@ -52,33 +50,6 @@ class EpisodeSummary(NamedTuple):
     truncated: bool
     first_seq: int
     last_seq: int
-
-
-class Label(NamedTuple):
-    """What somebody or something said of a step after it was taken: a reward, a success, a progress."""
-
-    stream: str
-    seq: int
-    kind: str
-    """What is said, e.g. reward or success."""
-    value: float
-    version: str
-    """Who says it, and in which version: a person, or a reward model's digest."""
-
-    def problem(self) -> str | None:
-        """What is wrong with it, or None."""
-        for name, text in (("stream", self.stream), ("kind", self.kind), ("version", self.version)):
-            if not text or not text.isprintable():
-                return f"a label's {name} must be printable text, got {plain(text)!r}"
-        return None if math.isfinite(self.value) else f"a label's value must be a finite number, got {self.value}"
-
-    @staticmethod
-    def fits(row: tuple) -> bool:
-        """Whether a row of the table has the types of a label."""
-        match row:
-            case (str(), int(), str(), float(), str()):
-                return True
-        return False
 
 
 class StepStore:
@@ -307,31 +278,6 @@ class StepStore:
         found = self._all("SELECT id FROM steps WHERE stream = ? AND seq = ?", stream, seq)
         return found[0][0] if found else None
 
-    def label(self, label: Label) -> None:
-        """Append a label, durable after `commit`. Labels are never changed: a newer one of the same kind overrules.
-
-        Raises:
-            ValueError: Its value is no finite number, or a text of it is empty or unprintable.
-            StoreError: The disk did not take it; everything since the last commit is undone.
-        """
-        problem = label.problem()
-        if problem is not None:
-            raise ValueError(problem)
-        writer = self._writing()
-        with explained(self.path, "write"):
-            try:
-                writer.begin()
-                writer.db.execute(INSERT_LABEL, label)
-            except sqlite3.Error:
-                self.rollback()
-                raise
-
-    def labels(self, kind: str | None = None) -> list[Label]:
-        """The labels, of one kind or all, in the order in which they were given; what is no label is left out."""
-        query = "SELECT stream, seq, kind, value, version FROM labels WHERE ? IS NULL OR kind = ? ORDER BY id"
-        rows = self._all(query, kind, kind)
-        return [label for row in rows if Label.fits(row) and (label := Label(*row)).problem() is None]
-
     def rows_between(self, stream: str, first_seq: int, last_seq: int) -> tuple[int, int]:
         """The first and the last row of a stretch of a stream; (1, 0) where there is none."""
         query = "SELECT coalesce(min(id), 1), coalesce(max(id), 0) FROM steps WHERE stream = ? AND seq BETWEEN ? AND ?"
@@ -349,7 +295,6 @@ class StepStore:
                 writer.begin()
                 last = "SELECT stream, seq FROM steps WHERE id > ?"
                 writer.db.execute(f"DELETE FROM episodes WHERE (stream, last_seq) IN ({last})", (row,))
-                writer.db.execute(f"DELETE FROM labels WHERE (stream, seq) IN ({last})", (row,))
                 writer.db.execute("DELETE FROM frames WHERE step > ?", (row,))
                 writer.db.execute("DELETE FROM steps WHERE id > ?", (row,))
             except sqlite3.Error:

@@ -13,6 +13,7 @@ from learner.archive.facts import ARCHIVE, RunFacts, read_facts, run_name
 from wire.archive_file import KIND as ARCHIVE_KIND
 from wire.database import DamagedError, Kind, StoreError, Writer, is_being_written, open_reader
 from wire.errors import UserError
+from wire.labels import labels_path
 from wire.salvage import remove
 
 log = logging.getLogger(__name__)
@@ -104,11 +105,11 @@ def _remembered(known: _Known, key: str, stamp: str, path: Path) -> RunFacts | N
 
 
 def _stamp(path: Path) -> str:
-    """Changes whenever the file, or the log in which its newest steps lie, does."""
+    """Changes whenever the file, the labels beside it, or the log in which the newest of either lie, does."""
     parts = []
-    for suffix in ("", "-wal"):
+    for file in (f"{each}{suffix}" for each in (path, labels_path(path)) for suffix in ("", "-wal")):
         with contextlib.suppress(OSError):
-            stat = Path(f"{path}{suffix}").stat()
+            stat = Path(file).stat()
             parts += [stat.st_mtime_ns, stat.st_size, stat.st_ino]
     return " ".join(map(str, parts))
 

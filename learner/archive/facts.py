@@ -12,6 +12,7 @@ import msgspec
 from wire.codec import DecodeError, decode_spec, encode_spec
 from wire.database import EmptyError, is_being_written
 from wire.errors import plain
+from wire.labels import labels_since
 from wire.specs import EnvSpec
 from wire.store import EpisodeSummary, StepStore, StoreError
 from wire.types import Source
@@ -70,7 +71,7 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Steps of the finished episodes."""
     mean_return: float | None = None
     labels: dict[str, int] = {}
-    """Kind and version -> how many."""
+    """Kind, then version of the model or, where there was none, whose word it is -> how many lie beside the file."""
     bytes: int = 0
     fingerprint: str = ""
     spec: str = ""
@@ -115,6 +116,7 @@ def read_facts(path: Path) -> RunFacts:
             known |= _inside(store)
             try:
                 known |= _of_episodes(store, known["kind"])
+                known["labels"] = _labels(path)
             except StoreError as error:
                 known["problem"] = plain(error, 400)
     except EmptyError:
@@ -181,15 +183,18 @@ def _inside(store: StepStore) -> dict[str, Any]:
 
 def _of_episodes(store: StepStore, kind: str) -> dict[str, Any]:
     episodes = store.episodes()
-    labels = Counter(f"{label.kind} {label.version}" for label in store.labels())
     sums = _sums(episodes)
     if kind == _DEMONSTRATIONS:
         sums["successes_alone"] = 0
     return {
         **sums,
         "human": "demonstrator" if kind == _DEMONSTRATIONS else _driver(store, episodes),
-        "labels": dict(labels),
     }
+
+
+def _labels(path: Path) -> dict[str, int]:
+    labels, _ = labels_since(path)
+    return dict(Counter(f"{label.kind} {label.version or label.source}" for label in labels))
 
 
 def _sums(episodes: Iterable[EpisodeSummary]) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""Several archive files in one: streams and sequence numbers stay as they are, and each step is there once."""
+"""Several archives in one: streams and numbers stay as they are, each step is there once, its labels beside it."""
 
 import contextlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,10 @@ from learner.archive.episodes import Episodes, open_intact
 from learner.archive.facts import ARCHIVE, CALIBRATION, run_name
 from wire.codec import encode_step
 from wire.errors import UserError
+from wire.labels import Label, append_labels, labels_path, labels_since
 from wire.salvage import remove
 from wire.specs import EnvSpec
-from wire.store import Label, Row, StepStore
+from wire.store import Row, StepStore
 
 _COMMIT_ROWS = 500
 _KEPT = ("kind", "agent", "seed", CALIBRATION, "note")
@@ -26,22 +27,29 @@ _KEPT = ("kind", "agent", "seed", CALIBRATION, "note")
 def new_archive(out: Path, spec: EnvSpec, info: Mapping[str, str]) -> Iterator[StepStore]:
     """A new file of steps in the folder `out`, which gets its name when it is whole, and is no more where it is not.
 
+    So do the labels appended beside it meanwhile.
+
     Raises:
-        UserError: There is one already.
+        UserError: There is one already, or the labels of one.
     """
     path = out / ARCHIVE
-    if path.exists():
+    if path.exists() or labels_path(path).exists():
         raise UserError(f"{out} holds a run already; name another out=<folder>")
     part = path.with_name(f"{ARCHIVE}.part")
     remove(part)
+    remove(labels_path(part))
     made = not out.exists()
     try:
         with StepStore.open(part, spec, info) as store:
             yield store
             store.commit()
+        # The labels first: nobody then takes the new file for one that has none.
+        if labels_path(part).exists():
+            labels_path(part).rename(labels_path(path))
         part.rename(path)
     finally:
         remove(part)
+        remove(labels_path(part))
         if made and out.exists() and not any(out.iterdir()):
             out.rmdir()
 
@@ -50,29 +58,35 @@ def merge(paths: Sequence[Path], out: Path, selection: Selection | None = None) 
     """Write what is chosen of these files to a new run.
 
     Returns:
-        name, steps, episodes, duplicates, damaged, remarks (sentences), text (one that says it all).
+        name, steps, episodes, labels, duplicates, damaged, remarks (sentences), text (one that says it all).
 
     Raises:
         wire.specs.SpecMismatch: They are not of one specification.
         UserError: Two of them hold different steps under one number, or `out` holds a run.
+        StoreError: The labels beside one of them cannot be read.
     """
-    selection = selection or Selection()
+    selection, paths = selection or Selection(), list(dict.fromkeys(paths))
     with contextlib.ExitStack() as stack:
-        stores = [stack.enter_context(open_intact(path)) for path in dict.fromkeys(paths)]
+        stores = [stack.enter_context(open_intact(path)) for path in paths]
         for store in stores[1:]:
             cure = "Merge runs of one specification only: handrail archive filter <folder> like=<run> names them"
             stores[0].spec.require_same(store.spec, ours=str(stores[0].path), theirs=str(store.path), cure=cure)
-        info, remarks = _facts(stores, list(dict.fromkeys(paths)))
+        info, remarks = _facts(stores, paths)
         with new_archive(out, stores[0].spec, info) as new:
             job = _Merge(new, selection)
-            job.copy(stores)
+            chosen = job.copy(stores)
+            labels = _labels(paths, chosen)
+            append_labels(new.path, labels)
             steps, episodes = new.last_row(), len(new.episodes())
     remarks += job.remarks
     text = f"{steps} steps in {episodes} episodes are in {out}"
+    if labels:
+        text += f", with {len(labels)} labels"
     if job.duplicates:
         text += f"; {job.duplicates} were in several files and are there once"
     damaged = sum(store.damaged for store in stores)
-    counts = {"steps": steps, "episodes": episodes, "duplicates": job.duplicates, "damaged": damaged}
+    counts = {"steps": steps, "episodes": episodes, "labels": len(labels)}
+    counts |= {"duplicates": job.duplicates, "damaged": damaged}
     return {"name": str(out), **counts, "remarks": remarks, "text": text}
 
 
@@ -85,8 +99,8 @@ class _Merge:
     duplicates: int = 0
     remarks: list[str] = field(default_factory=list)
 
-    def copy(self, stores: Sequence[StepStore]) -> None:
-        """Take over the steps of all files, then their labels."""
+    def copy(self, stores: Sequence[StepStore]) -> set[tuple[str, int]]:
+        """Take over the chosen steps of all files; returns their streams and numbers."""
         counts = Counter(stream for store in stores for stream in store.streams())
         shared = {stream for stream, count in counts.items() if count > 1}
         chosen: list[set[tuple[str, int]]] = []
@@ -108,7 +122,7 @@ class _Merge:
                 if row is not None:
                     self._insert(row, stores[place])
         self.new.commit()
-        self._copy_labels(stores)
+        return set().union(*chosen)
 
     def _insert(self, row: Row, origin: StepStore) -> None:
         if self.new.insert(row.stream, row.seq, row.step):
@@ -124,14 +138,22 @@ class _Merge:
             )
         self.duplicates += 1
 
-    def _copy_labels(self, stores: Sequence[StepStore]) -> None:
-        known: set[Label] = set()
-        for store in stores:
-            for label in store.labels():
-                if label not in known and self.new.find_row(label.stream, label.seq):
-                    known.add(label)
-                    self.new.label(label)
-        self.new.commit()
+
+def _labels(paths: Sequence[Path], steps: Container[tuple[str, int]]) -> list[Label]:
+    """What is said of these steps beside any of the files, in the order in which it was said there.
+
+    Copies of a file have copies of its labels, which count once; said again later, the same is a new label, for it
+    overrules what was said in between.
+    """
+    found: list[Label] = []
+    for path in paths:
+        known = Counter(found)
+        for label in labels_since(path)[0]:
+            if known[label]:
+                known[label] -= 1
+            elif (label.stream, label.seq) in steps:
+                found.append(label)
+    return found
 
 
 def _facts(stores: Sequence[StepStore], paths: Sequence[Path]) -> tuple[dict[str, str], list[str]]:

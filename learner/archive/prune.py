@@ -13,6 +13,7 @@ from learner.archive.catalogue import is_archive
 from learner.archive.config import PruneConfig
 from learner.archive.facts import ARCHIVE, RunFacts
 from wire.database import Lock, StoreError, is_being_written
+from wire.labels import labels_path
 from wire.salvage import remove
 
 _TRAINED = ("checkpoints", "policy.weights")
@@ -73,6 +74,7 @@ def delete(doomed: Sequence[Doomed]) -> tuple[list[Doomed], list[tuple[RunFacts,
                     shutil.rmtree(each.target)
                 else:
                     remove(each.target)
+                    remove(labels_path(each.target))
         except (StoreError, OSError) as error:
             kept.append((each.facts, str(error)))
         else:
@@ -120,7 +122,7 @@ def _undelivered(folder: Path) -> int:
 
 
 def _size(target: Path) -> int:
-    files = target.rglob("*") if target.is_dir() else [target]
+    files = target.rglob("*") if target.is_dir() else [each for each in (target, labels_path(target)) if each.exists()]
     return sum(file.lstat().st_size for file in files if not file.is_dir())
 
 

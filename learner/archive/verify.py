@@ -5,6 +5,7 @@ from typing import Any
 
 from learner.archive.episodes import Episodes, open_intact
 from learner.archive.facts import run_name
+from wire.labels import labels_since
 from wire.store import StoreError
 
 
@@ -22,7 +23,7 @@ def verify_file(path: Path) -> dict[str, Any]:
             report["unfinished_steps"] = episodes.unfinished
             report["broken_episodes"] = len(episodes.broken)
             report["problem"] = store.repaired
-            report["labels"] = len(store.labels())
+            report["labels"] = len(labels_since(path)[0])
     except StoreError as error:
         report["problem"] = str(error)
     report["intact"] = not report["damaged"] and not report["problem"]

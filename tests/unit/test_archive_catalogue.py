@@ -7,13 +7,15 @@ from pathlib import Path
 import msgspec
 import pytest
 from archives import SPEC, episode, some_run, write_run
+from experience import STREAM
 
 from learner.archive import catalogue
 from learner.archive.catalogue import CATALOGUE, NoArchive, list_runs, resolve
 from learner.archive.config import Selection
 from learner.archive.facts import RunFacts, calibration_digest, read_facts
 from learner.archive.select import fits, why_not
-from wire.store import Label, StepStore
+from wire.labels import REWARD, Label, append_labels, labels_path
+from wire.store import StepStore
 from wire.types import Source
 
 
@@ -68,12 +70,27 @@ def test_what_did_not_change_is_not_read_again(runs: Path, monkeypatch: pytest.M
 def test_a_run_that_grew_is_read_again(runs: Path):
     list_runs([runs])
     with StepStore.open(runs / "one" / "steps.sqlite", SPEC) as store:
-        store.label(Label("s", 1, "reward", 1.0, "v1"))
+        store.insert(STREAM, 18, episode(SPEC, 9)[0])
         store.commit()
         facts = {Path(each.name).name: each for each in list_runs([runs])}["one"]
-        assert facts.labels == {"reward v1": 1}
+        assert facts.steps == 18
         assert facts.state == "writing"
     assert {each.state for each in list_runs([runs])} == {"finished"}
+
+
+def test_labels_that_came_beside_a_run_since_it_was_listed_are_counted(runs: Path):
+    list_runs([runs])
+    said = [Label(STREAM, seq, 1.0, version="m-1", kind=REWARD) for seq in (1, 2)]
+    append_labels(runs / "one" / "steps.sqlite", [*said, Label(STREAM, 4, 0.0, source="person", who="ann")])
+    labels = {Path(each.name).name: each.labels for each in list_runs([runs])}
+    assert labels == {"one": {"reward m-1": 2, "success person": 1}, "demos.sqlite": {}, "two": {}}
+
+
+def test_labels_that_cannot_be_read_are_a_problem_and_the_steps_are_told_all_the_same(runs: Path):
+    labels_path(runs / "one" / "steps.sqlite").write_text("no database, and long enough to be looked at as one" * 40)
+    facts = read_facts(runs / "one" / "steps.sqlite")
+    assert "labels.sqlite" in facts.problem
+    assert (facts.steps, facts.episodes, facts.labels) == (17, 4, {})
 
 
 @pytest.mark.parametrize("junk", [b"no database at all", b"", b"SQLite format 3\x00" + b"\x00" * 200])

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 from archives import SPEC, episode, rows_of, some_run, write_run
-from experience import assert_same_step
+from experience import STREAM, assert_same_step
 
 from envs.ros.bags import Bag, Offer, Recorded, StandardTypes
 from learner.archive.config import ExportConfig, ImportConfig
@@ -21,6 +21,7 @@ from learner.archive.formats.outgoing import export_runs
 from learner.archive.formats.video import VideoReader, VideoWriter, peak_signal_to_noise_db
 from wire.codec import encode_step
 from wire.errors import UserError
+from wire.labels import Label, append_labels
 from wire.specs import EnvSpec
 from wire.types import Source
 
@@ -74,6 +75,13 @@ def test_what_is_exported_and_imported_again_is_equal_to_the_last_bit(tmp_path: 
     ours, theirs = read_facts(run), read_facts(tmp_path / "back" / "steps.sqlite")
     assert (theirs.spec, theirs.agent, theirs.calibration) == (ours.spec, ours.agent, ours.calibration)
     assert (theirs.episodes, theirs.human_steps) == (ours.episodes, ours.human_steps)
+
+
+def test_an_export_says_that_labels_stay_at_home(tmp_path: Path):
+    run = some_run(tmp_path / "run")
+    append_labels(run, [Label(STREAM, 4, 0.0, source="person")])
+    told = exported(run, tmp_path / "out", format="lerobot", codec="png")
+    assert "1 labels stay beside the archive: these formats hold steps alone" in told["remarks"]
 
 
 def test_a_video_codec_changes_the_images_by_what_is_said_and_nothing_else(tmp_path: Path):

@@ -1,6 +1,8 @@
 """The promises of what an archive's file keeps beside its steps, and of reading it without frames."""
 
+import contextlib
 import os
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -10,34 +12,28 @@ from experience import STREAM
 from wire import database
 from wire.archive_file import rebuild, salvaged_spec
 from wire.database import DamagedError, is_being_written
-from wire.store import Label, StepStore, StoreError
+from wire.store import StepStore
 from wire.types import Source
 
-FIRST = Label(STREAM, 2, "reward", 0.25, "classifier-1")
+
+def as_made_before(path: Path) -> Path:
+    """The file with the table of labels that archives once had, though nothing wrote to it."""
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute(
+            "CREATE TABLE labels (id INTEGER PRIMARY KEY, stream TEXT, seq INTEGER, kind TEXT, value REAL, v TEXT)"
+        )
+        db.execute("INSERT INTO labels VALUES (NULL, ?, 2, 'reward', 0.25, 'v1')", (STREAM,))
+    return path
 
 
-def test_labels_are_appended_and_read_in_the_order_in_which_they_were_given(tmp_path: Path):
-    path = some_run(tmp_path)
-    second = FIRST._replace(value=0.75, version="classifier-2")
-    other = Label(STREAM, 3, "success", 1.0, "person")
+def test_a_file_from_when_labels_had_a_table_in_it_is_read_and_continued(tmp_path: Path):
+    path = as_made_before(some_run(tmp_path))
     with StepStore.open(path, SPEC) as store:
-        for label in (FIRST, other, second):
-            store.label(label)
+        assert store.insert(STREAM, 18, episode(SPEC, 9)[0])
         store.commit()
-        store.label(other)
-    with StepStore.read(path) as store:
-        assert store.labels() == [FIRST, other, second]
-        assert store.labels("reward") == [FIRST, second]
-        with pytest.raises(StoreError, match="opened to read"):
-            store.label(FIRST)
-
-
-@pytest.mark.parametrize(
-    "bad", [{"value": float("nan")}, {"kind": ""}, {"version": "a\nb"}, {"stream": ""}, {"value": float("inf")}]
-)
-def test_a_label_that_says_nothing_is_refused(tmp_path: Path, bad: dict):
-    with StepStore.open(some_run(tmp_path), SPEC) as store, pytest.raises(ValueError, match="a label's"):
-        store.label(FIRST._replace(**bad))
+        store.forget_after(17)
+        store.commit()
+    assert len(rows_of(path)) == 17
 
 
 def test_when_a_file_was_begun_is_kept_when_it_is_continued(tmp_path: Path):
@@ -63,8 +59,6 @@ def test_without_frames_the_vectors_are_read_and_no_image_is(tmp_path: Path):
 
 
 def test_a_damaged_image_does_not_matter_where_no_image_is_read(tmp_path: Path):
-    import sqlite3
-
     path = some_run(tmp_path)
     db = sqlite3.connect(path)
     with db:
@@ -94,11 +88,9 @@ def test_who_helped_first_is_told(tmp_path: Path):
         assert (store.first_helper(alone), store.first_helper(helped)) == (None, Source.HUMAN)
 
 
-def test_labels_and_facts_outlive_the_damage_of_a_file(tmp_path: Path):
-    path = some_run(tmp_path)
+def test_facts_outlive_the_damage_of_a_file(tmp_path: Path):
+    path = as_made_before(some_run(tmp_path))
     with StepStore.open(path, SPEC, {"calibration": "{}"}) as store:
-        store.label(FIRST)
-        store.commit()
         began = store.began
     data = bytearray(path.read_bytes())
     data[:100] = bytes(100)
@@ -106,7 +98,6 @@ def test_labels_and_facts_outlive_the_damage_of_a_file(tmp_path: Path):
     assert salvaged_spec(path) == SPEC
     rebuild(path, SPEC, because=DamagedError("it is"))
     with StepStore.open(path, SPEC) as store:
-        assert store.labels() == [FIRST]
         assert store.info["calibration"] == "{}"
         assert store.began == began
     assert len(rows_of(path)) == 17

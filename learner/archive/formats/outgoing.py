@@ -66,6 +66,9 @@ def export_runs(runs: Sequence[RunFacts], config: ExportConfig) -> dict[str, Any
             more = data_set.finish()
     if counts.discarded:
         counts.remarks.append(f"{counts.discarded} episodes that a person threw away were left out")
+    labels = sum(sum(run.labels.values()) for run in runs)
+    if labels:
+        counts.remarks.append(f"{labels} labels stay beside the archive: these formats hold steps alone")
     remarks = [*counts.remarks, *more.pop("remarks", [])]
     text = f"{counts.steps} steps in {counts.episodes} episodes are in {config.out}"
     about = {"name": config.out, "steps": counts.steps, "episodes": counts.episodes, **more}
