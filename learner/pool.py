@@ -152,18 +152,16 @@ def _newest_within(runs: list[PastRun], capacity: int) -> list[PastRun]:
 
 def _fill(replay: Replay, runs: list[PastRun], say: Callable[[str], None]) -> None:
     """Add every step once: copies of a run, and one outbox that served two of them, share streams."""
-    taken: dict[str, list[range]] = {}
+    # Every number, for a filtered run has holes where another has the steps.
+    taken: dict[str, set[int]] = {}
     for run in runs:
-        bounds: dict[str, tuple[int, int]] = {}
         twice = 0
         for stream, seq, step in read_steps(run, replay.spec, say):
-            if any(seq in known for known in taken.get(stream, ())):
+            known = taken.setdefault(stream, set())
+            if seq in known:
                 twice += 1
                 continue
-            first, _ = bounds.get(stream, (seq, seq))
-            bounds[stream] = first, seq
+            known.add(seq)
             replay.add(stream, step, seq)
-        for stream, (first, last) in bounds.items():
-            taken.setdefault(stream, []).append(range(first, last + 1))
         if twice:
             say(f"past run {run.path}: {twice} of its {run.steps} steps are those of another run, and count once")

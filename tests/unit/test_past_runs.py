@@ -150,6 +150,16 @@ def test_copies_of_a_run_count_once(tmp_path):
     assert any("10 of its 10 steps are those of another run" in line for line in said)
 
 
+@pytest.mark.parametrize("name", ["a-chosen", "z-chosen"])
+def test_of_a_filtered_run_and_the_whole_one_every_episode_counts_whichever_comes_first(tmp_path, name: str):
+    record(tmp_path / name, steps=5)
+    record(tmp_path / name, steps=5, first=10)
+    record(tmp_path / "full", steps=15)
+    pool, said = opened(tmp_path)
+    assert len(pool) == 15
+    assert any("10 of its" in line and "are those of another run" in line for line in said)
+
+
 def test_what_we_do_not_observe_is_left_away(tmp_path):
     record(tmp_path / "more")
     fewer = msgspec.structs.replace(SPEC, observation={"state": SPEC.observation["state"]})
