@@ -114,7 +114,7 @@ def learn_offline(config: LearnerConfig) -> int:
 
 def facts(config: LearnerConfig) -> dict[str, str]:
     """What a run's archive says of it."""
-    from learner.past_runs import CALIBRATION
+    from learner.archive.facts import CALIBRATION
 
     found = {"agent": config.agent.name, "seed": str(config.seed)}
     return found | ({CALIBRATION: config.camera_calibration} if config.camera_calibration else {})

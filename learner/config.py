@@ -109,7 +109,8 @@ class LearnerConfig:
     weighting_temperature: float = 0.1
     """Of that softmax; lower is pickier."""
     camera_calibration: str = ""
-    """Name of the cameras' calibration, kept with the run; past runs of another one are left out."""
+    """Of the cameras: a name, or the digits that `handrail archive show` prints of one that a run keeps. Kept with the
+    run; past runs of another one are left out."""
     symmetries: list[str] = field(default_factory=list)
     """Of mirror and translation, those by which batches are augmented; a task declares what is true of it."""
     capacity: int = 200_000

@@ -10,6 +10,7 @@ import msgspec
 
 from envs.relabel import judge_of
 from envs.workcell import Outcome
+from learner.archive.facts import ARCHIVE, calibration_name, stated_calibration
 from learner.learned_rewards import rewarded, rewards_of
 from wire.database import StoreError
 from wire.errors import UserError
@@ -19,9 +20,6 @@ from wire.types import Observation, Step
 
 log = logging.getLogger(__name__)
 
-ARCHIVE = "steps.sqlite"
-CALIBRATION = "camera_calibration"
-"""Key under which a run's archive names the calibration of its cameras (`learner.calibration`)."""
 _TRAITS = {
     "task": "task",
     "env": "kind of environment",
@@ -82,7 +80,7 @@ def examine(
     Args:
         path: Its archive.
         spec: Of the run that asks.
-        calibration: Of that run's cameras.
+        calibration: Of that run's cameras, as `learner.camera_calibration` has it; empty: not stated.
         version: Of the model whose rewards are to count in the place of the recorded ones; empty: of none.
         any_reward: Nothing is learned from rewards, so they may be of any definition.
     """
@@ -91,8 +89,8 @@ def examine(
             steps = store.count()
             if not steps:
                 return PastRun(path, reason="it holds no steps")
-            theirs = store.info.get(CALIBRATION, "")
-            reason = _mismatch(spec, store.spec) or _other("camera calibration", calibration, theirs)
+            theirs = calibration_name(stated_calibration(store.info))
+            reason = _mismatch(spec, store.spec) or _other("camera calibration", calibration_name(calibration), theirs)
             if not reason and version:
                 if not rewards_of(path, version):
                     reason = (

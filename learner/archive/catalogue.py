@@ -27,6 +27,8 @@ _KIND = Kind(
 )
 _NO_ARCHIVES = {"outbox.sqlite", CATALOGUE}
 _SKIPPED = {"checkpoints", "recordings", "node_modules"}
+_READ_AS = 2
+"""Raised whenever other facts are read of the same file: what was remembered before is then read anew."""
 _APPLICATION_ID = slice(68, 72)
 """Where SQLite keeps it in a file's header."""
 
@@ -106,7 +108,7 @@ def _remembered(known: _Known, key: str, stamp: str, path: Path) -> RunFacts | N
 
 def _stamp(path: Path) -> str:
     """Changes whenever the file, the labels beside it, or the log in which the newest of either lie, does."""
-    parts = []
+    parts = [_READ_AS]
     for file in (f"{each}{suffix}" for each in (path, labels_path(path)) for suffix in ("", "-wal")):
         with contextlib.suppress(OSError):
             stat = Path(file).stat()

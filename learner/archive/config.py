@@ -35,7 +35,7 @@ class Selection:
     action: str | None = None
     """Runs with this action space, as `list` shows it, e.g. base:x,y,z,gripper."""
     calibration: str | None = None
-    """Runs whose cameras have this calibration, as `show` prints it: 8 hex digits, or none."""
+    """Runs whose cameras have this calibration, as `show` prints it: its name, 8 hex digits, or none."""
     agent: str | None = None
     """Runs of this agent."""
     kind: str | None = None

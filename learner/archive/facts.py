@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,9 @@ from wire.types import Source
 
 ARCHIVE = "steps.sqlite"
 CALIBRATION = "calibration"
-"""The fact under which a file keeps its cameras' calibration, as JSON."""
+"""The fact under which a file keeps its cameras' calibration: a name, or the calibration itself as JSON."""
+_CALIBRATION_BEFORE = "camera_calibration"
+"""The fact under which learners once kept its name."""
 NO_CALIBRATION = "none"
 _DEMONSTRATIONS = "demonstrations"
 _DRIVERS = {Source.HUMAN: "person", Source.SCRIPT: "script", Source.DEMO: "demonstrator"}
@@ -46,7 +48,7 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     cameras: dict[str, tuple[int, int]] = {}
     """Name -> height and width in pixels."""
     calibration: str = NO_CALIBRATION
-    """8 hex digits that are equal where the cameras' calibrations are; none: the file keeps none."""
+    """Its name, or 8 hex digits that are equal where the cameras' calibrations are; none: the file keeps none."""
     action: str = ""
     """Frame and names, e.g. base:x,y,z,gripper."""
     rate_hz: float = 0.0
@@ -131,9 +133,14 @@ def action_space(spec: EnvSpec) -> str:
     return f"{spec.action_frame}:{','.join(spec.action_names)}"
 
 
-def calibration_digest(text: str) -> str:
-    """Equal exactly where two calibrations are; `none` of none."""
-    return hashlib.sha256(text.encode()).hexdigest()[:8] if text else NO_CALIBRATION
+def stated_calibration(info: Mapping[str, str]) -> str:
+    """What a file's facts say of its cameras' calibration; empty: nothing."""
+    return info.get(CALIBRATION) or info.get(_CALIBRATION_BEFORE, "")
+
+
+def calibration_name(text: str) -> str:
+    """Equal exactly where two calibrations are: 8 hex digits of JSON, which may stand for it, and a name as it is."""
+    return hashlib.sha256(text.encode()).hexdigest()[:8] if text.startswith("{") else text
 
 
 def size_of(path: Path) -> int:
@@ -167,7 +174,7 @@ def _inside(store: StepStore) -> dict[str, Any]:
             if not array.is_frame
         },
         "cameras": {name: array.shape[:2] for name, array in spec.observation.items() if array.is_frame},
-        "calibration": calibration_digest(info.get(CALIBRATION, "")),
+        "calibration": calibration_name(stated_calibration(info)) or NO_CALIBRATION,
         "action": action_space(spec),
         "rate_hz": spec.rate_hz,
         "reward": spec.reward,

@@ -10,7 +10,7 @@ from typing import Any
 
 from learner.archive.config import Selection
 from learner.archive.episodes import Episodes, open_intact
-from learner.archive.facts import ARCHIVE, CALIBRATION, run_name
+from learner.archive.facts import ARCHIVE, CALIBRATION, calibration_name, run_name, stated_calibration
 from wire.codec import encode_step
 from wire.errors import UserError
 from wire.labels import Label, append_labels, labels_path, labels_since
@@ -19,7 +19,7 @@ from wire.specs import EnvSpec
 from wire.store import Row, StepStore
 
 _COMMIT_ROWS = 500
-_KEPT = ("kind", "agent", "seed", CALIBRATION, "note")
+_KEPT = ("kind", "agent", "seed", "note")
 """Facts that a merged file keeps where all its parts agree on them."""
 
 
@@ -160,9 +160,11 @@ def _facts(stores: Sequence[StepStore], paths: Sequence[Path]) -> tuple[dict[str
     info, remarks = {"merged_from": json.dumps([run_name(path) for path in paths])}, []
     for key in _KEPT:
         found = {store.info.get(key, "") for store in stores}
-        if found - {""}:
-            if len(found) == 1:
-                info[key] = found.pop()
-            elif key == CALIBRATION:
-                remarks.append("their cameras are not calibrated alike; the new run keeps no calibration")
+        if len(found) == 1 and found != {""}:
+            info[key] = found.pop()
+    calibrations = {stated_calibration(store.info) for store in stores}
+    if len({calibration_name(text) for text in calibrations}) > 1:
+        remarks.append("their cameras are not calibrated alike; the new run keeps no calibration")
+    elif calibrations != {""}:
+        info[CALIBRATION] = max(calibrations, key=len)  # Of JSON and its digits, the JSON.
     return info, remarks

@@ -12,7 +12,7 @@ from experience import STREAM
 from learner.archive import catalogue
 from learner.archive.catalogue import CATALOGUE, NoArchive, list_runs, resolve
 from learner.archive.config import Selection
-from learner.archive.facts import RunFacts, calibration_digest, read_facts
+from learner.archive.facts import RunFacts, calibration_name, read_facts
 from learner.archive.select import fits, why_not
 from wire.labels import REWARD, Label, append_labels, labels_path
 from wire.store import StepStore
@@ -178,6 +178,18 @@ def test_episodes_are_chosen_by_success_help_and_return(runs: Path):
     assert not fits(failed, Selection(min_return=0.5), "run")
 
 
-def test_calibrations_that_are_equal_have_one_digest():
-    assert calibration_digest('{"front":1}') == calibration_digest('{"front":1}') != calibration_digest('{"front":2}')
-    assert calibration_digest("") == "none"
+def test_calibrations_that_are_equal_have_one_name_and_digits_may_stand_for_what_they_are_of():
+    digits = calibration_name('{"front":1}')
+    assert digits == calibration_name('{"front":1}') != calibration_name('{"front":2}')
+    assert calibration_name(digits) == digits
+    assert (calibration_name("cell-1"), calibration_name("")) == ("cell-1", "")
+
+
+def test_what_an_older_version_remembered_of_an_unchanged_file_is_read_anew(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(catalogue, "_READ_AS", 1)
+    monkeypatch.setattr(catalogue, "read_facts", lambda path: RunFacts(name=str(path), path=str(path), task="old"))
+    assert {each.task for each in list_runs([runs])} == {"old"}
+    monkeypatch.undo()
+    assert "old" not in {each.task for each in list_runs([runs])}

@@ -8,11 +8,13 @@ import pytest
 from archives import SPEC, episode, rows_of, some_run, write_run
 from experience import STREAM, assert_same_step
 
+from learner.__main__ import facts
 from learner.archive.config import DescribeConfig, Selection
 from learner.archive.describe import described
-from learner.archive.facts import read_facts
+from learner.archive.facts import CALIBRATION, calibration_name, read_facts
 from learner.archive.merge import merge
 from learner.archive.verify import verify_file
+from learner.config import LearnerConfig, RlpdConfig
 from wire.errors import UserError
 from wire.labels import REWARD, SCORE, Label, append_labels, labels_path, labels_since
 from wire.specs import SpecMismatch
@@ -160,6 +162,33 @@ def test_a_calibration_is_kept_with_its_run_and_found_by_its_digest(tmp_path: Pa
     second = read_facts(path)
     assert first.calibration == second.calibration != "none"
     assert second.note == "bent wrist camera"
+
+
+def test_a_calibration_that_the_learner_named_is_listed_and_merged_under_its_name(tmp_path: Path):
+    info = facts(LearnerConfig(run="runs/one", agent=RlpdConfig(), camera_calibration="cell-1"))
+    one = some_run(tmp_path / "one", info=info)
+    before = some_run(tmp_path / "two", stream=OTHER, info={"camera_calibration": "cell-1"})
+    assert read_facts(one).calibration == read_facts(before).calibration == "cell-1"
+    assert merge([one, before], tmp_path / "both")["remarks"] == []
+    assert read_facts(tmp_path / "both" / "steps.sqlite").calibration == "cell-1"
+
+
+@pytest.mark.parametrize("theirs", ["cell-2", ""])
+def test_where_cameras_are_not_calibrated_alike_a_merge_keeps_no_calibration_and_says_so(tmp_path: Path, theirs: str):
+    one = some_run(tmp_path / "one", info={CALIBRATION: "cell-1"})
+    two = some_run(tmp_path / "two", stream=OTHER, info={"agent": "rlpd", CALIBRATION: theirs})
+    remarks = merge([one, two], tmp_path / "both")["remarks"]
+    assert remarks == ["their cameras are not calibrated alike; the new run keeps no calibration"]
+    assert read_facts(tmp_path / "both" / "steps.sqlite").calibration == "none"
+
+
+def test_of_a_calibration_and_its_digits_a_merge_keeps_the_calibration(tmp_path: Path):
+    kept = '{"front":{"fx":60.0}}'
+    one = some_run(tmp_path / "one", info={CALIBRATION: calibration_name(kept)})
+    two = some_run(tmp_path / "two", stream=OTHER, info={CALIBRATION: kept})
+    merge([one, two], tmp_path / "both")
+    with StepStore.read(tmp_path / "both" / "steps.sqlite") as store:
+        assert store.info[CALIBRATION] == kept
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ from experience import make_spec, make_step
 from learning import vector_spec
 
 from envs.tasks.reach import TOLERANCE_M, Reach
+from learner.archive.facts import CALIBRATION, calibration_name
 from learner.config import LearnerConfig, RlpdConfig
-from learner.past_runs import CALIBRATION, examine, find_archives, read_steps, relabel
+from learner.past_runs import examine, find_archives, read_steps, relabel
 from learner.pool import Pool, open_pool
 from learner.run import Run
 from wire.errors import UserError
@@ -97,6 +98,9 @@ def test_a_run_of_something_else_is_left_out_with_a_plain_reason(tmp_path, reaso
     assert examine(tmp_path / "steps.sqlite", SPEC).reason == reason
 
 
+DESCRIBED = '{"front":{"fx":60.0}}'
+
+
 def test_time_limits_and_bounds_of_returns_may_differ(tmp_path):
     path = record(tmp_path, msgspec.structs.replace(SPEC, max_episode_steps=99, return_bounds=(0.0, 9.0)))
     assert examine(path / "steps.sqlite", SPEC).reason == ""
@@ -108,10 +112,15 @@ def test_time_limits_and_bounds_of_returns_may_differ(tmp_path):
         ("cell-1", "cell-1", ""),
         ("cell-1", "cell-2", "its camera calibration is cell-1, this run's cell-2"),
         ("", "cell-2", "its camera calibration is not stated, this run's cell-2"),
+        (DESCRIBED, "", f"its camera calibration is {calibration_name(DESCRIBED)}, this run's not stated"),
+        (DESCRIBED, calibration_name(DESCRIBED), ""),
     ],
 )
-def test_cameras_that_were_calibrated_otherwise_saw_something_else(tmp_path, theirs: str, ours: str, reason: str):
-    path = record(tmp_path, **({CALIBRATION: theirs} if theirs else {}))
+@pytest.mark.parametrize("key", [CALIBRATION, "camera_calibration"], ids=["today", "as learners once wrote it"])
+def test_cameras_that_were_calibrated_otherwise_saw_something_else(
+    tmp_path, key: str, theirs: str, ours: str, reason: str
+):
+    path = record(tmp_path, **({key: theirs} if theirs else {}))
     assert examine(path / "steps.sqlite", SPEC, ours).reason == reason
 
 
