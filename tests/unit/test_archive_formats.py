@@ -22,7 +22,7 @@ from learner.archive.formats.video import VideoReader, VideoWriter, peak_signal_
 from wire.codec import encode_step
 from wire.errors import UserError
 from wire.labels import Label, append_labels
-from wire.specs import EnvSpec
+from wire.specs import ArraySpec, EnvSpec
 from wire.types import Source
 
 SMOOTH = np.add.outer(np.arange(32), np.arange(32)).astype(np.uint8)
@@ -143,18 +143,66 @@ def test_a_lerobot_data_set_of_others_needs_nothing_of_ours(tmp_path: Path):
     assert rows_of(tmp_path / "back")[-1].step.truncated
 
 
-def test_data_that_was_edited_after_its_export_is_taken_as_it_is_now(tmp_path: Path):
+def edited(out: Path, column: str, episode: int, value: Any) -> None:
+    """Set a column of a LeRobot data set to a value in one of its episodes."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    exported(some_run(tmp_path / "run"), tmp_path / "out", format="lerobot", codec="png")
-    file = tmp_path / "out/data/chunk-000/file-000.parquet"
+    file = out / "data/chunk-000/file-000.parquet"
     table = pq.read_table(file)
-    place = table.schema.get_field_index("next.reward")
-    pq.write_table(table.set_column(place, "next.reward", pa.array(np.full(17, 0.5, np.float32))), file)
+    values = table.column(column).to_pylist()
+    chosen = table.column("episode_index").to_pylist()
+    values = [value if number == episode else old for number, old in zip(chosen, values, strict=True)]
+    place = table.schema.get_field_index(column)
+    pq.write_table(table.set_column(place, column, pa.array(values, table.schema.field(column).type)), file)
+
+
+def test_data_that_was_edited_after_its_export_is_taken_as_it_is_now(tmp_path: Path):
+    exported(some_run(tmp_path / "run"), tmp_path / "out", format="lerobot", codec="png")
+    edited(tmp_path / "out", "next.reward", 0, 0.5)
     told = imported(tmp_path / "out", tmp_path / "back", format="lerobot")
+    assert told["exact"] is False
     assert any("changed after it was exported" in line for line in told["remarks"])
-    assert {row.step.reward for row in rows_of(tmp_path / "back")} == {0.5}
+    assert {row.step.reward for row in rows_of(tmp_path / "back") if row.step.episode == 0} == {0.5}
+
+
+TWO_VECTORS = msgspec.structs.replace(
+    SPEC,
+    observation={
+        **{name: each for name, each in SPEC.observation.items() if each.is_frame},
+        "proprio": ArraySpec(shape=(3,), dtype="float32"),
+        "object": ArraySpec(shape=(2,), dtype="float32"),
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("next.reward", 0.5), ("observation.state", [1.0, 2.0, 3.0, 4.0, 5.0]), ("next.success", True)],
+)
+def test_where_a_later_episode_was_edited_it_is_taken_as_it_is_and_the_others_as_they_were(
+    tmp_path: Path, column: str, value: Any
+):
+    run = some_run(tmp_path / "run", spec=TWO_VECTORS)
+    exported(run, tmp_path / "out", format="lerobot", codec="png")
+    edited(tmp_path / "out", column, 1, value)
+    told = imported(tmp_path / "out", tmp_path / "back", format="lerobot")
+    assert (told["exact"], told["episodes"], told["steps"]) == (False, 4, 17)
+    assert any("changed after it was exported" in line for line in told["remarks"])
+    assert any("3 of 4 episodes are again what they were" in line for line in told["remarks"])
+    got, wanted = rows_of(tmp_path / "back"), rows_of(run)
+    for ours, theirs in zip(got[:4] + got[8:], wanted[:4] + wanted[8:], strict=True):
+        assert (ours.stream, ours.seq) == (theirs.stream, theirs.seq)
+        assert_same_step(ours.step, theirs.step)
+    changed = [row.step for row in got[4:8]]
+    assert [step.source for step in changed] == [row.step.source for row in wanted[4:8]]
+    if column == "next.reward":
+        assert [step.reward for step in changed] == [0.5] * 4
+    if column == "observation.state":
+        assert all(step.observation["proprio"].tolist() == [1.0, 2.0, 3.0] for step in changed)
+        assert all(step.observation["object"].tolist() == [4.0, 5.0] for step in changed)
+    else:
+        np.testing.assert_array_equal(changed[2].observation["object"], wanted[6].step.observation["object"])
 
 
 def robomimic(path: Path, **changes: Any) -> Path:

@@ -57,6 +57,8 @@ class Foreign:
     """Whether somebody drove throughout, where no episode says otherwise."""
     spec: EnvSpec | None = None
     """As it was in the archive from which this was exported."""
+    joined: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Name of an observation -> the vectors of `spec` that lie in it, one after the other."""
     lossy_images: bool = False
     """Whether its images have gone through a codec since, of the steps that are otherwise exact."""
     info: Mapping[str, str] = field(default_factory=dict)

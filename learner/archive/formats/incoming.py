@@ -1,7 +1,10 @@
 """From another format's episodes to a run of ours: names, shapes, rewards and ends are settled here for all formats."""
 
+import dataclasses
 import importlib
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from wire.codec import encode_spec
 from wire.errors import plain
 from wire.specs import ArraySpec, EnvSpec
 from wire.store import StepStore
+from wire.types import Step
 
 _READERS = {name: f"learner.archive.formats.{name}" for name in ("lerobot", "minari", "robomimic", "hilserl", "mcap")}
 _CURE = "rename= maps their names to ours, image_size= scales images, rate_hz= corrects the rate"
@@ -25,7 +29,8 @@ def import_run(config: ImportConfig) -> dict[str, Any]:
     """Make a run of somebody else's data.
 
     Returns:
-        name, steps, episodes, successes, remarks (sentences), text (one that says it all).
+        name, steps, episodes, successes, exact (every step is what it was in the archive that was exported), remarks
+        (sentences), text (one that says it all).
 
     Raises:
         UserError: The data are not of the format, or do not fit `like`; nothing was written.
@@ -39,33 +44,83 @@ def import_run(config: ImportConfig) -> dict[str, Any]:
     first = next(episodes, None)
     if first is None:
         raise FormatError(f"{path} holds no episode that could be imported{_because(foreign)}")
-    exact = foreign.spec is not None and first.exact is not None and not _changes(config)
-    spec = (
-        _require_like(foreign.spec, like, path) if exact and foreign.spec else _new_spec(foreign, first, config, like)
-    )
-    maker = Maker(spec, config, stream_of(path), demonstrations=_demonstrations(foreign, first))
-    info = dict(foreign.info) if exact else {"kind": "demonstrations"} if maker.demonstrations else {}
+    kept = foreign.spec if first.exact is not None and not _changes(config) else None
+    spec = _new_spec(foreign, first, config, like) if kept is None else _require_like(kept, like, path)
+    source = _Source(foreign, kept, Maker(spec, config, stream_of(path), _demonstrations(foreign, first, kept)))
+    info = dict(foreign.info) if kept else {"kind": "demonstrations"} if source.maker.demonstrations else {}
     info |= {"imported_from": plain(f"{config.format} {path}", 400)}
     successes = 0
     with new_archive(Path(config.out), spec, info) as new:
         for number, episode in enumerate(_all(first, episodes)):
-            rows = episode.exact if exact and episode.exact is not None else maker.steps(number, episode)
-            for stream, seq, step in rows:
+            for stream, seq, step in source.steps(number, episode):
                 new.insert(stream, seq, step)
                 successes += step.success
             new.commit()
         steps, count = new.last_row(), len(new.episodes())
-    remarks = [*foreign.remarks, *([_exactly(foreign)] if exact else maker.remarks())]
+    remarks = [*foreign.remarks, *source.remarks()]
     text = f"{steps} steps in {count} episodes, {successes} of them successes, are in {config.out}"
     return {
-        "name": config.out, "steps": steps, "episodes": count, "successes": successes, "exact": exact,
+        "name": config.out, "steps": steps, "episodes": count, "successes": successes, "exact": source.exact,
         "remarks": remarks, "text": text,
     }  # fmt: skip
 
 
-def _exactly(foreign: Foreign) -> str:
-    but = ", but for its images, which a video codec has changed" if foreign.lossy_images else ""
-    return f"the data was exported from an archive, and every step is again what it was{but}"
+@dataclass
+class _Source:
+    """The steps of each episode: as they were in the archive that was exported, or made of what its columns are now."""
+
+    foreign: Foreign
+    kept: EnvSpec | None
+    """The archive's specification, where its steps are wanted as they were."""
+    maker: Maker
+    unchanged: int = 0
+    """Episodes that are as they were."""
+    made: int = 0
+    """The others."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether every episode so far is as it was."""
+        return self.kept is not None and self.made == 0
+
+    def steps(self, number: int, episode: ForeignEpisode) -> Iterable[tuple[str, int, Step]]:
+        """Stream, number in the stream and step of the nth episode."""
+        if self.kept is not None and episode.exact is not None:
+            self.unchanged += 1
+            return episode.exact
+        self.made += 1
+        if self.kept is not None:
+            parted = _parted(episode.observations, self.foreign.joined, self.kept, number)
+            episode = dataclasses.replace(episode, observations=parted)
+        return self.maker.steps(number, episode)
+
+    def remarks(self) -> list[str]:
+        """What came back as it was, and what had to be decided elsewhere."""
+        if self.kept is None:
+            return self.maker.remarks()
+        which = "every step is again what it was"
+        if not self.exact:
+            which = f"{self.unchanged} of {self.unchanged + self.made} episodes are again what they were"
+        but = ", but for its images, which a video codec has changed" if self.foreign.lossy_images else ""
+        return [f"the data was exported from an archive, and {which}{but}", *self.maker.remarks()]
+
+
+def _parted(
+    observations: Mapping[str, np.ndarray], joined: Mapping[str, Sequence[str]], kept: EnvSpec, number: int
+) -> dict[str, np.ndarray]:
+    """Observations under the archive's names; raises FormatError where they are of another length than there."""
+    found = dict(observations)
+    for name, vectors in joined.items():
+        whole = found.pop(name, np.empty((0, 0)))
+        ends = np.cumsum([math.prod(kept.observation[vector].shape) for vector in vectors])
+        if whole.shape[1:] != (ends[-1],):
+            raise FormatError(
+                f"episode {number} was changed after it was exported: its {name} has the shape {whole.shape[1:]}, and "
+                f"{', '.join(vectors)} of the archive have {ends[-1]} numbers; export the run again, or import it as "
+                "somebody else's with task=<name>"
+            )
+        found |= zip(vectors, np.split(whole, ends[:-1], axis=1), strict=True)
+    return found
 
 
 def _changes(config: ImportConfig) -> bool:
@@ -103,7 +158,9 @@ def _because(foreign: Foreign) -> str:
     return f": {'; '.join(foreign.remarks[:3])}" if foreign.remarks else ""
 
 
-def _demonstrations(foreign: Foreign, first: ForeignEpisode) -> bool:
+def _demonstrations(foreign: Foreign, first: ForeignEpisode, kept: EnvSpec | None) -> bool:
+    if kept is not None:
+        return foreign.info.get("kind") == "demonstrations"
     return foreign.demonstrations and first.helped is None
 
 

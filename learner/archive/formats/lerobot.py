@@ -11,7 +11,15 @@ import numpy as np
 
 from learner.archive.config import ImportConfig
 from learner.archive.formats import lerobot_layout as layout
-from learner.archive.formats.foreign import Foreign, ForeignEpisode, FormatError, frame_names, needed, with_frames
+from learner.archive.formats.foreign import (
+    Foreign,
+    ForeignEpisode,
+    FormatError,
+    frame_names,
+    needed,
+    vector_names,
+    with_frames,
+)
 from learner.archive.formats.video import VideoReader, quiet
 from wire.codec import DecodeError, decode_spec
 from wire.errors import plain
@@ -19,6 +27,7 @@ from wire.specs import EnvSpec
 from wire.types import Step
 
 _OBSERVATION = "observation."
+_CHANGED = "the data was changed after it was exported; what it is now was taken, not what it was"
 
 
 def read(path: Path, config: ImportConfig) -> Foreign:
@@ -35,6 +44,7 @@ def read(path: Path, config: ImportConfig) -> Foreign:
         rate_hz=float(info["fps"]),
         action_names=tuple(map(str, names)) if isinstance(names, list) else (),
         spec=None if kept is None else kept.spec,
+        joined={} if kept is None else {layout.STATE.removeprefix(_OBSERVATION): vector_names(kept.spec)},
         lossy_images=any(feature.get("dtype") == "video" for feature in features.values()),
         info={} if kept is None else kept.info,
         remarks=remarks,
@@ -105,10 +115,9 @@ class _DataSet:
         helped = _column(table, layout.HELPED).astype(bool) if layout.HELPED in self._features else None
         exact = None
         if self._kept is not None:
-            exact = self._kept.steps(table.num_rows, actions, rewards, observations)
-            if exact is None:
-                remarks.append("the data was changed after it was exported; what it is now was taken, not what it was")
-                self._kept = None
+            exact = self._kept.steps(table, observations)
+            if exact is None and _CHANGED not in remarks:
+                remarks.append(_CHANGED)
         return ForeignEpisode(
             observations=observations,
             actions=actions,
@@ -149,7 +158,7 @@ class _Kept:
         finals = path / layout.FINAL_FRAMES
         rows = _read(finals).to_pylist() if finals.exists() else []
         self._final = {(row["stream"], row["seq"], row["camera"]): row["image"] for row in rows}
-        self._cameras = frame_names(spec)
+        self._cameras, self._vectors = frame_names(spec), vector_names(spec)
 
     @classmethod
     def of(cls, path: Path, remarks: list[str]) -> "_Kept | None":
@@ -166,18 +175,21 @@ class _Kept:
             remarks.append(f"{file} cannot be used, so the plain data set was taken: {plain(error)}")
             return None
 
-    def steps(
-        self, n: int, actions: np.ndarray, rewards: np.ndarray | None, observations: Mapping[str, np.ndarray]
-    ) -> Sequence[tuple[str, int, Step]] | None:
-        """The next n steps; None where they are not those of the table."""
+    def steps(self, table: Any, observations: Mapping[str, np.ndarray]) -> Sequence[tuple[str, int, Step]] | None:
+        """As many of the next steps as the table of an episode has rows; None where an export of them were another."""
+        rows = list(itertools.islice(self._records, table.num_rows))
+        if len(rows) < table.num_rows:
+            return None
         try:
-            rows = list(itertools.islice(self._records, n))
             steps = [(row["stream"], row["seq"], self._step(row, t, observations)) for t, row in enumerate(rows)]
         except (DecodeError, FormatError, KeyError):
             return None
-        same = len(steps) == n and np.array_equal(np.stack([step.action for *_, step in steps]), actions)
-        told = np.array([step.reward for *_, step in steps], np.float32)
-        return steps if same and rewards is not None and np.array_equal(told, rewards.reshape(-1)) else None
+        columns = layout.columns_of([step for *_, step in steps], self._vectors)
+        same = columns.keys() <= set(table.column_names) and all(
+            np.array_equal(values, _column(table, name).reshape(len(steps), -1).reshape(values.shape))
+            for name, values in columns.items()
+        )
+        return steps if same else None
 
     def _step(self, row: Mapping[str, Any], t: int, observations: Mapping[str, np.ndarray]) -> Step:
         frames = {camera: observations[camera][t] for camera in self._cameras}

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from learner.archive.formats.foreign import FormatError, needed
+from wire.types import Step
 
 VERSION = "v3.0"
 INFO = "meta/info.json"
@@ -45,6 +46,19 @@ def chunk_and_file(number: int) -> dict[str, int]:
     """The place of the nth file of a kind."""
     chunk, file = divmod(number, CHUNK_FILES)
     return {"chunk_index": chunk, "file_index": file}
+
+
+def columns_of(steps: Sequence[Step], vectors: Sequence[str]) -> dict[str, np.ndarray]:
+    """What a data set says of n steps besides images and counters: name -> (n, length) or (n,)."""
+    columns = {
+        ACTION: np.stack([step.action for step in steps]).astype(np.float32),
+        REWARD: np.array([step.reward for step in steps], np.float32),
+        DONE: np.array([step.ended for step in steps]),
+        SUCCESS: np.array([step.success for step in steps]),
+        HELPED: np.array([step.intervened for step in steps]),
+    }
+    looks = [[np.ravel(step.observation[name]).astype(np.float32) for name in vectors] for step in steps]
+    return ({STATE: np.stack([np.concatenate(look) for look in looks])} if vectors else {}) | columns
 
 
 def encode_png(image: np.ndarray) -> bytes:

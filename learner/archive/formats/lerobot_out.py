@@ -87,22 +87,8 @@ class DataSet:
         return wanted
 
     def _columns(self, rows: Sequence[Row]) -> dict[str, np.ndarray | list[Any]]:
-        steps = [row.step for row in rows]
-        n = len(steps)
-        columns: dict[str, np.ndarray | list[Any]] = {}
-        if self._vectors:
-            columns[layout.STATE] = np.stack(
-                [
-                    np.concatenate([np.ravel(step.observation[name]).astype(np.float32) for name in self._vectors])
-                    for step in steps
-                ]
-            )
-        return columns | {
-            layout.ACTION: np.stack([step.action for step in steps]).astype(np.float32),
-            layout.REWARD: np.array([step.reward for step in steps], np.float32),
-            layout.DONE: np.array([step.ended for step in steps]),
-            layout.SUCCESS: np.array([step.success for step in steps]),
-            layout.HELPED: np.array([step.intervened for step in steps]),
+        n = len(rows)
+        return layout.columns_of([row.step for row in rows], self._vectors) | {
             "timestamp": (np.arange(n) / self._rate).astype(np.float32),
             "frame_index": np.arange(n),
             "episode_index": np.full(n, len(self._episodes)),

@@ -1,5 +1,6 @@
 """Makes steps of another format's columns, and counts what had to be decided on the way."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -63,13 +64,20 @@ class Maker:
             yield self.stream, self.seq, step
 
     def _look(self, observations: Mapping[str, np.ndarray], at: int, number: int) -> Observation:
-        look = {name: np.ascontiguousarray(values[at]) for name, values in observations.items()}
+        look = {name: self._shaped(name, values[at]) for name, values in observations.items()}
         if look.keys() > self.spec.observation.keys():
             look = {name: look[name] for name in self.spec.observation}
         problem = self.spec.observation_problem(look)
         if problem is not None:
             raise FormatError(f"episode {number}, step {at}: {problem}")
         return look
+
+    def _shaped(self, name: str, value: np.ndarray) -> np.ndarray:
+        """A vector as the specification has it, which may be an archive's of any shape and type."""
+        array = self.spec.observation.get(name)
+        if array is not None and not array.is_frame and value.size == math.prod(array.shape):
+            value = value.reshape(array.shape).astype(array.dtype)
+        return np.ascontiguousarray(value)
 
     def _success(self, episode: ForeignEpisode) -> bool:
         if self.config.rewards == "last":
