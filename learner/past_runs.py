@@ -139,7 +139,8 @@ def relabel(episode: list[Step], judge: Callable[[Observation], Outcome]) -> lis
         outcome = judge(after)
         terminated = outcome.success or outcome.failure
         ended = terminated or step.ended
-        changes = {"reward": outcome.reward, "success": outcome.success, "terminated": terminated}
+        # The task gives the reward now, whoever gave it then, and where nobody did.
+        changes = {"reward": outcome.reward, "reward_by": "", "success": outcome.success, "terminated": terminated}
         changes |= {"truncated": ended and not terminated, "final_observation": after if ended else None}
         found.append(msgspec.structs.replace(step, **changes, discarded=ended and episode[-1].discarded))
         if ended:

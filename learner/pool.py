@@ -121,11 +121,14 @@ def open_pool(
         for run in serving:
             LateLabels(run.path, replay, by_model=True).poll(0.0)
         require_scores(replay.unscored if config.shaping else 0, len(replay), whose="the past runs of archive=")
-    if config.labelled_by and replay.unscored:
-        left_out = f"{replay.unscored} transitions have no reward by {config.labelled_by} and are left out"
-        say(f"{left_out}: relabel their runs again")
-    if not len(replay) - (replay.unscored if config.labelled_by else 0):
-        reasons = "; ".join(f"{run.path}: {run.reason}" for run in runs[:3] if run.reason) or "they hold no transition"
+    waiting = (
+        replay.unscored if config.preferences is None else 0
+    )  # Preferences are of segments, with rewards or without.
+    if waiting:
+        whose = f"have no reward by {config.labelled_by}" if config.labelled_by else "wait for a label"
+        say(f"{waiting} transitions {whose} and are left out: relabel their runs again")
+    if len(replay) == waiting:
+        reasons = "; ".join(f"{run.path}: {run.reason}" for run in runs[:3] if run.reason) or _nothing_in(replay)
         places = ", ".join(config.archive)
         raise UserError(f"none of the {len(runs)} past runs in {places} serves this run: {reasons}")
     pool = Pool(replay, weighting=config.weighting, temperature=config.weighting_temperature)
@@ -136,6 +139,11 @@ def open_pool(
         f"return of {returns.mean():.2f}" + (f"; rewards of {anew} computed anew" if anew else "")
     )
     return pool, runs
+
+
+def _nothing_in(replay: Replay) -> str:
+    """Why runs that fit give nothing to learn from."""
+    return f"nobody knows the rewards of their {len(replay)} transitions" if len(replay) else "they hold no transition"
 
 
 def _newest_within(runs: list[PastRun], capacity: int) -> list[PastRun]:

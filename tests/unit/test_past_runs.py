@@ -11,14 +11,14 @@ from learning import vector_spec
 
 from envs.tasks.reach import TOLERANCE_M, Reach
 from learner.archive.facts import CALIBRATION, calibration_name
-from learner.config import LearnerConfig, RlpdConfig
+from learner.config import CplConfig, LearnerConfig, RlpdConfig
 from learner.past_runs import examine, find_archives, read_steps, relabel
 from learner.pool import Pool, open_pool
 from learner.run import Run
 from wire.errors import UserError
 from wire.specs import ArraySpec, EnvSpec
 from wire.store import StepStore
-from wire.types import Source, Step
+from wire.types import UNSCORED, Source, Step
 
 SPEC = make_spec()
 
@@ -37,7 +37,7 @@ def record(
 
 def opened(folder: Path, spec: EnvSpec = SPEC, **changes: object) -> tuple[Pool, list[str]]:
     said: list[str] = []
-    config = LearnerConfig(run=str(folder / "mine"), agent=RlpdConfig(), **{"archive": [str(folder)]} | changes)  # type: ignore[arg-type]
+    config = LearnerConfig(run=str(folder / "mine"), **{"agent": RlpdConfig(), "archive": [str(folder)]} | changes)  # type: ignore[arg-type]
     own = Run(folder / "mine").archive
     pool, _ = open_pool(spec, config, own=own, say=said.append)
     return pool, said
@@ -237,6 +237,46 @@ def test_what_was_a_success_and_is_none_today_was_cut_by_time():
     far = TOLERANCE_M * 2
     (*_, last) = relabel(reached([far, far], terminated=True, truncated=False, success=True, reward=1.0), Reach().judge)
     assert (last.reward, last.success, last.terminated, last.truncated) == (0.0, False, False, True)
+
+
+def test_what_never_got_a_score_counts_where_todays_reward_needs_none(tmp_path):
+    older = msgspec.structs.replace(TODAY, reward="classifier")
+    with StepStore.open(tmp_path / "steps.sqlite", older) as store:
+        for step in reached([0.1, 0.1, 0.001]):
+            store.insert("a" * 32, step.t + 1, msgspec.structs.replace(step, reward_by=UNSCORED))
+        store.commit()
+    pool, said = opened(tmp_path, TODAY)
+    assert (len(pool), pool.replay.unscored) == (2, 0)
+    assert not any("wait for a label" in line for line in said)
+
+
+def record_unscored(path: Path, unscored: int, *, of: int) -> None:
+    """A run of which the first steps have no reward that anybody knows."""
+    with StepStore.open(path / "steps.sqlite", SPEC) as store:
+        for number in range(of):
+            by = UNSCORED if number < unscored else ""
+            store.insert("a" * 32, number + 1, msgspec.structs.replace(make_step(SPEC, number), reward_by=by))
+        store.commit()
+
+
+def test_how_many_transitions_wait_for_a_label_is_said_whatever_the_reward_is(tmp_path):
+    record_unscored(tmp_path, 5, of=10)
+    pool, said = opened(tmp_path)
+    assert len(pool) == 5
+    assert "5 transitions wait for a label and are left out: relabel their runs again" in said
+
+
+def test_where_all_transitions_wait_for_a_label_that_is_the_error(tmp_path):
+    record_unscored(tmp_path, 5, of=5)
+    with pytest.raises(UserError, match="nobody knows the rewards of their 5 transitions"):
+        opened(tmp_path)
+
+
+def test_preferences_need_no_rewards_and_so_nothing_waits_for_one(tmp_path):
+    record_unscored(tmp_path, 5, of=10)
+    pool, said = opened(tmp_path, agent=CplConfig(), mode="offline", preferences="answers.sqlite")
+    assert len(pool.replay) == 10
+    assert not any("left out" in line for line in said)
 
 
 def test_a_run_of_an_older_reward_serves_where_observations_tell_todays(tmp_path):
