@@ -121,9 +121,8 @@ def open_pool(
         for run in serving:
             LateLabels(run.path, replay, by_model=True).poll(0.0)
         require_scores(replay.unscored if config.shaping else 0, len(replay), whose="the past runs of archive=")
-    waiting = (
-        replay.unscored if config.preferences is None else 0
-    )  # Preferences are of segments, with rewards or without.
+    # Preferences are of segments, with rewards or without.
+    waiting = replay.unscored if config.preferences is None else 0
     if waiting:
         whose = f"have no reward by {config.labelled_by}" if config.labelled_by else "wait for a label"
         say(f"{waiting} transitions {whose} and are left out: relabel their runs again")
