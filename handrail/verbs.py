@@ -214,8 +214,11 @@ def _is_env(word: str) -> bool:
 
 
 def _check_run(run: Path, *, resume: bool) -> None:
-    """Refuse to mix two runs. One that was stopped before its first step may be started again or resumed."""
-    if not resume and _count(run / ARCHIVE):
+    """Refuse to mix two runs. One that was stopped before its first step may be started again or resumed.
+
+    So may one that took no gradient step: what has learned offline holds no steps, but later checkpoints.
+    """
+    if not resume and (_count(run / ARCHIVE) or any((run / "checkpoints").glob("[1-9]*"))):
         raise UserError(f"{run} holds a run already; set resume=true to go on with it, or run=<another folder>")
     if resume and not ((run / ARCHIVE).exists() or (run / CONFIG).exists()):
         raise UserError(f"there is no run to resume in {run}; check run=<folder>, or drop resume=true")

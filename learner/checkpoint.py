@@ -14,6 +14,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from learner.limiter import RateLimiter
+from learner.run import CHECKPOINTS
 from learner.seal import is_sealed, problem_of, seal
 from wire import failpoints
 from wire.database import StoreError
@@ -29,7 +30,7 @@ class Checkpointer:
 
     def __init__(self, run: Path, say: Callable[[str], None] = lambda text: None) -> None:
         """Open the run's checkpoints; `say` is told what a person must know."""
-        self._folder = (run / "checkpoints").absolute()
+        self._folder = (run / CHECKPOINTS).absolute()
         self._torn_folder = (run / "checkpoints.torn").absolute()
         self._say = say
         self._problem = ""
@@ -184,7 +185,7 @@ def read_newest(run: Path) -> dict[str, np.ndarray]:
     Raises:
         UserError: It has none.
     """
-    folder = (run / "checkpoints").absolute()
+    folder = (run / CHECKPOINTS).absolute()
     steps = sorted((int(each.name) for each in folder.glob("[0-9]*") if each.name.isdigit()), reverse=True)
     whole = [step for step in steps if is_sealed(folder / str(step)) and problem_of(folder / str(step)) is None]
     if not whole:

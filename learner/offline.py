@@ -135,13 +135,14 @@ class OfflineTrainer:
         return open_segments(path, replay, batch_size=config.agent.batch_size, seed=config.seed, say=self.console.say)
 
     def _begin(self) -> Any:
-        """The first state: new, then as `init` has it, then as this run's own checkpoint has it."""
+        """The first state: new, then as `init` has it, then, resumed, as this run's own checkpoint has it."""
         replays = [self.replay] if self.pool is None else [self.replay, self.pool.replay]
         normaliser = moments(np.concatenate([replay.vectors() for replay in replays]))
         state = self.agent.init(self.config.seed, normaliser)
         if self.config.init is not None:
             state = warm_start(state, Path(self.config.init), self.spec, self.console.say)
-        restored = self._checkpoints.restore(state, fingerprint=self.spec.fingerprint())
+        resume = self.config.resume
+        restored = self._checkpoints.restore(state, fingerprint=self.spec.fingerprint()) if resume else None
         if restored is not None:
             state, counters, _ = restored
             self.done = counters.done

@@ -99,7 +99,10 @@ class Trainer:
         self._disk_warning = ""
 
     def recall(self, demos: StepStore | None, archived: StepStore | None) -> None:
-        """Fill the replay from demonstrations and from this run's own archive, and restore the newest checkpoint."""
+        """Fill the replay from demonstrations and from this run's own archive.
+
+        And go on with the newest checkpoint, where the run is resumed.
+        """
         for row in self._intact_rows(demos, demos.last_row()) if demos is not None else ():
             self._add(row)
         if demos is not None and self.config.reward != "task":
@@ -115,14 +118,7 @@ class Trainer:
             started = warm_start(self._state, Path(self.config.init), self.spec, self.console.say)
             self._state = self._placement.whole(started)
             self._fitted = True
-        restored = self._checkpoints.restore(self._state, fingerprint=self.spec.fingerprint())
-        if restored is not None:
-            self._state, limiter, self.version = restored
-            self._state = self._placement.whole(self._state)
-            self.limiter.done, self.limiter.waived = limiter.done, limiter.waived
-            self._fitted = self._fitted or limiter.done > 0
-            log.info("resumed: env_steps=%d blocks=%d", self.limiter.arrived, self.limiter.done)
-        elif self._fitted and self.mixer.ready:
+        if not (self.config.resume and self._restore()) and self._fitted and self.mixer.ready:
             self._ahead = self.config.blocks_ahead
         self._telling.begin()
         if not self._ahead:
@@ -182,6 +178,18 @@ class Trainer:
         title = f"{self.spec.task}, {self.config.agent.name}, seed {self.config.seed}"
         plot_run(self.progress, self.run.path / "success.png", title)
         write_report(self.run.path, self.progress, self.spec, title)
+
+    def _restore(self) -> bool:
+        """Take over the newest whole checkpoint; False: there is none."""
+        restored = self._checkpoints.restore(self._state, fingerprint=self.spec.fingerprint())
+        if restored is None:
+            return False
+        self._state, limiter, self.version = restored
+        self._state = self._placement.whole(self._state)
+        self.limiter.done, self.limiter.waived = limiter.done, limiter.waived
+        self._fitted = self._fitted or limiter.done > 0
+        log.info("resumed: env_steps=%d blocks=%d", self.limiter.arrived, self.limiter.done)
+        return True
 
     def _save_if_possible(self) -> None:
         """What is learned is in memory, what it is learned from in the archive: a full disk is no reason to stop."""

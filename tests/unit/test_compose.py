@@ -217,6 +217,14 @@ def test_a_folder_that_never_got_a_step_is_no_run(tmp_path: Path):
     verbs._check_run(tmp_path / "old", resume=False)
 
 
+def test_what_has_learned_without_a_step_of_its_own_is_not_begun_on_top_of_before_it_is_resumed(tmp_path: Path):
+    (tmp_path / "checkpoints" / "0").mkdir(parents=True)
+    verbs._check_run(tmp_path, resume=False)
+    (tmp_path / "checkpoints" / "40").mkdir()
+    with pytest.raises(UserError, match="holds a run already; set resume=true to go on with it"):
+        verbs._check_run(tmp_path, resume=False)
+
+
 def test_demonstrations_of_another_task_are_refused_with_both_sides(tmp_path: Path):
     archive(tmp_path / "demos.sqlite")
     for verb in ("sim", "learner"):

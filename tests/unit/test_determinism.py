@@ -139,6 +139,40 @@ def test_a_head_start_is_whole_before_the_first_policy_is_sent_and_a_run_makes_o
         inbox.close(0.0)
 
 
+def begun(path: Path, **changes: Any) -> str:
+    """Begin a run and stop it before its first step; digest of what it had and left in its checkpoint."""
+    settings = {"agent": RlpdConfig(hidden=[8], critics=2), "tensorboard": False} | changes
+    config = LearnerConfig(run=str(path), **settings)
+    run = open_run(config)
+    inbox = Inbox("tcp://127.0.0.1:*", run.archive, SPEC, run="r")
+    inbox.start()
+    try:
+        with LearnerConsole() as console:
+            trainer = Trainer(config, run, SPEC, inbox, console)
+            trainer.recall(None, None)
+            found = digest(trainer._state)
+            trainer.save()
+            trainer.close()
+    finally:
+        inbox.close(0.0)
+    return found
+
+
+def test_a_run_begun_anew_has_nothing_of_the_start_that_was_stopped_before_its_first_step(tmp_path: Path):
+    stopped = begun(tmp_path / "run", seed=0)
+    anew = begun(tmp_path / "run", seed=1)
+    assert anew == begun(tmp_path / "other", seed=1) != stopped
+    assert begun(tmp_path / "run", seed=2, resume=True) == anew, "what is resumed is the newest start"
+    begun(tmp_path / "run", agent=RlpdConfig(hidden=[12]))
+
+
+def test_a_run_begun_anew_with_another_ones_networks_keeps_those(runs: list[Path]):
+    learn(runs[0], 10, agent=(agent := RlpdConfig(hidden=[8], critics=2, batch_size=8)))
+    wanted = begun(runs[0].parent / "wanted", agent=agent, init=str(runs[0]))
+    stopped = begun(run := runs[0].parent / "run", agent=agent)
+    assert begun(run, agent=agent, init=str(runs[0])) == wanted != stopped
+
+
 def test_steps_that_arrive_while_a_run_is_resumed_are_counted_once(tmp_path: Path):
     fill(tmp_path / "steps.sqlite")
     config = LearnerConfig(run=str(tmp_path), agent=RlpdConfig(hidden=[8]), resume=True, tensorboard=False)
