@@ -28,7 +28,9 @@ class Mixer:
     `prior_share` of it is what this run's actors did not do by themselves; of that, `archive_share` comes from past
     runs and the rest from demonstrations and interventions. Where one of the two is empty the other has its share.
     Until the actors have brought `min_online` transitions, batches hold nothing of theirs; with nothing else at all
-    they are all online, unless a share of 1 was asked for: then there is no batch before there is some.
+    they are all online, unless a share of 1 was asked for: then there is no batch before there is some. Without
+    demonstrations and past runs there is no batch before that many are held: a person's first correction alone is
+    nothing to learn from, or to normalise by.
     """
 
     def __init__(
@@ -58,9 +60,11 @@ class Mixer:
     @property
     def ready(self) -> bool:
         """Whether there is enough to draw a batch from."""
-        if self._prior_share > 0 and (len(self._replay.prior) or self._pool):
+        if self._prior_share > 0 and (self._replay.demonstrated or self._pool):
             return True
-        return self._prior_share < 1 and len(self._replay.online) >= self._min_online
+        held = len(self._replay) - self._replay.unscored - self._replay.demonstrated
+        drawn_from = self._replay.prior if self._prior_share == 1 else self._replay.online
+        return held >= self._min_online and len(drawn_from) > 0
 
     def composition(self) -> Composition:
         """Of the next minibatch."""

@@ -71,6 +71,8 @@ class Replay(Transitions):
         """Transitions left out because the robot was held, or its senses stale, at one of their ends."""
         self.discarded = 0
         """Transitions forgotten because a person threw their episode away."""
+        self.demonstrated = 0
+        """Transitions of demonstrations that may be drawn."""
         self._seq = np.full(capacity, -1, np.int64)
         self._stream = np.zeros(capacity, np.int32)
         self._streams: dict[str, int] = {}
@@ -247,6 +249,7 @@ class Replay(Transitions):
     def _admit(self, row: int) -> None:
         """Let batches draw from a transition."""
         self._scored[row] = True
+        self.demonstrated += int(self._is_demo[row])
         if not self._is_demo[row]:
             self.online.push(row)
         if self._is_prior[row]:
@@ -279,6 +282,7 @@ class Replay(Transitions):
     def _discard(self, rows: list[int]) -> None:
         """Forget an episode. What was learned from it while it was under way stays learned."""
         self.discarded += len(rows)
+        self.demonstrated -= int(np.sum(self._is_demo[rows] & self._scored[rows]))
         for ring in (self.online, self.prior):
             ring.remove(rows)
         self._unscored = deque(row for row in self._unscored if row not in rows)

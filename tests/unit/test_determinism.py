@@ -5,6 +5,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from learning import digest
 from test_replay import SPEC, step
@@ -234,6 +235,33 @@ def test_the_summary_counts_the_whole_archive_and_all_processes(runs: list[Path]
     assert second["wall_s"] >= first["wall_s"] > 0
     assert second["success"] is None
     assert second["human"] is None
+
+
+def test_without_demonstrations_the_normaliser_is_of_the_first_steps_though_a_person_helped_at_once(tmp_path: Path):
+    (tmp_path / "run").mkdir()
+    fill(tmp_path / "source.sqlite")
+    with StepStore.read(tmp_path / "source.sqlite") as store:
+        arriving = list(store.rows())
+
+    class OneByOne(Inbox):
+        def drain(self, max_n: int) -> list[Row]:
+            return [arriving.pop(0)] if arriving else []
+
+    agent = RlpdConfig(hidden=[8], critics=2, batch_size=8)
+    config = LearnerConfig(run=str(tmp_path / "run"), agent=agent, min_online=20, steps=25, tensorboard=False)
+    run = open_run(config)
+    inbox = OneByOne("tcp://127.0.0.1:*", run.archive, SPEC, run="r")
+    inbox.start()
+    inbox.close(0.0)
+    with LearnerConsole() as console:
+        trainer = Trainer(config, run, SPEC, inbox, console)
+        trainer.recall(None, None)
+        trainer.train()
+        trainer.close()
+    assert trainer.limiter.waived == 19, "the twentieth step ends an episode, so its transition is whole at once"
+    # Every step shows a tenth of its number, and the first is a person's; two episodes end, at 9.5 and 19.5.
+    seen = [*(number / 10 for number in range(20)), 9.5, 19.5]
+    assert float(trainer._state.normaliser["mean"][0]) == pytest.approx(np.mean(seen))
 
 
 def test_a_held_robot_is_seen_in_the_metrics_and_in_the_summary(tmp_path: Path):

@@ -72,6 +72,34 @@ def test_without_prior_data_batches_wait_for_online_data_and_are_all_online():
     assert not enough.sample(0, 3)["prior"].any()
 
 
+def corrected(steps: int, demonstrations: int = 0) -> Replay:
+    """Online steps of which the first is a person's correction."""
+    replay = filled(0, demonstrations)
+    for t in range(steps):
+        source = Source.HUMAN if t == 0 else Source.POLICY
+        replay.add("a", step(0, t, float(t), source=source, final=9.0 if t == steps - 1 else None))
+    return replay
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_one_correction_without_demonstrations_is_not_enough_to_begin_with(share: float):
+    assert not mixer(corrected(4), share).ready
+    assert mixer(corrected(5), share).ready
+    assert mixer(corrected(1, demonstrations=1), share).ready
+
+
+def test_demonstrations_that_are_not_drawn_from_do_not_count_for_what_is_held():
+    assert not mixer(filled(4, 50), 0.0).ready
+    assert mixer(filled(5, 50), 0.0).ready
+
+
+def test_demonstrations_that_were_thrown_away_are_nothing_to_begin_with():
+    replay = filled(0, 0)
+    for t in range(2):
+        replay.add("d", step(0, t, 1.0, source=Source.DEMO, final=9.0 if t else None, discarded=bool(t)))
+    assert not mixer(replay).ready
+
+
 def test_a_learner_of_prior_data_alone_never_imitates_the_policy():
     assert not mixer(filled(50, 0), 1.0).ready
     assert mixer(filled(0, 1), 1.0).ready
