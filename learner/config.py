@@ -303,6 +303,15 @@ class LearnerConfig:
             self.mode == "offline" or not getattr(self.agent, "neighbours", False),
             "agent.neighbours looks among data that stays as it is: set mode=offline, or agent.neighbours=false",
         )
+        require(
+            self.mode == "online" or self.stop_at is None,
+            f"stop_at is about episodes beside the learner, and with mode=offline there are none: say how long by "
+            f"steps=, and drop stop_at={self.stop_at}",
+        )
+        require(
+            self.mode == "online" or self.devices == 1,
+            f"mode=offline learns on one device, got learner.devices={self.devices}; drop one of them",
+        )
 
     @property
     def blocks_ahead(self) -> int:

@@ -56,7 +56,11 @@ class OfflineTrainer:
 
     def __init__(self, config: LearnerConfig, run: Run, spec: EnvSpec, console: LearnerConsole) -> None:
         self.config, self.run, self.spec, self.console = config, run, spec, console
-        self.agent = make_agent(adopted(config.agent, config.init), spec_of_returns(spec, **config.rewarding))
+        self.agent = make_agent(
+            adopted(config.agent, config.init),
+            spec_of_returns(spec, **config.rewarding),
+            interventions=config.interventions,
+        )
         self.pool, self._past = past_runs(config, run, spec, console.say)
         discount = discount_of(config.agent)
         self.replay = Replay(spec, max(1, _steps_in(config.demos)), discount=discount, shaping=config.shaping)

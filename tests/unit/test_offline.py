@@ -21,6 +21,7 @@ from networks.architecture import architecture_for
 from wire.errors import UserError
 from wire.specs import EnvSpec
 from wire.store import StepStore
+from wire.types import Source
 
 pytestmark = pytest.mark.usefixtures("quick_compiles")
 SPEC = vector_spec(state=1, actions=1)
@@ -36,6 +37,17 @@ def record(path: Path, spec: EnvSpec = SPEC, episodes: int = 6, length: int = 5)
                 store.insert("a" * 32, episode * length + t + 1, seen)
         store.commit()
     return path
+
+
+def taken_over(path: Path) -> None:
+    """A run in which a person took over after the third step of every episode."""
+    path.mkdir()
+    with StepStore.open(path / ARCHIVE, SPEC) as store:
+        for number in range(30):
+            t = number % 5
+            changes = {"source": Source.HUMAN if t > 2 else Source.POLICY, "final": 0.9 if t == 4 else None}
+            store.insert("a" * 32, number + 1, step(number // 5, t, 0.1 * t, reward=float(t == 4), **changes))
+        store.commit()
 
 
 def config(folder: Path, run: str = "mine", agent: str = "iql", **changes: Any) -> LearnerConfig:
@@ -108,6 +120,42 @@ def test_every_agent_learns_offline(shared, agent: str):
 def test_without_past_runs_there_is_nothing_to_learn_from_offline():
     with pytest.raises(ValueError, match="mode=offline learns from past runs, and none are named"):
         LearnerConfig(run="r", mode="offline", agent=config(Path()).agent)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"stop_at": 0.9}, "with mode=offline there are none: say how long by steps=, and drop stop_at=0.9"),
+        ({"devices": 2}, "mode=offline learns on one device, got learner.devices=2"),
+        ({"devices": 0}, "mode=offline learns on one device, got learner.devices=0"),
+    ],
+)
+def test_what_has_no_effect_offline_is_refused(changes: dict[str, Any], said: str):
+    with pytest.raises(ValueError, match=said):
+        config(Path(), **changes)
+
+
+def test_the_same_run_teaches_another_policy_with_another_cost_of_takeovers(tmp_path):
+    taken_over(tmp_path / "past")
+    keys = {"critics": 2, "utd": 2, "takeover_steps": 2}
+
+    def learned(run: str, interventions: str, cost: float = 0.0) -> str:
+        told = config(
+            tmp_path, run, "rlpd", steps=40, interventions=interventions, agent_keys=keys | {"takeover_cost": cost}
+        )
+        return digest(trained(told)._state.critics)
+
+    plain = learned("plain", "plain")
+    assert learned("free", "takeover") == plain
+    assert learned("dear", "takeover", 0.2) != plain
+
+
+def test_offline_too_the_policy_is_tied_to_the_human_on_request(tmp_path):
+    taken_over(tmp_path / "past")
+    told = config(tmp_path, agent="rlpd", steps=40, interventions="lagrange", agent_keys={"critics": 2})
+    trainer = trained(told)
+    assert np.isfinite(float(trainer._metrics["human/model_loss"]))
+    assert jax.tree.leaves(trainer._state.human)
 
 
 # Beginning with what an earlier run learned.
