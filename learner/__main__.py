@@ -12,13 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from learner.config import LearnerConfig, learner_config
-from rewards.config import REWARD
+from learner.learned_rewards import classified, require_classified
 from wire.allowed import learner_keys
 from wire.errors import UserError, run_main
-from wire.labels import labels_path
 from wire.parent import end_with_parent
 from wire.specs import EnvSpec, SpecMismatch
 
@@ -123,14 +120,10 @@ def facts(config: LearnerConfig) -> dict[str, str]:
 def _judged_as(config: LearnerConfig, demos: Any) -> EnvSpec:
     """The spec of steps that go with these demonstrations, whose own reward counts only where both are the same."""
     spec: EnvSpec = demos.spec
-    if config.reward != "classifier" or spec.reward == REWARD:
+    if config.reward != "classifier":
         return spec
-    if not labels_path(demos.path).is_file():
-        raise UserError(
-            f"{demos.path} is rewarded by {spec.reward}, this run by a classifier: label it first, "
-            f"handrail rewards relabel model=<folder> runs=[{demos.path}]"
-        )
-    return msgspec.structs.replace(spec, reward=REWARD, return_bounds=(0.0, 1.0))
+    require_classified(spec, demos.path)
+    return classified(spec)
 
 
 def fitting(config: LearnerConfig) -> Callable[[EnvSpec], None]:

@@ -5,12 +5,34 @@ from pathlib import Path
 
 import msgspec
 
-from wire.labels import REWARD, labels_since
+from rewards.config import REWARD as CLASSIFIED
+from wire.errors import UserError
+from wire.labels import REWARD, SUCCESS, labels_since
+from wire.specs import EnvSpec
 from wire.store import Row
 from wire.types import UNSCORED
 
 Rewards = dict[tuple[str, int], float]
 """(stream, seq) -> the reward of the step."""
+
+
+def classified(spec: EnvSpec) -> EnvSpec:
+    """The spec with a success classifier's reward: 1 where the task is done, and then it ends."""
+    return msgspec.structs.replace(spec, reward=CLASSIFIED, return_bounds=(0.0, 1.0))
+
+
+def labelled(archive: Path) -> bool:
+    """Whether a model or a person has said afterwards which of its steps are successes."""
+    return any(label.kind == SUCCESS for label in labels_since(archive)[0])
+
+
+def require_classified(spec: EnvSpec, archive: Path) -> None:
+    """Raise UserError where demonstrations have the task's reward, and no labels of a classifier beside them."""
+    if spec.reward != CLASSIFIED and not labelled(archive):
+        raise UserError(
+            f"{archive} is rewarded by {spec.reward}, this run by a classifier: label it first, "
+            f"handrail rewards relabel model=<folder> runs=[{archive}]"
+        )
 
 
 def rewards_of(archive: Path, version: str) -> Rewards:

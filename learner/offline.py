@@ -20,6 +20,7 @@ from learner.checkpoint import Checkpointer
 from learner.config import LearnerConfig
 from learner.console import LearnerConsole, OfflineSnapshot
 from learner.late_labels import LateLabels
+from learner.learned_rewards import classified, require_classified
 from learner.limiter import RateLimiter
 from learner.metrics import MetricsWriter
 from learner.mixer import Mixer
@@ -160,6 +161,8 @@ class OfflineTrainer:
         if self.config.demos is None:
             return
         with StepStore.read(Path(self.config.demos)) as store:
+            if self.config.reward == "classifier":
+                require_classified(store.spec, store.path)
             for row in store.rows():
                 self.replay.add(row.stream, row.step, row.seq)
             if store.damaged:
@@ -229,6 +232,8 @@ def offline_spec(config: LearnerConfig) -> EnvSpec:
                     config.env.require_fitting(spec, whose=str(path))
                 if config.reward_version:
                     return msgspec.structs.replace(spec, reward=config.reward_version, return_bounds=None)
+                if config.reward == "classifier":
+                    return classified(spec)
                 return present(spec)
         except (SpecMismatch, StoreError) as error:
             problems.append(str(error))

@@ -10,6 +10,7 @@ import numpy as np
 from learner.config import AgentConfig, LearnerConfig
 from learner.features import FeatureCache
 from learner.late_labels import LateLabels
+from learner.learned_rewards import labelled
 from learner.past_runs import PastRun, examine, find_archives, read_steps
 from learner.replay import Replay
 from learner.returns import advantages, trajectory_weights
@@ -106,7 +107,7 @@ def open_pool(
         UserError: There is no run, or none that serves.
     """
     found = [
-        examine(each, spec, config.camera_calibration, config.labelled_by, any_reward=config.preferences is not None)
+        examine(each, spec, config.camera_calibration, config.labelled_by, any_reward=_any_reward(config, each))
         for each in find_archives(config.archive, own=own)
     ]
     runs = _newest_within(found, config.capacity)
@@ -143,6 +144,11 @@ def open_pool(
 def _nothing_in(replay: Replay) -> str:
     """Why runs that fit give nothing to learn from."""
     return f"nobody knows the rewards of their {len(replay)} transitions" if len(replay) else "they hold no transition"
+
+
+def _any_reward(config: LearnerConfig, archive: Path) -> bool:
+    """Whether the reward that a past run was recorded with does not matter: none counts, or that of its labels does."""
+    return config.preferences is not None or (config.reward == "classifier" and labelled(archive))
 
 
 def _newest_within(runs: list[PastRun], capacity: int) -> list[PastRun]:

@@ -19,6 +19,7 @@ from learner.run import ARCHIVE, open_run
 from learner.warm_start import adopted, warm_start
 from networks.architecture import architecture_for
 from wire.errors import UserError
+from wire.labels import Label, append_labels
 from wire.specs import EnvSpec
 from wire.store import StepStore
 from wire.types import Source
@@ -156,6 +157,36 @@ def test_offline_too_the_policy_is_tied_to_the_human_on_request(tmp_path):
     trainer = trained(told)
     assert np.isfinite(float(trainer._metrics["human/model_loss"]))
     assert jax.tree.leaves(trainer._state.human)
+
+
+CLASSIFIED = vector_spec(state=1, actions=1, reward="classifier-1", return_bounds=(0.0, 1.0))
+
+
+def test_where_a_classifier_gives_the_reward_its_runs_serve_and_so_do_labelled_ones_of_the_task(tmp_path):
+    past = tmp_path / "past"
+    record(past / "judged", CLASSIFIED, episodes=2)
+    record(past / "labelled", episodes=3)
+    append_labels(past / "labelled" / ARCHIVE, [Label("a" * 32, 5, 0.0, version="m")])
+    record(past / "bare", episodes=4)
+    trainer = trained(config(tmp_path, reward="classifier", steps=20))
+    assert (trainer.spec.reward, trainer.spec.return_bounds) == ("classifier-1", (0.0, 1.0))
+    assert {run.path.parent.name: bool(run.reason) for run in trainer._past} == {
+        "judged": False,
+        "labelled": False,
+        "bare": True,
+    }
+    with StepStore.read(Path(trainer.config.run) / ARCHIVE) as store:
+        assert store.spec.reward == "classifier-1"
+
+
+def test_demonstrations_of_the_tasks_own_reward_want_labels_before_a_classifier_counts_offline(tmp_path):
+    demos = record(tmp_path / "demos", episodes=2) / ARCHIVE
+    told = config(tmp_path, reward="classifier", archive=[], demos=str(demos), steps=20)
+    with pytest.raises(UserError, match=r"is rewarded by toy-1, this run by a classifier: label it first"):
+        trained(told)
+    append_labels(demos, [Label("a" * 32, 5, 0.0, version="m")])
+    trainer = trained(config(tmp_path, "other", reward="classifier", archive=[], demos=str(demos), steps=20))
+    assert trainer.replay.rewards(np.arange(10)).sum() == 1.0, "of two recorded successes one is none"
 
 
 # Beginning with what an earlier run learned.
