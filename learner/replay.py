@@ -106,7 +106,7 @@ class Replay(Transitions):
             self._mask[row] = 0.0
         elif self._reward[row] > 0:
             self._mask[row] = 1.0
-        self._settle(row, 1.0 if success else min(0.0, float(self._reward[row])))
+        self._settle(stream, row, 1.0 if success else min(0.0, float(self._reward[row])))
         return True
 
     def reward(self, stream: str, seq: int, value: float) -> bool:
@@ -114,7 +114,7 @@ class Replay(Transitions):
         row = self._row_of(stream, seq)
         if row is None:
             return False
-        self._settle(row, value)
+        self._settle(stream, row, value)
         return True
 
     def judge(self, stream: str, seq: int, probability: float, *, before: bool = False) -> bool:
@@ -220,14 +220,22 @@ class Replay(Transitions):
         else:
             self._unscored.append(row)
 
-    def _settle(self, row: int, reward: float) -> None:
+    def _settle(self, stream: str, row: int, reward: float) -> None:
         """Now that the reward of a transition is known, or known better."""
-        if self._reward[row] != np.float32(reward) and self._return_to_go[row] != -np.inf:
-            # All of an episode's are known or none, so this looks at all rows once for it and not for each label.
-            # What the episode returns was summed from what the reward is no more. Episodes count over all streams.
-            self._return_to_go[self._episode == self._episode[row]] = -np.inf
+        if self._reward[row] != np.float32(reward):
+            self._forget_returns(stream, row)
         self._reward[row], self._rewarded[row] = reward, True
         self._admit_late(row)
+
+    def _forget_returns(self, stream: str, row: int) -> None:
+        """What a transition's episode returns is not, or would not be, the sum of what its rewards are now."""
+        if stream in self._pending and self._episode[row] == self._numbers[stream]:
+            # It is under way: like one that lacks a step, it has no returns when it ends.
+            self._rewards[stream].clear()
+        elif self._return_to_go[row] != -np.inf:
+            # All of an episode's are known or none, so this looks at all rows once for it and not for each label.
+            # Episodes count over all streams.
+            self._return_to_go[self._episode == self._episode[row]] = -np.inf
 
     def _row_of(self, stream: str, seq: int) -> int | None:
         number = self._streams.get(stream)

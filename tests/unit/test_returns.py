@@ -77,6 +77,33 @@ def test_episodes_of_interleaved_streams_are_told_apart():
     assert sorted(np.unique(episodes, return_counts=True)[1]) == [3, 3]
 
 
+@pytest.mark.parametrize("late", ["success", "reward"])
+def test_a_reward_that_a_label_changes_while_the_episode_is_under_way_leaves_its_returns_unknown(late: str):
+    replay = Replay(SPEC, 10, discount=0.5)
+    for t in range(3):
+        replay.add("a", step(0, t, t, reward=0.0), t + 1)
+    if late == "success":
+        assert replay.relabel("a", 2, success=True)
+    else:
+        assert replay.reward("a", 2, 1.0)
+    replay.add("a", step(0, 3, 3, reward=0.0, final=9.0), 4)
+    for t in range(2):
+        replay.add("a", step(1, t, 10 + t, reward=float(t), final=19.0 if t else None), 5 + t)
+    assert seen_returns(replay) == dict.fromkeys((0.0, 1.0, 2.0, 3.0), -np.inf) | {10.0: 0.5, 11.0: 1.0}
+
+
+def test_a_label_that_changes_no_reward_of_the_episode_under_way_leaves_its_returns_be():
+    replay = Replay(SPEC, 10, discount=0.5)
+    for t in range(2):
+        replay.add("a", step(0, t, t, reward=1.0, final=9.0 if t else None), 1 + t)
+    for t in range(2):
+        replay.add("a", step(1, t, 10 + t, reward=0.0), 3 + t)
+    replay.relabel("a", 3, success=False)
+    replay.relabel("a", 2, success=False)  # Of the episode before it.
+    replay.add("a", step(1, 2, 12, reward=1.0, final=19.0), 5)
+    assert seen_returns(replay) == {0.0: -np.inf, 1.0: -np.inf, 10.0: 0.25, 11.0: 0.5, 12.0: 1.0}
+
+
 def test_a_label_that_changes_a_reward_makes_its_episodes_returns_unknown_and_no_others():
     replay = Replay(SPEC, 10, discount=0.5)
     for stream, first in (("a", 1), ("b", 5)):
