@@ -95,12 +95,15 @@ class Mixer:
             found = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *joined)
         if self._symmetries is not None:
             symmetric(rng, found, self._symmetries)
-        imitable = np.concatenate([np.ones((minibatches, prior)), np.zeros((minibatches, online))], axis=1)
+        human = np.concatenate([np.ones((minibatches, prior)), np.zeros((minibatches, online))], axis=1)
+        imitable = human
         if archive and self._pool:
-            imitable = np.concatenate([imitable, self._pool.replay.exemplary(past)], axis=1)
+            imitable = np.concatenate([human, self._pool.replay.exemplary(past)], axis=1)
+            human = np.concatenate([human, self._pool.replay.by_human(past)], axis=1)
         source = np.repeat(np.array([_PRIOR, _ONLINE, _ARCHIVE], np.int8), (prior, online, archive))
         source = np.broadcast_to(source, (minibatches, self._batch_size))
-        return {**found, "source": source, "prior": imitable.astype(np.float32)}
+        marks = {"prior": imitable.astype(np.float32), "human": human.astype(np.float32)}
+        return {**found, "source": source, **marks}
 
     def _gather(self, replay: Replay, rows: np.ndarray, rng: np.random.Generator) -> dict[str, Any]:
         if self._chunk is None:

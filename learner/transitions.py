@@ -142,6 +142,10 @@ class Transitions:
         """Whether they are of an episode that succeeded, or of a person, bool, of the same shape."""
         return self._succeeded[rows] | self._is_prior[rows]
 
+    def by_human(self, rows: np.ndarray) -> np.ndarray:
+        """Whether they are of a demonstrator or of a person who corrected, bool, of the same shape."""
+        return self._is_prior[rows]
+
     def vectors_at(self, rows: np.ndarray) -> np.ndarray:
         """The vectors that these transitions begin with, in alphabetical order of their names, float32 (n, d)."""
         return self._observations.vectors(self._here[rows])

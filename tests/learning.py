@@ -60,6 +60,7 @@ def make_batch(arch: Architecture, minibatches: int, size: int = 8, seed: int = 
         "reward": rng.normal(size=(minibatches, size)).astype(np.float32),
         "mask": np.ones((minibatches, size), np.float32),
         "prior": prior,
+        "human": prior.copy(),
         "source": prior.astype(np.int8),
         "return_to_go": np.full((minibatches, size), -np.inf, np.float32),
     }

@@ -95,5 +95,6 @@ def batch_of(block: Block) -> dict[str, Any]:
         "reward": (rng.random(rows) < 0.05).astype(np.float32),
         "mask": np.ones(rows, np.float32),
         "prior": np.zeros(rows, np.float32),
+        "human": np.zeros(rows, np.float32),
         "source": np.zeros(rows, np.int8),
     }

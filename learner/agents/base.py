@@ -17,9 +17,10 @@ SOURCES = ("online", "prior", "archive")
 Batch = dict[str, Any]
 """Minibatches, stacked: observation and next_observation (name -> (utd, batch, ...)), action (utd, batch, d),
 reward (utd, batch), mask (utd, batch), which is 0 only where the task itself ended, prior (utd, batch), which is 1 for
-demonstrations, corrections and the successes of past runs, source (utd, batch), an index of SOURCES, return_to_go (utd,
-batch), the discounted return of the episode from there, minus infinity where it is not over, and takeover_in (utd,
-batch): see learner.transitions."""
+demonstrations, corrections and the successes of past runs, human (utd, batch), which is 1 for demonstrations and
+corrections, those of past runs too, source (utd, batch), an index of SOURCES, return_to_go (utd, batch), the discounted
+return of the episode from there, minus infinity where it is not over, and takeover_in (utd, batch): see
+learner.transitions."""
 
 Metrics = dict[str, jax.Array]
 

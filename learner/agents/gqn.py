@@ -130,8 +130,8 @@ class Gqn:
         (loss, (values, off)), gradients = gradient_of(trained, state, batch, clipped)
         metrics = {"critic/loss": loss, "critic/q_mean": values.mean(), "critic/target_mean": target.mean()}
         metrics |= error_by_source(values, clipped, batch)
-        shown = jnp.maximum(jnp.sum(batch["prior"]), 1.0)
-        metrics["human/snap_error"] = jnp.sum(batch["prior"] * off.mean(axis=-1)) / shown
+        shown = jnp.maximum(jnp.sum(batch["human"]), 1.0)
+        metrics["human/snap_error"] = jnp.sum(batch["human"] * off.mean(axis=-1)) / shown
         metrics["actor/open_points"] = jnp.sum(self.active(state.step))
         state = apply_gradients(self._optimisers, state, gradients)
         newest, average = (state.critics, state.encoder), (state.target_critics, state.average_encoder)

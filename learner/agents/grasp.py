@@ -2,10 +2,10 @@
 
 HIL-SERL (Luo et al. 2024, arXiv 2410.21845): y = (r - penalty * toggles) + discount * mask * Q_target(s', a*) with a*
 the argmax of Q_online(s') (van Hasselt et al. 2016); the penalty is in this critic's reward alone. Departures:
-demonstrated and corrected commands get a margin over all others (Hester et al. 2018, "Deep Q-learning from
-Demonstrations", equation 2), which fades as the pull of the continuous policy does, for a value that must first
-travel back from rare successes learns when to grasp too late; a command that may have been either of two classes
-trains both.
+demonstrated and corrected commands, and those of past runs' successes, get a margin over all others (Hester et al.
+2018, "Deep Q-learning from Demonstrations", equation 2), which fades as the pull of the continuous policy does, for a
+value that must first travel back from rare successes learns when to grasp too late; a command that may have been either
+of two classes trains both.
 """
 
 import jax

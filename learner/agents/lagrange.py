@@ -3,7 +3,7 @@
 Zhao et al. 2025, "Real-world Reinforcement Learning from Suboptimal Interventions" (SiLRI, arXiv 2512.24288):
 maximise the return subject to distance(s) <= allowed(s) in every state, by a multiplier network lambda(s) >= 0 and
 the policy loss (L_rl + lambda * distance) / (1 + lambda). What is allowed follows from the spread of a model of the
-human's actions, which learns from demonstrations and corrections alone.
+human's actions, which learns from demonstrations and corrections alone, of past runs too.
 
 Of the released variants this is the one with distances, not squared ones. Departures: the policy stays SAC's tanh-
 Gaussian with its entropy and its critics, so the distance is that of its mode; distance and spread are root mean
@@ -54,11 +54,11 @@ def multiplier(params: Params, features: jax.Array) -> jax.Array:
     return jax.nn.softplus(dense(params["head"], mlp(params["trunk"], features))[..., 0])
 
 
-def human_loss(params: Params, features: jax.Array, move: jax.Array, prior: jax.Array) -> jax.Array:
-    """Negative log-likelihood of the human's actions, but for a constant; `prior` says which of the batch are his."""
+def human_loss(params: Params, features: jax.Array, move: jax.Array, his: jax.Array) -> jax.Array:
+    """Negative log-likelihood of the human's actions, but for a constant; `his` says which of the batch are."""
     mean, log_std = human(params, features)
     each = jnp.mean(0.5 * ((move - mean) / jnp.exp(log_std)) ** 2 + log_std, axis=-1)
-    return jnp.sum(prior * each) / jnp.maximum(jnp.sum(prior), 1.0)
+    return jnp.sum(his * each) / jnp.maximum(jnp.sum(his), 1.0)
 
 
 def tied(loss: jax.Array, mode: jax.Array, human_params: Params, params: Params, features: jax.Array) -> jax.Array:

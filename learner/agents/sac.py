@@ -227,7 +227,7 @@ class Sac:
         if self._tied:
             shown = gripper.moves(batch["action"], self.arch)
             gradient_of = jax.value_and_grad(lagrange.human_loss)
-            metrics["human/model_loss"], gradients["human"] = gradient_of(state.human, features, shown, batch["prior"])
+            metrics["human/model_loss"], gradients["human"] = gradient_of(state.human, features, shown, batch["human"])
         state = self.settled(apply_gradients(self._optimisers, state, gradients), batch)
         state = state._replace(
             target_critics=self.followed(state.critics, state.target_critics),

@@ -45,6 +45,7 @@ def batch_of(arch: Architecture, minibatches: int = 1, size: int = 8, seed: int 
         "reward": rng.normal(size=shape).astype(np.float32),
         "mask": (rng.uniform(size=shape) > 0.3).astype(np.float32),
         "prior": prior,
+        "human": prior.copy(),
         "source": prior.astype(np.int8),
     }
 

@@ -125,6 +125,17 @@ def test_a_critic_only_step_moves_the_model_and_not_the_multiplier_and_plain_has
     assert Sac(small_sac(), TINY, None).init(0, normaliser(TINY)).human == {}
 
 
+def test_what_is_imitated_of_past_runs_and_was_nobodys_doing_says_nothing_of_the_human():
+    agent = Sac(small_sac(), TINY, None, "lagrange")
+    batch = minibatch(make_batch(TINY, 1), 0)
+    batch |= {"human": np.zeros_like(batch["human"]), "prior": np.ones_like(batch["prior"])}
+    before = agent.init(0, normaliser(TINY))
+    wanted = digest(before.human)
+    state, metrics = agent.stepper.single[False](before, batch)
+    assert digest(state.human) == wanted
+    assert float(metrics["human/model_loss"]) == 0.0
+
+
 def test_under_a_strong_tie_the_policy_comes_to_act_as_the_human_against_its_critics():
     # Reward pulls to -0.5, the human always does 0.4.
     agent = Sac(
@@ -137,8 +148,8 @@ def test_under_a_strong_tie_the_policy_comes_to_act_as_the_human_against_its_cri
     rng = np.random.default_rng(0)
     for block in range(120):
         batch = make_batch(TINY, 4, size=32, seed=block)
-        prior = batch["prior"][..., None] > 0
-        batch["action"] = np.where(prior, HUMAN, rng.uniform(-1, 1, batch["action"].shape)).astype(np.float32)
+        his = batch["human"][..., None] > 0
+        batch["action"] = np.where(his, HUMAN, rng.uniform(-1, 1, batch["action"].shape)).astype(np.float32)
         batch["reward"] = -((batch["action"] + 0.5) ** 2).sum(-1)
         batch["mask"] = np.zeros_like(batch["mask"])
         state, metrics = agent.update(state, batch)

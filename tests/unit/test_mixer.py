@@ -33,6 +33,7 @@ def test_the_share_is_exact_in_every_minibatch_and_marked(share: float, wanted: 
     batch = mixer(filled(50, 50), share).sample(0, 20)
     assert (from_prior(batch).sum(axis=1) == wanted).all()
     np.testing.assert_array_equal(batch["prior"] > 0, from_prior(batch))
+    np.testing.assert_array_equal(batch["human"], batch["prior"])
 
 
 def test_each_minibatch_is_drawn_anew():
@@ -199,7 +200,7 @@ def test_an_advantage_is_over_what_the_first_observation_promises():
     assert by_advantage.argmax() == 1
 
 
-def test_of_past_runs_successes_and_what_people_did_are_worth_imitating():
+def test_of_past_runs_successes_and_what_people_did_are_worth_imitating_and_the_latter_alone_are_a_humans():
     replay = Replay(vector_spec(state=1, actions=1), 30)
     for number in range(30):
         episode, t = divmod(number, 10)
@@ -207,7 +208,9 @@ def test_of_past_runs_successes_and_what_people_did_are_worth_imitating():
         source = Source.HUMAN if (episode, t) == (1, 4) else Source.POLICY
         ending = {"final": 9.0, "success": episode == 2} if last else {}
         replay.add("p", step(episode, t, 2000 + number, source=source, **ending))
-    mixed = Mixer(filled(0, 0), Pool(replay), batch_size=200, prior_share=0.5, min_online=5, seed=0)
+    mixed = Mixer(filled(0, 20), Pool(replay), batch_size=200, prior_share=0.5, min_online=5, seed=0)
     batch = mixed.sample(0, 1)
     seen = batch["observation"]["state"][0, :, 0]
-    np.testing.assert_array_equal(batch["prior"][0] > 0, (seen >= 2020) | (seen == 2014))
+    shown = (seen < 2000) | (seen == 2014)
+    np.testing.assert_array_equal(batch["human"][0] > 0, shown)
+    np.testing.assert_array_equal(batch["prior"][0] > 0, shown | (seen >= 2020))

@@ -166,6 +166,7 @@ def test_value_follows_a_time_limit_and_none_follows_an_ending(terminated: bool)
         "reward": np.broadcast_to(which.astype(np.float32), shape),
         "mask": np.broadcast_to(np.where((which == 1) & terminated, 0.0, 1.0).astype(np.float32), shape),
         "prior": np.zeros(shape, np.float32),
+        "human": np.zeros(shape, np.float32),
         "source": np.zeros(shape, np.int8),
     }
     for _ in range(150):
