@@ -23,7 +23,8 @@ _OWN = ("seed",)
 def warm_start(state: Any, earlier: Path, spec: EnvSpec, say: Callable[[str], None]) -> Any:
     """A new state with everything in it that the earlier run has too; what it has not stays new, and is said.
 
-    The number of gradient steps goes on, and with it what fades over them (`agent.bc_fade_steps`).
+    The number of gradient steps goes on, and with it what fades over them (`agent.bc_fade_steps`). Where the critics are
+    new it begins anew too: the pull to prior actions fades because critics come to know better.
 
     Args:
         state: From an agent's `init`.
@@ -39,6 +40,8 @@ def warm_start(state: Any, earlier: Path, spec: EnvSpec, say: Callable[[str], No
     leaves, treedef = jax.tree_util.tree_flatten_with_path(state)
     names = ["/".join(map(_key, path)) for path, _ in leaves]
     found = [_saved(name, saved) for name in names]
+    if any(_part(name) == "critics" and value is None for name, value in zip(names, found, strict=True)):
+        found = [None if name == "step" else value for name, value in zip(names, found, strict=True)]
     problems = [
         f"{name} is {value.shape} there, {leaf.shape} here"
         for name, value, (_, leaf) in zip(names, found, leaves, strict=True)

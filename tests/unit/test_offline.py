@@ -221,6 +221,18 @@ def test_another_agent_takes_what_it_knows_and_says_what_begins_anew(shared):
     assert said[0].endswith("begin anew, for it has none that fit: log_temperature, optimiser of log_temperature")
 
 
+def test_where_the_critics_are_new_the_pull_to_prior_actions_is_too(shared):
+    said: list[str] = []
+    trained(config(shared, "cloned", "bc", steps=40))
+    agent, state = fresh("rlpd", critics=2)
+    started = warm_start(state, shared / "cloned", SPEC, said.append)
+    assert int(started.step) == 0
+    assert float(agent._fade(started)) == 1.0
+    assert digest(started.policy) != digest(state.policy)
+    assert "critics, " in said[0]
+    assert ", step, " in said[0]
+
+
 def test_as_many_critics_as_there_were_are_taken_where_nobody_asked_for_a_number(shared):
     told = config(Path(), agent="rlpd").agent
     assert adopted(told, str(shared / "first")).critics == 2  # type: ignore[union-attr]
