@@ -1,7 +1,7 @@
 """Begin with what an earlier run learned: actor, critics, normaliser, optimisers and schedules."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,15 @@ from wire.store import StepStore
 _SUBSTITUTES = {"average_policy": "policy", "average_encoder": "encoder", "target_critics": "critics"}
 """Parts that an agent may lack, and which of its parts serves in their place."""
 _OWN = ("seed",)
+_NORMS = {"embed": "agent.hyperspherical=true", "norm_in": "agent.batch_norm=true", "norm_0": "agent.layer_norm=true"}
+"""A layer of the critics -> the setting that it comes of; they are looked for in this order."""
 
 
 def warm_start(state: Any, earlier: Path, spec: EnvSpec, say: Callable[[str], None]) -> Any:
     """A new state with everything in it that the earlier run has too; what it has not stays new, and is said.
 
-    The number of gradient steps goes on, and with it what fades over them (`agent.bc_fade_steps`). Where the critics are
-    new it begins anew too: the pull to prior actions fades because critics come to know better.
+    The number of gradient steps goes on, and with it what fades over them (`agent.bc_fade_steps`). Where the critics
+    are new it begins anew too: the pull to prior actions fades because critics come to know better.
 
     Args:
         state: From an agent's `init`.
@@ -47,6 +49,8 @@ def warm_start(state: Any, earlier: Path, spec: EnvSpec, say: Callable[[str], No
         for name, value, (_, leaf) in zip(names, found, leaves, strict=True)
         if value is not None and value.shape != leaf.shape
     ]
+    if problems and (differing := _differing_norm(saved.keys(), names)):
+        raise UserError(f"init={earlier} is of another network than this run's agent: {differing}")
     if problems:
         raise UserError(
             f"init={earlier} is of another network than this run's agent: {problems[0]}"
@@ -83,6 +87,20 @@ def _require_fitting(earlier: Path, spec: EnvSpec) -> None:
                 f"this run (here) cannot begin with {earlier} (there): {'; '.join(lines)}; set task, obs and env as "
                 "that run has them"
             )
+
+
+def _differing_norm(there: Iterable[str], here: Iterable[str]) -> str:
+    """In what norm the critics differ, and the setting that mends it; empty where they do not, or one side has none."""
+    norms = [_norm(each) for each in (there, here)]
+    if None in norms or norms[0] == norms[1]:
+        return ""
+    return f"its critics have {norms[0]}, this run's {norms[1]}; set {norms[0]}, or name another run"
+
+
+def _norm(names: Iterable[str]) -> str | None:
+    layers = {name.split("/")[2] for name in names if name.startswith("critics/trunk/")}
+    found = (setting for layer, setting in _NORMS.items() if layer in layers)
+    return next(found, "agent.layer_norm=false") if layers else None
 
 
 def _part(name: str) -> str:

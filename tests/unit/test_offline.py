@@ -249,6 +249,33 @@ def test_another_network_or_other_observations_are_refused_and_both_sides_named(
         warm_start(state, shared / "past" / "deep", SPEC, print)
 
 
+@pytest.mark.parametrize(
+    ("keys", "wanted"),
+    [
+        ({"layer_norm": False}, "its critics have agent.layer_norm=true, this run's agent.layer_norm=false; set"),
+        ({"batch_norm": True}, "its critics have agent.layer_norm=true, this run's agent.batch_norm=true; set"),
+        ({"hyperspherical": True}, "its critics have agent.layer_norm=true, this run's agent.hyperspherical=true; set"),
+    ],
+)
+def test_critics_of_another_norm_are_refused_by_the_name_of_the_setting(shared, keys: dict[str, Any], wanted: str):
+    _, state = fresh("sac", **keys)
+    with pytest.raises(UserError, match=wanted):
+        warm_start(state, shared / "first", SPEC, print)
+
+
+@pytest.mark.parametrize(("agent", "keys"), [("rlpd", {}), ("sac", {"layer_norm": True}), ("calql", {})])
+def test_conservative_critics_go_on_as_the_page_says(shared, agent: str, keys: dict[str, Any]):
+    if not (shared / "conservative").exists():
+        small = {"compared_actions": 2, "backup_actions": 2}
+        trained(config(shared, "conservative", "cql", steps=40, agent_keys=small))
+    told = config(Path(), agent=agent, agent_keys=keys).agent
+    made = make_agent(adopted(told, str(shared / "conservative")), SPEC)
+    state = made.init(9, normaliser(architecture_for(SPEC, hidden=(8,))))
+    said: list[str] = []
+    assert int(warm_start(state, shared / "conservative", SPEC, said.append).step) == 40
+    assert "everything restored" in said[0]
+
+
 def test_a_run_without_a_whole_checkpoint_cannot_be_begun_with(shared):
     _, state = fresh("iql")
     with pytest.raises(UserError, match="has no whole checkpoint to begin with"):
