@@ -85,7 +85,7 @@ def make_pools(told: argparse.Namespace, seed: int) -> None:
     online = f"sim {common} steps={told.pool_steps} human=none eval_episodes=1 learner.tensorboard=false"
     # Random: nothing is ever learned from, so the first weights act to the end.
     makers = {
-        "random": f"{online} demos=none agent=sac learner.min_online=1000000 run={folder}/random",
+        "random": f"{online} demos=none agent=sac learner.min_online=200000 run={folder}/random",
         "medium": f"{online} run={folder}/medium",
         "expert": f"demos record --script {common} episodes=60 noise=0.3 out={folder}/expert/steps.sqlite",
         "pinch": f"demos record --script {common} episodes={max(1, told.pool_steps // 400)} noise=0.3 "

@@ -149,6 +149,16 @@ class CqlConfig(SacConfig):
                 not getattr(self, key),
                 f"agent.{key}=true goes with agent=sac or rlpd, got agent={self.name}: its critics are plain",
             )
+        require(
+            self.backup_actions == 1 or not self.backup_entropy,
+            f"agent.backup_entropy=true goes with agent.backup_actions=1, got {self.backup_actions}: the target is the "
+            "best of several actions, which has no entropy",
+        )
+        require(
+            self.backup_actions == 1 or self.subset in (CqlConfig.subset, self.critics),
+            f"agent.subset={self.subset} goes with agent.backup_actions=1, got {self.backup_actions}: of several "
+            "actions the target asks all critics; drop one of them",
+        )
 
 
 @dataclass(frozen=True)
@@ -193,6 +203,7 @@ class IqlConfig(_OfflineConfig):
         super().__post_init__()
         require(0 < self.expectile < 1, f"agent.expectile must be in 0..1 (both excluded), got {self.expectile}")
         require_positive(self, "inverse_temperature", "largest_weight", "policy_polyak")
+        require_share(self, "policy_polyak")
 
 
 @dataclass(frozen=True)

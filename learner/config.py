@@ -135,6 +135,11 @@ class LearnerConfig:
         for key in ("steps", "learner.capacity", "learner.min_online", "learner.publish_period"):
             value = getattr(self, key.removeprefix("learner."))
             require(value >= 1, f"{key} must be >= 1, got {value}")
+        require(
+            self.mode == "offline" or self.min_online <= self.capacity,
+            f"learner.min_online must be <= learner.capacity ({self.capacity}), got {self.min_online}: batches would "
+            "never draw from what the actors bring",
+        )
         for key in ("archive_share", "weighting_temperature"):
             value = getattr(self, key)
             require(0 <= value <= 1, f"learner.{key} must be in 0..1, got {value}")

@@ -72,6 +72,14 @@ WRONG = {
     "sim agent.learning_rate=-1": "agent.learning_rate must be > 0, got -1.0",
     "sim agent.discount=1.5": "agent.discount must be in 0..1, got 1.5",
     "sim agent.critics=1": "agent.subset must be <= agent.critics (1), got 2",
+    "sim agent=iql agent.policy_polyak=3": "agent.policy_polyak must be in 0..1, got 3.0",
+    "sim agent=iql agent.policy_polyak=0": "agent.policy_polyak must be > 0, got 0.0",
+    "sim agent=cql agent.backup_entropy=true": "agent.backup_entropy=true goes with agent.backup_actions=1, got 10: "
+    "the target is the best of several actions, which has no entropy",
+    "sim agent=calql agent.critics=4 agent.subset=3": "agent.subset=3 goes with agent.backup_actions=1, got 10: of "
+    "several actions the target asks all critics; drop one of them",
+    "sim learner.capacity=50": "learner.min_online must be <= learner.capacity (50), got 100: batches would never draw "
+    "from what the actors bring",
     "sim learner.publish_period=0": "learner.publish_period must be >= 1, got 0",
     "sim steps=-1": "steps must be >= 1, got -1",
     "sim agent=bc demos=none": "agent=bc learns from demonstrations alone, and there are none: got demos=none; set "

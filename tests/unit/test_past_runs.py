@@ -182,7 +182,7 @@ def test_the_newest_runs_have_the_room_that_there_is(tmp_path):
     for age, name in enumerate(("new", "old")):
         path = record(tmp_path / name, stream="ab"[age], steps=10) / "steps.sqlite"
         os.utime(path, (1e9 - age, 1e9 - age))
-    pool, said = opened(tmp_path, capacity=15)
+    pool, said = opened(tmp_path, capacity=15, min_online=10)
     assert len(pool) == 10
     assert any(f"{tmp_path / 'old' / 'steps.sqlite'} is left out" in s and "learner.capacity=15" in s for s in said)
 
