@@ -189,10 +189,10 @@ class WorkcellEnv(gymnasium.Env[Observation, Action], Generic[Cell]):
     ) -> tuple[Observation, dict[str, Any]]:
         """Start an episode; raises NotReadyError where the cell cannot now."""
         super().reset(seed=seed)
-        self._t = 0
+        self._t = None
         self.task.reset(self.cell, self.np_random)
         # Not before: where the cell is not ready it is asked again and again, and nobody has brought it anywhere.
-        self._begun += 1
+        self._begun, self._t = self._begun + 1, 0
         if self.judge is not None:
             self.judge.begin_episode()
         if self.ticker is not None:

@@ -236,6 +236,20 @@ def test_a_cell_that_is_not_ready_at_first_is_asked_again_and_was_brought_to_its
     assert steps[0].observation["state"][0] == play(toy_env(), seed=3)[0][0].observation["state"][0]
 
 
+def test_an_episode_that_could_not_begin_takes_no_step():
+    class NeverReady(ToyTask):
+        def reset(self, cell: ToyCell, rng: np.random.Generator) -> None:
+            raise NotReadyError("the robot's node is missing")
+
+    env = toy_env(limit=2)
+    env.reset(seed=0)
+    env.task = NeverReady(limit=2)
+    with pytest.raises(NotReadyError):
+        env.reset(seed=1)
+    with pytest.raises(RuntimeError, match="no episode is under way"):
+        env.step(np.zeros(env.action_space.shape, np.float32))
+
+
 def test_the_guard_forgets_the_last_episode():
     env = toy_env(limit=1)
     guard = Guard(env.limits)
