@@ -39,11 +39,14 @@ class CollectConfig:
             self.driver == "clumsy" or self.episodes is not None,
             "driver=random may never succeed, so say when to stop: set episodes=",
         )
+        # No watchdog stands beside the script, and the labels are what a simulation knows of its own state.
+        got = f"env={self.env.env}" + " env.realtime=true" * self.env.realtime
         require(
-            not self.objects or self.env.env == "sim",
-            f"objects=true is the simulation's to know, got env={self.env.env}; drop it",
+            self.env.env == "sim" and not self.env.realtime,
+            f"a clumsy script drives a simulated cell alone, whose time stands still: set env=sim env.realtime=false, "
+            f"got {got}; on a robot, drive it with handrail actor human=spacemouse, say, and mark its frames with "
+            "handrail rewards label run=<run>",
         )
-        require(self.env.env != "gym", "rewards are learned from a workcell's cameras: set env=sim or env=ros")
         require(
             self.env.obs in ("pixels", "state"),
             f"a classifier looks at frames, and a written reward at states: set obs=pixels or obs=state, got "

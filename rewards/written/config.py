@@ -36,9 +36,10 @@ class WriteConfig:
         require(self.seed >= 0, f"seed must be >= 0, got {self.seed}")
         require(0.5 < self.min_auc <= 1, f"min_auc must be in 0.5..1 (0.5, chance, excluded), got {self.min_auc}")
         require(
-            bool(self.runs) or (self.env.env == "sim" and self.env.obs == "state"),
-            f"a script records episodes with env=sim obs=state, got env={self.env.env} obs={self.env.obs}; set those, "
-            "or test on recorded runs: runs=[runs/<run>]",
+            bool(self.runs) or (self.env.env == "sim" and self.env.obs == "state" and not self.env.realtime),
+            f"a script records episodes with env=sim obs=state, got env={self.env.env} obs={self.env.obs}"
+            + " env.realtime=true" * self.env.realtime
+            + "; set those, or test on recorded runs: runs=[runs/<run>]",
         )
         require(
             self.source is not None or bool(self.goal.strip()),
