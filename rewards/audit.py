@@ -1,24 +1,28 @@
 """How often a success classifier is right about runs it has not seen, and how well a reward ranks their states."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from rewards.answerers import true_progress
 from rewards.calibration import rates, spearman
 from rewards.config import AuditConfig
-from rewards.dataset import gather
+from rewards.dataset import Frames, Seen, Stretch, gather
 from rewards.decide import decide
 from rewards.episodes import archive_of, episodes_of, labels_of, truth
-from rewards.models import load_model
+from rewards.models import TRAINED_ON, load_model, read_description
 from rewards.report import write_report
 from rewards.score import Gate, ModelError, RewardModel, parse_gate, require_spec, stack
 from rewards.success import SuccessClassifier
 from wire.files import write_atomically
 from wire.statistics import wilson_interval
 from wire.store import StepStore
+
+log = logging.getLogger(__name__)
 
 
 def audit(config: AuditConfig) -> dict[str, Any]:
@@ -47,12 +51,33 @@ def _audit_success(model: SuccessClassifier, config: AuditConfig) -> dict[str, A
         gate=model.rule.gate,
         only=only,
     )
+    _warn_of_known(Path(config.model), frames)
     figures = {"model": model.version, "runs": list(config.runs), "margin": config.margin}
     figures |= rates(model.score(frames.inputs).value * frames.open, frames.truth, model.rule.threshold)
     figures["episodes"] = episode_rates(model, config.runs, only=only)
     if config.report is not None:
         write_report(Path(config.report), model, frames, {"runs": list(config.runs)})
     return figures
+
+
+def _warn_of_known(folder: Path, frames: Frames) -> None:
+    """Say how many of the episodes the model knows, of which it is right more often than of others."""
+    told = read_description(folder).get("facts", {}).get(TRAINED_ON, [])
+    try:
+        trained_on = msgspec.convert(told, list[Stretch])
+    except msgspec.ValidationError as error:
+        raise ModelError(f"{folder} does not say what it was trained on: {error}; restore it from a copy") from None
+    by_stream: dict[str, list[Stretch]] = {}
+    for each in trained_on:
+        by_stream.setdefault(each.stream, []).append(each)
+    found = [each for each in frames.stretches.values() if any(map(each.meets, by_stream.get(each.stream, [])))]
+    if found:
+        log.warning(
+            "%s was trained on %d of these %d episodes, so the figures flatter it: audit on other runs",
+            folder,
+            len(found),
+            len(frames.stretches),
+        )
 
 
 def _audit_reward(model: RewardModel, config: AuditConfig) -> dict[str, Any]:
@@ -89,6 +114,7 @@ def episode_rates(model: SuccessClassifier, runs: list[str], *, only: Gate | Non
     counts = dict.fromkeys(("with_success", "without_success", "false", "early", "missed"), 0)
     gate = model.rule.gate
     names = [*model.inputs, *([gate.name] if gate is not None else [])]
+    seen = Seen()
     for run in runs:
         path = archive_of(run)
         labels = labels_of(path)
@@ -97,8 +123,9 @@ def episode_rates(model: SuccessClassifier, runs: list[str], *, only: Gate | Non
                 if only is not None and not only.passes(episode.states[0]):
                     continue
                 known = truth(episode, labels, margin=0)
-                if (known < 0).any():
+                if episode in seen or (known < 0).any():
                     continue
+                seen.add(episode)
                 batch = stack(episode.states, list(dict.fromkeys(names)))
                 said = decide(model.rule, model.score(batch).value, episode.states, cut=bool(known[-1]))
                 first = int(known.argmax()) if known.any() else None

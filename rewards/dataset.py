@@ -1,16 +1,47 @@
 """Frames with what is known of them, gathered from runs and from goal images, and split by episode."""
 
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from rewards.episodes import UNKNOWN, Episode, archive_of, episodes_of, labels_of, require_frames, truth
 from rewards.score import Gate, ModelError
 from wire.errors import plain
+from wire.labels import Label
 from wire.specs import EnvSpec
 from wire.store import StepStore
+
+log = logging.getLogger(__name__)
+
+
+class Stretch(NamedTuple):
+    """The steps of an episode, by the names that never change, in whatever archive they lie."""
+
+    stream: str
+    first_seq: int
+    last_seq: int
+
+    def meets(self, other: "Stretch") -> bool:
+        """Whether the two have a step in common."""
+        return self.stream == other.stream and self.first_seq <= other.last_seq and other.first_seq <= self.last_seq
+
+
+class Seen:
+    """The episodes that were read already: an archive may be a copy of another, or a part of it, or be named twice."""
+
+    def __init__(self) -> None:
+        self._steps: set[tuple[str, int]] = set()
+
+    def add(self, episode: Episode) -> None:
+        """Know it again, whole or in part."""
+        self._steps.update((episode.stream, int(seq)) for seq in episode.seqs)
+
+    def __contains__(self, episode: Episode) -> bool:
+        return any((episode.stream, int(seq)) in self._steps for seq in episode.seqs)
 
 
 @dataclass(frozen=True)
@@ -29,6 +60,8 @@ class Frames:
     """Bool (n,): the gate is open; where it is shut no picture is a success."""
     where: list[str]
     """Of each moment: archive, episode and step, for people."""
+    stretches: dict[int, Stretch] = field(default_factory=dict)
+    """Number of an episode -> its steps; goal pictures have none."""
 
     def __len__(self) -> int:
         return len(self.truth)
@@ -37,7 +70,10 @@ class Frames:
         """Some of the moments."""
         inputs = {name: column[rows] for name, column in self.inputs.items()}
         where = [self.where[row] for row in rows]
-        return Frames(inputs, self.truth[rows], self.episode[rows], self.hard[rows], self.open[rows], where)
+        episode = self.episode[rows]
+        kept = set(episode.tolist())
+        stretches = {number: each for number, each in self.stretches.items() if number in kept}
+        return Frames(inputs, self.truth[rows], episode, self.hard[rows], self.open[rows], where, stretches)
 
     def counts(self) -> dict[str, int]:
         """How many moments, and of how many episodes, there are of each kind."""
@@ -61,7 +97,7 @@ def gather(
     gate: Gate | None = None,
     only: Gate | None = None,
 ) -> Frames:
-    """The judged moments of runs.
+    """The judged moments of runs; an episode that lies in several archives is taken from the first that judges it.
 
     Args:
         runs: Folders of runs, or files.
@@ -79,26 +115,30 @@ def gather(
     rng = np.random.default_rng([seed, 5])
     parts: list[Frames] = []
     inputs: dict[str, tuple[int, ...]] = {}
+    seen = Seen()
     for run in runs:
         path = archive_of(run)
         with StepStore.read(path) as store:
             inputs = inputs or camera_shapes(store.spec, cameras, str(path))
             require_frames(path, store, inputs)
             labels = labels_of(path)
+            twice = 0
             for episode in episodes_of(store):
                 if only is not None and not only.passes(episode.states[0]):
                     continue
-                known = truth(episode, labels, margin=margin)
-                if negatives_too:
-                    known = np.where(known == UNKNOWN, 0, known)
-                said_no = [_said_no(labels.get((episode.stream, int(seq)))) for seq in episode.seqs]
-                last = episode.steps[-1]
-                said_no[-1] |= last.terminated and not last.success
-                rows = _chosen(known, np.array(said_no), per_episode, rng)
+                if episode in seen:
+                    twice += 1
+                    continue
+                known, said_no = _judged(episode, labels, margin, negatives_too)
+                rows = _chosen(known, said_no, per_episode, rng)
                 if len(rows):
-                    hard = np.array(said_no) & (known == 0)
+                    seen.add(episode)
+                    hard = said_no & (known == 0)
                     opened = np.array([gate is None or gate.passes(episode.states[row]) for row in rows])
                     parts.append(_frames(episode, rows, known, hard, opened, list(inputs), len(parts)))
+        if twice:
+            # Else the same episode could be trained on and held out.
+            log.warning("%d episodes of %s are in the runs named before it, and are left out here", twice, path)
     if not parts:
         raise ModelError(
             f"nothing in {', '.join(map(str, runs))} is judged: label some of it with handrail rewards label"
@@ -116,6 +156,7 @@ def join(parts: Sequence[Frames]) -> Frames:
         np.concatenate([part.hard for part in parts]),
         np.concatenate([part.open for part in parts]),
         [where for part in parts for where in part.where],
+        {number: each for part in parts for number, each in part.stretches.items()},
     )
 
 
@@ -193,8 +234,21 @@ def split(frames: Frames, share: float, seed: int) -> tuple[Frames, Frames]:
     return parts
 
 
-def _said_no(label: object) -> bool:
-    return label is not None and getattr(label, "source", "") == "person" and getattr(label, "value", 1.0) < 0.5
+def _judged(
+    episode: Episode, labels: Mapping[tuple[str, int], Label], margin: int, negatives_too: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """What is known of each state, int8 (n,), as `truth` has it, and which of them a person refused, bool (n,)."""
+    known = truth(episode, labels, margin=margin)
+    if negatives_too:
+        known = np.where(known == UNKNOWN, 0, known)
+    said_no = np.array([_said_no(labels.get((episode.stream, int(seq)))) for seq in episode.seqs])
+    last = episode.steps[-1]
+    said_no[-1] |= last.terminated and not last.success
+    return known, said_no
+
+
+def _said_no(label: Label | None) -> bool:
+    return label is not None and label.source == "person" and label.value < 0.5
 
 
 def _chosen(known: np.ndarray, said_no: np.ndarray, per_episode: int | None, rng: np.random.Generator) -> np.ndarray:
@@ -222,4 +276,5 @@ def _frames(
         hard[rows],
         opened,
         [f"{episode.archive} episode {episode.number} t {episode.steps[row].t}" for row in rows],
+        {number: Stretch(episode.stream, int(episode.seqs[0]), int(episode.seqs[-1]))},
     )

@@ -11,6 +11,8 @@ from wire.files import write_atomically
 
 DESCRIPTION, TENSORS = "model.json", "model.safetensors"
 FORMAT = 1
+TRAINED_ON = "trained_on"
+"""Key of a model's facts: stream, first and last number of the steps of each episode that it knows."""
 KINDS = {
     "success": "rewards.success",
     "vlm": "rewards.vlm_success",

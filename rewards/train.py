@@ -14,7 +14,7 @@ from rewards.augmentation import coloured, shifted
 from rewards.calibration import fit_platt, rates, sigmoid, threshold_for
 from rewards.config import TrainConfig
 from rewards.dataset import Frames, gather, goals, join, split
-from rewards.models import DESCRIPTION
+from rewards.models import DESCRIPTION, TRAINED_ON
 from rewards.network import Architecture, Network, as_floats
 from rewards.report import write_report
 from rewards.score import Gate, ModelError, Rule, parse_gate
@@ -54,7 +54,7 @@ def train(config: TrainConfig) -> SuccessClassifier:
         "figures": figures,
     }
     write_report(out, model, held_out, facts)
-    model.save(out, facts)
+    model.save(out, facts | {TRAINED_ON: list(frames.stretches.values())})
     return model
 
 

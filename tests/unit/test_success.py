@@ -140,6 +140,56 @@ def test_no_episode_is_on_both_sides_of_the_split(tmp_path: Path):
     assert split(frames, 0.25, seed=1)[1].where != validation.where
 
 
+def test_an_episode_in_two_archives_is_on_one_side_of_the_split_and_counts_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    run = record(tmp_path / "steps.sqlite", 20)
+    copy = shutil.copy(run, tmp_path / "merged.sqlite")
+    alone = gather([str(run)], margin=2, per_episode=3, seed=0)
+    assert not caplog.records
+    frames = gather([str(run), str(copy), str(run)], margin=2, per_episode=3, seed=0)
+    assert frames.where == alone.where
+    assert [record.getMessage() for record in caplog.records] == [
+        f"20 episodes of {path} are in the runs named before it, and are left out here" for path in (copy, run)
+    ]
+    sides = [{tuple(each) for each in part.stretches.values()} for part in split(frames, 0.25, seed=0)]
+    assert len(sides[0] | sides[1]) == 20
+    assert not sides[0] & sides[1]
+
+
+def test_a_part_of_an_episode_is_that_episode(tmp_path: Path):
+    """An archive copied while its last episode went on has only the beginning of it."""
+    rng = np.random.default_rng(0)
+    whole = [episode(rng, number, success=True) for number in range(2)]
+    run = write(tmp_path / "steps.sqlite", whole)
+    early = write(tmp_path / "early.sqlite", [whole[0], whole[1][:4]])
+    frames = gather([str(early), str(run)], margin=2, per_episode=None, seed=0)
+    assert [tuple(each)[1:] for each in frames.stretches.values()] == [(1, 6), (7, 9)]
+
+
+def test_an_episode_that_one_archive_leaves_unjudged_is_taken_from_the_one_that_judges_it(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    steps = [episode(rng, 0, success=True, reward_by="unscored")]
+    first, second = (write(tmp_path / name, steps, of=spec("classifier-1")) for name in ("a.sqlite", "b.sqlite"))
+    append_labels(second, [Label("a" * 32, 6, 1.0, source="person")])
+    frames = gather([str(first), str(second)], margin=2, per_episode=None, seed=0)
+    assert frames.where == [f"{second} episode 0 t 5"]
+
+
+def test_an_audit_on_episodes_that_the_model_knows_says_so(
+    trained: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    known = shutil.copy(trained.parent / "steps.sqlite", tmp_path / "copy.sqlite")
+    twice = audit(AuditConfig(model=str(trained), runs=[str(known), str(known)]))
+    assert f"{trained} was trained on 32 of these 32 episodes" in caplog.text
+    assert twice["episodes"]["with_success"] == 16
+    caplog.clear()
+    rng = np.random.default_rng(9)
+    new = write(tmp_path / "new.sqlite", [episode(rng, n, success=n == 0) for n in range(2)], stream="b" * 32)
+    audit(AuditConfig(model=str(trained), runs=[str(new)]))
+    assert not caplog.records
+
+
 def test_too_few_episodes_to_hold_one_out_are_refused(tmp_path: Path):
     run = record(tmp_path / "steps.sqlite", 3)
     with pytest.raises(ModelError, match="too few"):
@@ -209,7 +259,7 @@ def test_refused_frames_are_drawn_into_every_batch(tmp_path: Path):
     for steps in lookalikes:  # As bright, but only in one camera.
         seen = look(rng, True) | {"wrist": look(rng, False)["wrist"]}
         steps[-1] = msgspec.structs.replace(steps[-1], final_observation=seen, terminated=True, truncated=False)
-    again = write(tmp_path / "second.sqlite", lookalikes)
+    again = write(tmp_path / "second.sqlite", lookalikes, stream="b" * 32)
     first = train(quick(runs=[str(run)], out=str(tmp_path / "first")))
     second = train(quick(runs=[str(run), str(again)], out=str(tmp_path / "second"), iterations=60))
     batch = stack([steps[-1].final_observation or {} for steps in lookalikes], ["front", "wrist"])
