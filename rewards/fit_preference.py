@@ -13,7 +13,7 @@ from torch.nn import functional
 from rewards.augmentation import coloured, shifted
 from rewards.config import TrainConfig
 from rewards.models import DESCRIPTION
-from rewards.network import Architecture, Network, as_floats
+from rewards.network import Architecture, Network
 from rewards.preference import PreferenceReward, scaled
 from rewards.preferences import NEITHER, RIGHT, counts, pictures_of, read_preferences
 from rewards.score import ModelError
@@ -94,7 +94,7 @@ class _Frames:
         return Network(Architecture(tuple(self._columns)))
 
     def outputs(self, network: Network, rows: np.ndarray, rng: torch.Generator | None = None) -> torch.Tensor:
-        frames = {name: as_floats(torch.from_numpy(column[rows])) for name, column in self._columns.items()}
+        frames = network.prepared({name: column[rows] for name, column in self._columns.items()})
         if rng is not None:
             shift, colour = self._config.shift_pixels, self._config.colour
             frames = {name: coloured(shifted(image, shift, rng), colour, rng) for name, image in frames.items()}
@@ -111,10 +111,7 @@ class _Embedded:
         network, n = self.network(), len(next(iter(columns.values())))
         with torch.inference_mode():
             chunks = ({name: each[i : i + _CHUNK] for name, each in columns.items()} for i in range(0, n, _CHUNK))
-            parts = [
-                network.embed({name: as_floats(torch.from_numpy(each)) for name, each in chunk.items()})
-                for chunk in chunks
-            ]
+            parts = [network.embed(network.prepared(chunk)) for chunk in chunks]
         # Out of inference mode, whose tensors no gradient may pass by.
         self._embedded = torch.cat(parts).clone()
 

@@ -59,8 +59,14 @@ class Network(nn.Module):
 
     def look(self, frames: Mapping[str, np.ndarray]) -> Tensor:
         """Logits, shape (n,), of uint8 images, shape (n, height, width, 3), by camera."""
+        return self(self.prepared(frames))
+
+    def prepared(self, frames: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+        """Uint8 images (n, height, width, 3) by camera -> float (n, 3, height, width) in [0, 1], of the nets' size."""
+        # A frozen trunk looks at images of its own size alone.
+        largest = _LARGEST if self.architecture.trunk is None else None
         # What comes off the wire is read-only, which torch warns of.
-        return self({name: as_floats(torch.from_numpy(np.array(image))) for name, image in frames.items()})
+        return {name: as_floats(torch.from_numpy(np.array(image)), largest) for name, image in frames.items()}
 
     def forward(self, frames: Mapping[str, Tensor]) -> Tensor:
         """Logits, shape (n,), of float images in [0, 1], shape (n, 3, height, width), by camera."""
@@ -81,12 +87,12 @@ class Network(nn.Module):
         return torch.tanh(self.embeddings[name](features.flatten(1)))
 
 
-def as_floats(pixels: Tensor) -> Tensor:
-    """Uint8 images (n, height, width, 3) -> float (n, 3, height, width) in [0, 1], at most 96 pixels along a side."""
+def as_floats(pixels: Tensor, largest: int | None = _LARGEST) -> Tensor:
+    """Uint8 images (n, height, width, 3) -> float (n, 3, height, width) in [0, 1], at most `largest` along a side."""
     images = pixels.permute(0, 3, 1, 2).float() / 255.0
     longest = max(images.shape[2:])
-    if longest > _LARGEST:
-        size = [max(1, round(side * _LARGEST / longest)) for side in images.shape[2:]]
+    if largest is not None and longest > largest:
+        size = [max(1, round(side * largest / longest)) for side in images.shape[2:]]
         images = functional.interpolate(images, size=size, mode="area")
     return images
 

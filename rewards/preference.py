@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 
 from rewards.models import TENSORS, write_description
-from rewards.network import Architecture, Network, as_floats
+from rewards.network import Architecture, Network
 from rewards.score import Batch, ModelError, Scores, require_inputs
 from wire.errors import plain
 from wire.files import write_atomically
@@ -68,8 +68,8 @@ class PreferenceReward:
         with torch.inference_mode():
             for start in range(0, n, _CHUNK):
                 part = slice(start, start + _CHUNK)
-                # What comes off the wire is read-only, which torch warns of.
-                frames = {name: as_floats(torch.from_numpy(np.array(batch[name][part]))) for name in self.inputs}
+                # All members are of one architecture.
+                frames = self.members[0].prepared({name: batch[name][part] for name in self.inputs})
                 for index, member in enumerate(self.members):
                     found[index, part] = member(frames).double().numpy()
         if not np.isfinite(found).all():

@@ -1,35 +1,42 @@
 """A trunk's file read by torch: the same function as in JAX, and a reward that stands on it."""
 
 from pathlib import Path
+from typing import Any
 
 import jax
+import msgspec
 import numpy as np
 import pytest
 import torch
-from rewarding import SIZE, episode, write
+from rewarding import SIZE, episode, spec, write
 
 from networks import encoder, parameters, trunk
 from rewards.config import TrainConfig
 from rewards.fit_preference import train_preference
 from rewards.models import load_model
-from rewards.network import as_floats
+from rewards.network import Architecture, Network, as_floats
 from rewards.preferences import LEFT, RIGHT, Preference, PreferenceFile, draw_pairs
 from rewards.score import ModelError
 from rewards.trunk import load_nets
+from wire.types import Observation, Step
 
 CAMERAS = dict.fromkeys(("front", "wrist"), (SIZE, SIZE, 3))
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
+def trunk_for(folder: Path, size: int) -> Path:
     keys = jax.random.split(jax.random.key(0), len(CAMERAS))
     nets = {
-        name: encoder.camera_init(key, CAMERAS[name], channels=(4, 8), embedding=6)
+        name: encoder.camera_init(key, (size, size, 3), channels=(4, 8), embedding=6)
         for key, name in zip(keys, CAMERAS, strict=True)
     }
-    layout = trunk.Layout(family="small", image_size=SIZE, cameras=tuple(CAMERAS))
-    trunk.save(tmp_path / "trunk.safetensors", layout, parameters.flatten(nets))
-    return tmp_path / "trunk.safetensors"
+    layout = trunk.Layout(family="small", image_size=size, cameras=tuple(CAMERAS))
+    trunk.save(folder / "trunk.safetensors", layout, parameters.flatten(nets))
+    return folder / "trunk.safetensors"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return trunk_for(tmp_path, SIZE)
 
 
 def test_torch_computes_what_jax_does(file: Path):
@@ -43,15 +50,47 @@ def test_torch_computes_what_jax_does(file: Path):
         assert found.std() > 0.1, "it tells pictures apart"
 
 
-def test_a_reward_over_a_trunk_trains_its_head_alone_and_comes_back_whole(file: Path, tmp_path: Path):
-    rng = np.random.default_rng(1)
-    run = write(tmp_path / "steps.sqlite", [episode(rng, number, success=False) for number in range(8)])
-    answers = tmp_path / "answers.sqlite"
+def compared(folder: Path, rng: np.random.Generator, size: int = SIZE) -> dict[str, Any]:
+    """A run with frames of this size and sixty random answers about it, as TrainConfig takes them."""
+    episodes = [episode(rng, number, success=False) for number in range(8)]
+    if size != SIZE:
+        episodes = [[enlarged(step, size // SIZE) for step in steps] for steps in episodes]
+    run = write(folder / "steps.sqlite", episodes, of=spec(size=size))
+    answers = folder / "answers.sqlite"
     asked = PreferenceFile(answers)
     asked.append([Preference(pair, int(rng.choice([LEFT, RIGHT])), "vlm") for pair in draw_pairs([str(run)], 60, 0)])
     asked.close()
-    told = {"kind": "preference", "runs": [str(run)], "preferences": str(answers), "trunk": str(file)}
-    model = train_preference(TrainConfig(**told, out=str(tmp_path / "m"), iterations=20, batch_size=8, members=2))
+    return {"kind": "preference", "runs": [str(run)], "preferences": str(answers), "iterations": 20, "batch_size": 8}
+
+
+def enlarged(step: Step, times: int) -> Step:
+    def larger(seen: Observation | None) -> Observation | None:
+        if seen is None:
+            return None
+        return {name: np.kron(x, np.ones((times, times, 1), x.dtype)) if x.ndim == 3 else x for name, x in seen.items()}
+
+    return msgspec.structs.replace(
+        step, observation=larger(step.observation), final_observation=larger(step.final_observation)
+    )
+
+
+def test_a_reward_over_a_trunk_sees_frames_as_large_as_the_trunk_wants_them(tmp_path: Path):
+    size = 128
+    told = compared(tmp_path, np.random.default_rng(2), size)
+    train_preference(TrainConfig(**told, trunk=str(trunk_for(tmp_path, size)), out=str(tmp_path / "m"), members=1))
+    frames = {name: np.zeros((2, size, size, 3), np.uint8) for name in CAMERAS}
+    assert load_model(tmp_path / "m").score(frames).value.shape == (2,)
+
+
+def test_without_a_trunk_large_frames_are_scaled_down():
+    network = Network(Architecture(("front",)))
+    assert network.prepared({"front": np.zeros((2, 192, 96, 3), np.uint8)})["front"].shape == (2, 3, 96, 48)
+
+
+def test_a_reward_over_a_trunk_trains_its_head_alone_and_comes_back_whole(file: Path, tmp_path: Path):
+    rng = np.random.default_rng(1)
+    told = compared(tmp_path, rng)
+    model = train_preference(TrainConfig(**told, trunk=str(file), out=str(tmp_path / "m"), members=2))
     _, nets = load_nets(file, CAMERAS)
     for member in model.members:
         for name, net in nets.items():
