@@ -44,8 +44,7 @@ class WrittenReward:
         self.source = source
         self.inputs = dict(inputs)
         self._sandbox = sandbox or Sandbox(source)
-        digest = hashlib.sha256(repr(sorted(self.inputs.items())).encode() + source.encode())
-        self.version = f"{KIND}-{digest.hexdigest()[:12]}"
+        self.version = version_of(source, self.inputs)
 
     def said(self, batch: Batch) -> np.ndarray:
         """What the text says of n states, float64 (n,), finite and otherwise as it is; raises ModelError."""
@@ -78,6 +77,12 @@ class WrittenReward:
         write_description(folder, msgspec.to_builtins(described))
 
 
+def version_of(source: str, inputs: Mapping[str, tuple[int, ...]]) -> str:
+    """A version that any change of the text, or of what it looks at, changes."""
+    digest = hashlib.sha256(repr(sorted(inputs.items())).encode() + source.encode())
+    return f"{KIND}-{digest.hexdigest()[:12]}"
+
+
 def seen(spec: EnvSpec) -> dict[str, tuple[int, ...]]:
     """What a written reward may look at: the vectors of an observation, by name."""
     return {name: array.shape for name, array in sorted(spec.observation.items()) if len(array.shape) == 1}
@@ -90,6 +95,8 @@ def understood(source: str, spec: EnvSpec) -> WrittenReward:
         WrittenError: It is none that is run, or a parameter is no observation of `spec`.
     """
     available = seen(spec)
+    # One that an editor of another system has saved is the same text.
+    source = with_plain_line_ends(source)
     sandbox = Sandbox(source)
     unknown = [name for name in sandbox.parameters if name not in available]
     if unknown:
@@ -98,11 +105,20 @@ def understood(source: str, spec: EnvSpec) -> WrittenReward:
     return WrittenReward(source, {name: available[name] for name in sandbox.parameters}, sandbox)
 
 
+def with_plain_line_ends(source: str) -> str:
+    """A text whose lines all end in a line feed alone."""
+    return source.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def load(folder: Path, description: dict[str, Any]) -> WrittenReward:
     """The reward in a folder; raises ModelError where its text is not the one that was tested."""
     try:
         told = msgspec.convert(description | {"format": None}, Description)
-        model = WrittenReward((folder / SOURCE).read_text("utf-8"), told.inputs)
+        source = (folder / SOURCE).read_bytes().decode("utf-8")
+        if version_of(source, told.inputs) != told.version:
+            # A copy by way of another system may have got other line ends; what else was changed shows below.
+            source = with_plain_line_ends(source)
+        model = WrittenReward(source, told.inputs)
     except (OSError, ValueError) as error:
         raise ModelError(
             f"the written reward in {folder} cannot be used: {plain(error)}; restore it from a copy, or write it anew"

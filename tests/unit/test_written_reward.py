@@ -254,6 +254,28 @@ def test_a_person_writes_one_under_the_same_test(run: Path, tmp_path: Path):
     assert load_model(tmp_path / "model").version == made.version
 
 
+@pytest.mark.parametrize("ends", ["\r\n", "\r"])
+def test_line_ends_of_another_system_make_no_other_reward(run: Path, tmp_path: Path, ends: str):
+    mine = tmp_path / "mine.py"
+    mine.write_bytes(GOOD.replace("\n", ends).encode())
+    made = write_reward(config(run, tmp_path / "m", source=str(mine)), lambda line: None)
+    assert made.version == WrittenReward(GOOD, {"state": (2,)}).version
+    assert load_model(tmp_path / "m").version == made.version
+    (tmp_path / "m" / "reward.py").write_bytes(GOOD.replace("\n", ends).encode())
+    assert load_model(tmp_path / "m").version == made.version, "a copy by way of another system"
+
+
+def test_a_model_that_was_kept_with_other_line_ends_still_loads(tmp_path: Path):
+    kept = WrittenReward(GOOD.replace("\n", "\r\n"), {"state": (2,)})
+    kept.save(tmp_path, {})
+    again = load_model(tmp_path)
+    assert again.version == kept.version
+    np.testing.assert_array_equal(again.score(TWO).value, [-1.0, 0.0])
+    kept.close()
+    assert isinstance(again, WrittenReward)
+    again.close()
+
+
 def test_a_text_that_was_changed_after_its_test_is_refused(model: WrittenReward, tmp_path: Path):
     model.save(tmp_path, {})
     assert load_model(tmp_path).version == model.version
