@@ -76,10 +76,22 @@ class LocalModel:
         new = out[:, inputs["input_ids"].shape[1] :]
         lengths = (new != self._tokenizer.pad_token_id).sum(1).tolist()
         texts = self._tokenizer.batch_decode(new, skip_special_tokens=True)
+        late = Answer(problem=f"no answer within {config.timeout_s:g} s")
         return [
-            settled(question, text, None)._replace(tokens_out=n)
-            for question, text, n in zip(questions, texts, lengths, strict=True)
+            (settled(question, text, None) if whole else late)._replace(tokens_out=n)
+            for question, text, n, whole in zip(questions, texts, lengths, self._whole(new), strict=True)
         ]
+
+    def _whole(self, new: torch.Tensor) -> list[bool]:
+        """Which of the rows of new tokens, shape (n, length), are answers as the model meant them.
+
+        All others were cut when the time was up: a row ends by itself with a token of its own, or at `max_tokens`.
+        """
+        if new.shape[1] >= self._config.max_tokens:
+            return [True] * len(new)
+        ends = self._model.generation_config.eos_token_id
+        ends = [ends] if isinstance(ends, int) else ends or []
+        return torch.isin(new, torch.tensor(ends, device=new.device)).any(1).tolist()
 
     def _choices(self, questions: list[Question], inputs: Any) -> list[Answer]:
         """One pass, no text: the probability mass of the tokens that begin each of the choices."""

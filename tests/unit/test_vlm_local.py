@@ -1,9 +1,11 @@
 """A real vision-language model, made on the spot: in this process, and behind a real endpoint."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tiny_vlm import make_tiny_vlm
 from vlm_server import completion, parts, serving
 
@@ -46,6 +48,36 @@ def test_texts_choices_and_questions_without_pictures_may_come_together(model: L
     assert text.tokens_out <= 4
     assert pair.tokens_in > choice.tokens_in > text.tokens_in > 0
     assert choice.text in WORDS
+
+
+def hurried(folder: Path, cache: Path) -> VlmConfig:
+    """Settings under which time is up after the first token."""
+    return VlmConfig(model=str(folder), cache=str(cache), max_tokens=4, timeout_s=1e-9)
+
+
+def test_an_answer_that_time_has_cut_is_none_and_is_asked_again(folder: Path, tmp_path: Path):
+    question = Question("Go on.")
+    with opened(hurried(folder, tmp_path / "cache.sqlite")) as vlm:
+        (late,) = vlm.ask([question])
+    assert late.text is None
+    assert late.problem == "no answer within 1e-09 s"
+    assert late.tokens_out == 1, "what was computed is on the bill"
+    told = replace(hurried(folder, tmp_path / "cache.sqlite"), timeout_s=60.0)
+    with opened(told) as vlm:
+        (answer,) = vlm.ask([question])
+        assert (answer.text is not None, answer.cached, vlm.bill.asked) == (True, False, 1)
+
+
+def test_of_a_batch_that_time_has_cut_the_rows_that_had_ended_are_answers(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    model = LocalModel(replace(hurried(folder, tmp_path / "c"), cache=None, timeout_s=5.0))
+    said, end, pad = (model._tokenizer.convert_tokens_to_ids(word) for word in ("Yes", "</s>", "<pad>"))
+    rows = torch.tensor([[said, end, pad], [said, said, said]])
+    monkeypatch.setattr(model._model, "generate", lambda input_ids, **_: torch.cat([input_ids, rows], 1))
+    ended, cut = ask(model, Question("Is it?"), Question("Is it not?"))
+    assert ended.text == "Yes"
+    assert (cut.text, cut.problem) == (None, "no answer within 5 s")
 
 
 def test_words_that_begin_alike_are_no_choice(model: LocalModel):
