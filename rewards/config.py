@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from envs.config import EnvConfig, one_of
 from rewards.vlm.config import VlmConfig
-from wire.errors import require
+from wire.errors import require, require_untouched
 
 REWARD = "classifier-1"
 """Name and version of the reward's definition in a spec: 1, and the end, where a success classifier says so; else 0."""
@@ -33,6 +33,8 @@ class CollectConfig:
         require(self.positives >= 1, f"positives must be >= 1, got {self.positives}")
         require(self.linger >= 0, f"linger must be >= 0, got {self.linger}")
         require(self.seed >= 0, f"seed must be >= 0, got {self.seed}")
+        if self.episodes is not None:
+            require_untouched(self, ("positives",), f"is no end where episodes={self.episodes} is one")
         one_of("driver", self.driver, ("clumsy", "random"))
         require(self.episodes is None or self.episodes >= 1, f"episodes must be >= 1, got {self.episodes}")
         require(
@@ -106,6 +108,10 @@ class PreferConfig:
 
 
 KINDS = ("success", "vlm", "preference")
+_OF_CLASSIFIERS = ("goals", "max_fpr", "k", "n", "gate", "only", "margin", "per_episode", "validation", "hard_share")
+"""Keys of `rewards train` that a reward from preferences has no use for."""
+_OF_AUGMENTATION = ("shift_pixels", "colour")
+"""Those that a frozen trunk, which sees every frame once and as it is, has none for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,6 +193,12 @@ class TrainConfig:
             self.trunk is None or self.kind == "preference",
             f"trunk={self.trunk} goes with kind=preference, got kind={self.kind}; drop it",
         )
+        if self.kind == "preference":
+            require_untouched(self, _OF_CLASSIFIERS, "goes with kind=success and kind=vlm, got kind=preference")
+        else:
+            require_untouched(self, ("members",), f"goes with kind=preference, got kind={self.kind}")
+        if self.trunk is not None:
+            require_untouched(self, _OF_AUGMENTATION, f"does nothing with trunk={self.trunk}, which stays as it is")
         for key in ("model", "question"):
             got = getattr(self, key)
             require(self.kind == "vlm" or got is None, f"{key}={got} goes with kind=vlm, got kind={self.kind}; drop it")

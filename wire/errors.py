@@ -3,7 +3,9 @@
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import MISSING, fields
+from typing import Any
 
 _SHOWN = 200
 
@@ -29,6 +31,17 @@ def require(holds: bool, what: str) -> None:
     """Raise ValueError, which says what a setting must be and what was got, unless it holds."""
     if not holds:
         raise ValueError(what)
+
+
+def require_untouched(config: Any, keys: Collection[str], why: str) -> None:
+    """Raise ValueError, which says why, where one of these keys of a settings class has not its default.
+
+    Nothing would look at it, and whoever set it would believe that something had.
+    """
+    for each in fields(config):
+        default = each.default if each.default_factory is MISSING else each.default_factory()
+        got = getattr(config, each.name)
+        require(each.name not in keys or got == default, f"{each.name}={got} {why}; drop it")
 
 
 def run_main(main: Callable[[], int | None]) -> int:

@@ -1,10 +1,12 @@
 """Settings of `handrail rewards write`; nothing heavy is imported here: the command line reads it too."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from envs.config import EnvConfig
 from rewards.vlm.config import VlmConfig
-from wire.errors import require
+from wire.errors import require, require_untouched
+
+_ENV = EnvConfig(obs="state")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +18,7 @@ class WriteConfig:
     """What is wanted, in words: 'grasp the cube and lift it by 10 cm'."""
     source: str | None = None
     """File with a reward function by a person, tested in the place of a model's."""
-    env: EnvConfig = field(default_factory=lambda: EnvConfig(obs="state"))
+    env: EnvConfig = field(default_factory=lambda: _ENV)
     runs: list[str] = field(default_factory=list)
     """Recorded episodes to test it on; none: a clumsy script records some in simulation."""
     episodes: int = 60
@@ -34,6 +36,7 @@ class WriteConfig:
         require(self.attempts >= 1, f"attempts must be >= 1, got {self.attempts}")
         require(self.episodes >= 10, f"episodes must be >= 10, got {self.episodes}")
         require(self.seed >= 0, f"seed must be >= 0, got {self.seed}")
+        self._check_idle()
         require(0.5 < self.min_auc <= 1, f"min_auc must be in 0.5..1 (0.5, chance, excluded), got {self.min_auc}")
         require(
             bool(self.runs) or (self.env.env == "sim" and self.env.obs == "state" and not self.env.realtime),
@@ -50,3 +53,13 @@ class WriteConfig:
             "a language model writes the reward: set vlm.model, and vlm.endpoint where a server has it; or write it "
             "yourself: source=<file.py>",
         )
+
+    def _check_idle(self) -> None:
+        if self.source is not None:
+            require_untouched(self, ("attempts",), f"is a language model's, and source={self.source} a person's text")
+        if self.runs:
+            why = "is of the episodes that a script records, and runs= names recorded ones"
+            require_untouched(self, ("episodes", "seed"), why)
+            for each in fields(EnvConfig):
+                got = getattr(self.env, each.name)
+                require(got == getattr(_ENV, each.name), f"{each.name}={got} {why}; drop it")
