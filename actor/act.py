@@ -76,7 +76,7 @@ def act(config: ActorConfig) -> int:
 
 def _keys(config: ActorConfig, address: str | None) -> ActorKeys | None:
     """Those of the link at an address; None where it has none."""
-    if config.keys is None or address not in config.keyed:
+    if config.keys is None or (config.keyed is not None and address not in config.keyed):
         return None
     return actor_keys(Path(config.keys), config.key)
 

@@ -27,8 +27,8 @@ class ActorConfig:
     """Folder of the keys that links use; never the keys themselves, for configurations lie about in runs."""
     key: str | None = None
     """Which of them is ours; None: the only one."""
-    keyed: tuple[str, ...] = ()
-    """The addresses whose links use them: what a peer without keys is told with keys it does not hear."""
+    keyed: tuple[str, ...] | None = None
+    """The addresses whose links use them, for what a peer without keys is told with keys it does not hear; None: all."""
     outbox: str = "outbox.sqlite"
     """File in which steps wait until the learner has them on its disk."""
     outbox_cap_gb: float = 100.0
