@@ -28,7 +28,7 @@ class ActorConfig:
     key: str | None = None
     """Which of them is ours; None: the only one."""
     keyed: tuple[str, ...] | None = None
-    """The addresses whose links use them, for what a peer without keys is told with keys it does not hear; None: all."""
+    """The addresses whose links use them, for a peer without keys hears nothing that is said with keys; None: all."""
     outbox: str = "outbox.sqlite"
     """File in which steps wait until the learner has them on its disk."""
     outbox_cap_gb: float = 100.0
