@@ -128,7 +128,7 @@ def test_every_service_mounts_the_keys_read_only_and_keeps_its_runs(name):
 def test_every_node_that_a_service_starts_takes_its_parameters(name):
     command = SERVICES[name]["command"]
     module = command[command.index("-m") + 1].removeprefix("handrail_nodes.")
-    # By their text: there is ROS in the image, and need not be here. A camera's parameters are also its configuration's.
+    # By their text: there is ROS in the image, and need not be here. A camera's are also those of its configuration.
     sources = "".join(file.read_text() for file in (NODES / f"{module}.py", ROOT / "envs/cameras/config.py"))
     assert command[:2] == ["python3", "-m"], "`ros2 run` would keep the signals of `docker stop` from the node"
     for word in command[command.index("--ros-args") + 1 :]:
