@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 from learner.replay import Replay
+from rewards.config import REWARD as CLASSIFIED
 from wire.labels import REWARD, SCORE, START, SUCCESS, Label, labels_since, outranks
 from wire.store import StoreError
 
@@ -18,15 +19,21 @@ _WAITING = 10_000
 class LateLabels:
     """Carries the labels beside one archive over to the replay, as they come. A person's outweighs a model's."""
 
-    def __init__(self, archive: Path, replay: Replay, *, by_model: bool, version: str = "") -> None:
+    def __init__(
+        self, archive: Path, replay: Replay, *, by_model: bool, version: str = "", reward: str = CLASSIFIED
+    ) -> None:
         """Carry over what people say of the steps in `archive`, and `by_model`: what models do.
 
         With a `version`, nothing but the rewards that the model of this version gives: nobody else's word counts then.
 
         Where the task gives the reward a model's word is an opinion that somebody wanted to look at, no more. Where the
         replay shapes rewards, what models think of states is carried over too, whoever's word counts for the reward.
+
+        Where the archive's own `reward` is a classifier's, an end that no model claimed is a person's, who pressed a
+        button at the robot: that stands in the step and not in the file of labels, and outweighs models all the same.
         """
         self._archive, self._replay, self._by_model, self._version = archive, replay, by_model, version
+        self._people_end = reward == CLASSIFIED
         self._last = 0
         self._look_s = 0.0
         self._counts: dict[tuple[str, int], Label] = {}
@@ -80,7 +87,8 @@ class LateLabels:
     def _apply(self, label: Label) -> bool:
         stream, seq, score = label.stream, label.seq, label.score
         if label.kind == SUCCESS:
-            done = self._replay.relabel(stream, seq, success=label.value >= 0.5)
+            keep_ends = self._people_end and label.source != "person"
+            done = self._replay.relabel(stream, seq, success=label.value >= 0.5, keep_ends=keep_ends)
         elif label.kind == REWARD:
             done = self._replay.reward(stream, seq, label.value)
         else:

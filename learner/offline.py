@@ -168,7 +168,7 @@ class OfflineTrainer:
             if store.damaged:
                 self.console.say(f"warning: {store.damaged} steps in {store.path} are damaged and were left out")
             if self.config.reward == "classifier":
-                LateLabels(store.path, self.replay, by_model=True).poll(0.0)
+                LateLabels(store.path, self.replay, by_model=True, reward=store.spec.reward).poll(0.0)
                 waiting = self.replay.unscored if self.config.shaping else 0
                 require_scores(waiting, len(self.replay), whose=f"the demonstrations {store.path}")
 

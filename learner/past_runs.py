@@ -41,6 +41,8 @@ class PastRun:
     """Why it is left out; empty where it is taken."""
     relabelled: bool = False
     """Its rewards are computed anew, by the present definition."""
+    reward: str = ""
+    """Name and version of the definition that it was recorded with."""
     version: str = ""
     """Of the model whose rewards beside the archive count in the place of the recorded ones; empty: of none."""
 
@@ -89,6 +91,7 @@ def examine(
             steps = store.count()
             if not steps:
                 return PastRun(path, reason="it holds no steps")
+            reward = store.spec.reward
             theirs = calibration_name(stated_calibration(store.info))
             reason = _mismatch(spec, store.spec) or _other("camera calibration", calibration_name(calibration), theirs)
             if not reason and version:
@@ -97,15 +100,15 @@ def examine(
                         f"{version} has not given its steps their rewards: handrail rewards relabel model=<folder> "
                         f"runs=[{path}]"
                     )
-                return PastRun(path, steps, reason, version=version)
-            if not reason and spec.reward != store.spec.reward and not any_reward:
+                return PastRun(path, steps, reason, reward=reward, version=version)
+            if not reason and spec.reward != reward and not any_reward:
                 if judge_of(spec, store.spec) is None:
                     reason = (
-                        f"its reward is {store.spec.reward}, this run's {spec.reward}, which cannot be computed from "
+                        f"its reward is {reward}, this run's {spec.reward}, which cannot be computed from "
                         "what it observed"
                     )
-                return PastRun(path, steps, reason, relabelled=not reason)
-            return PastRun(path, steps, reason)
+                return PastRun(path, steps, reason, reward=reward, relabelled=not reason)
+            return PastRun(path, steps, reason, reward=reward)
     except StoreError as error:
         return PastRun(path, reason=str(error))
 

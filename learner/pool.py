@@ -120,7 +120,7 @@ def open_pool(
     _fill(replay, serving, say)
     if config.reward == "classifier":
         for run in serving:
-            LateLabels(run.path, replay, by_model=True).poll(0.0)
+            LateLabels(run.path, replay, by_model=True, reward=run.reward).poll(0.0)
         require_scores(replay.unscored if config.shaping else 0, len(replay), whose="the past runs of archive=")
     # Preferences are of segments, with rewards or without.
     waiting = replay.unscored if config.preferences is None else 0

@@ -76,6 +76,8 @@ class Replay(Transitions):
         self._seq = np.full(capacity, -1, np.int64)
         self._stream = np.zeros(capacity, np.int32)
         self._streams: dict[str, int] = {}
+        self._ended_unclaimed = np.zeros(capacity, bool)
+        """Whether a transition ended its episode by no model's word: by a person's, or the task's."""
         self._unscored: deque[int] = deque()
         """Rows whose reward, or potential, nobody knows yet: kept out of both sources until a label says what it is."""
         self._rows: dict[tuple[int, int], int] = {}
@@ -94,14 +96,22 @@ class Replay(Transitions):
         """How many transitions wait for a reward, or for a potential."""
         return len(self._unscored)
 
-    def relabel(self, stream: str, seq: int, *, success: bool) -> bool:
+    def relabel(self, stream: str, seq: int, *, success: bool, keep_ends: bool = False) -> bool:
         """Say afterwards whether the state after a step was a success; returns whether its transition is here.
 
         A success is worth 1 and ends the episode there. What had been called one and is none goes on.
+
+        Args:
+            stream: Whose.
+            seq: Of the step.
+            success: Whether it was one.
+            keep_ends: Leave a step as it is that ended its episode by no model's word.
         """
         row = self._row_of(stream, seq)
         if row is None:
             return False
+        if keep_ends and self._ended_unclaimed[row]:
+            return True
         if success:
             self._mask[row] = 0.0
         elif self._reward[row] > 0:
@@ -205,6 +215,7 @@ class Replay(Transitions):
         self._action[row], self._reward[row] = step.action, step.reward
         # A time limit is no end of the task: value follows, so it must not mask the bootstrap.
         self._mask[row] = 0.0 if step.terminated else 1.0
+        self._ended_unclaimed[row] = step.terminated and not step.claimed
         self._t[row], self._episode[row], self._return_to_go[row] = step.t, self._numbers[stream], -np.inf
         self._succeeded[row] = False
         self._is_prior[row] = step.source is Source.DEMO or (step.intervened and self._learn_corrections)

@@ -82,7 +82,7 @@ class Trainer:
             seed=config.seed,
             chunk=_window(config.agent),
         )
-        self.late = self._late_labels(run.archive)
+        self.late = self._late_labels(run.archive, self.spec.reward)
         self.limiter = RateLimiter()
         self.progress = Progress(spec.gripper_entries())
         self.version = 0
@@ -106,7 +106,7 @@ class Trainer:
         for row in self._intact_rows(demos, demos.last_row()) if demos is not None else ():
             self._add(row)
         if demos is not None and self.config.reward != "task":
-            self._late_labels(demos.path).poll(time.monotonic())
+            self._late_labels(demos.path, demos.spec.reward).poll(time.monotonic())
             waiting = self.replay.unscored if self.config.shaping or self.config.labelled_by else 0
             require_scores(waiting, len(self.replay), whose=f"the demonstrations {demos.path}")
         self._fitted = len(self.replay) > 0 or self.pool is not None
@@ -207,9 +207,9 @@ class Trainer:
         if store.damaged:
             self.console.say(f"warning: {store.damaged} steps in {store.path} are damaged and were left out")
 
-    def _late_labels(self, archive: Path) -> LateLabels:
+    def _late_labels(self, archive: Path, reward: str) -> LateLabels:
         by_model = self.config.reward == "classifier"
-        return LateLabels(archive, self.replay, by_model=by_model, version=self.config.labelled_by)
+        return LateLabels(archive, self.replay, by_model=by_model, version=self.config.labelled_by, reward=reward)
 
     def _add(self, row: Row) -> None:
         row = unrewarded(row) if self.config.labelled_by else row

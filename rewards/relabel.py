@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rewards.config import REWARD as CLASSIFIED
 from rewards.decide import decide
 from rewards.episodes import Episode, EpisodeReader, archive_of, episodes_of
 from rewards.score import ModelError, RewardModel, require_spec, stack
@@ -26,7 +27,7 @@ class Relabelled(NamedTuple):
 
     steps: int
     successes: int
-    """Episodes in which the model sees a success."""
+    """Episodes in which the model sees a success, or that a person at the robot ended in one."""
     episodes: int
     changed: int
     """Episodes of which it says otherwise than what was recorded."""
@@ -34,23 +35,43 @@ class Relabelled(NamedTuple):
     """Sum of all rewards, by a model that gives those."""
 
 
-def labels_for(model: RewardModel, episode: Episode) -> list[Label]:
-    """What a model says of each state of an episode: whether it is a success, or, without a rule, its reward."""
+def labels_for(model: RewardModel, episode: Episode, *, reward: str = "") -> list[Label]:
+    """What a model says of each state of an episode: whether it is a success, or, without a rule, its reward.
+
+    Args:
+        model: Says it.
+        episode: Of an archive.
+        reward: Of the archive. Where that is a classifier's, the state that a person ended the episode in has its
+            verdict, and gets a score alone; and where they ended it as a failure the model sees no success before.
+    """
     if model.rule is None:
         value = model.score(stack(episode.states, list(model.inputs))).value
         return [
-            Label(episode.stream, int(seq), float(reward), version=model.version, who="handrail", kind=REWARD)
-            for seq, reward in zip(episode.seqs, value, strict=True)
+            Label(episode.stream, int(seq), float(each), version=model.version, who="handrail", kind=REWARD)
+            for seq, each in zip(episode.seqs, value, strict=True)
         ]
     gate = model.rule.gate
     names = [*model.inputs, *([gate.name] if gate is not None and gate.name not in model.inputs else [])]
     value = model.score(stack(episode.states, names)).value
     last = episode.steps[-1]
     found = decide(model.rule, value, episode.states, cut=last.terminated and last.success)
-    return [
+    by_person = _ended_by_person(episode, reward)
+    if by_person and not last.success:
+        # On a robot a claim is made a period or two after its frame, so what was refused is a state before the last.
+        found = np.zeros_like(found)
+    labels = [
         Label(episode.stream, int(seq), float(success), float(score), version=model.version, who="handrail")
         for seq, success, score in zip(episode.seqs, found, value, strict=True)
     ]
+    if by_person:
+        labels[-1] = _score(model, episode, int(episode.seqs[-1]), float(value[-1]), SCORE)
+    return labels
+
+
+def _ended_by_person(episode: Episode, reward: str) -> bool:
+    """Whether a person at the robot judged the last state; of a task's own outcome a model may think otherwise."""
+    last = episode.steps[-1]
+    return reward == CLASSIFIED and last.terminated and not last.claimed
 
 
 def scores_for(model: RewardModel, episode: Episode) -> list[Label]:
@@ -88,9 +109,10 @@ def relabel(model: RewardModel, run: str, tell: Callable[[Relabelled], None] = l
     with StepStore.read(path) as store:
         require_spec(model, store.spec, whose=str(path))
         for episode in episodes_of(store):
-            labels = labels_for(model, episode)
+            labels = labels_for(model, episode, reward=store.spec.reward)
             append_labels(path, labels + ([] if model.rule is None else start_for(model, episode)))
-            success = model.rule is not None and any(label.value for label in labels)
+            kept = _ended_by_person(episode, store.spec.reward) and episode.steps[-1].success
+            success = model.rule is not None and (kept or _success_in(labels))
             total = Relabelled(
                 total.steps + len(labels),
                 total.successes + success,
@@ -113,6 +135,7 @@ class Backfill:
         """Label what `model` has not, `every` step or those without a score; the archive need not be there yet."""
         self._model, self._archive, self._every = model, archive, every
         self._store: StepStore | None = None
+        self._reward = ""
         self._reader = EpisodeReader(archive)
         self._row = 0
         self._done: set[tuple[str, int]] = set()
@@ -146,6 +169,7 @@ class Backfill:
         except StoreError:
             return False  # Its learner has not begun it.
         require_spec(self._model, self._store.spec, whose=str(self._archive))
+        self._reward = self._store.spec.reward
         labels, _ = labels_since(self._archive)
         ours = (label for label in labels if label.version == self._model.version)
         self._done = {(label.stream, label.seq) for label in ours if label.kind in (SUCCESS, SCORE, REWARD)}
@@ -159,12 +183,15 @@ class Backfill:
         wanted = [int(seq) for seq in episode.seqs] if self._every or gives_rewards else unscored
         if all((episode.stream, seq) in self._done for seq in wanted):
             return
-        labels = labels_for(self._model, episode) if unscored or gives_rewards else scores_for(self._model, episode)
+        if unscored or gives_rewards:
+            labels = labels_for(self._model, episode, reward=self._reward)
+        else:
+            labels = scores_for(self._model, episode)
         append_labels(self._archive, labels + (start_for(self._model, episode) if self._every else []))
         self.labelled += len(labels)
         if unscored and not gives_rewards:
-            log.info("labelled late: episode=%d steps=%d success=%s", episode.number, len(labels), _any(labels))
+            log.info("labelled late: episode=%d steps=%d success=%s", episode.number, len(labels), _success_in(labels))
 
 
-def _any(labels: list[Label]) -> bool:
-    return bool(np.any([label.value for label in labels]))
+def _success_in(labels: list[Label]) -> bool:
+    return any(label.kind == SUCCESS and label.value for label in labels)

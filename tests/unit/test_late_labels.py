@@ -4,6 +4,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import pytest
 from rewarding import episode, spec
 
 from learner.late_labels import LateLabels
@@ -105,6 +106,57 @@ def test_a_model_does_not_overrule_a_person(tmp_path: Path):
     late.poll(2.0)
     drawn = replay.gather(np.array(sorted(batches(replay))))
     assert drawn["reward"].tolist() == [0.0]
+
+
+def drawn_from(replay: Replay) -> list[tuple[float, float]]:
+    """Reward and mask of every transition, in the order of their steps."""
+    rows = replay.rows_before(STREAM, len(replay), len(replay))
+    assert rows is not None
+    drawn = replay.gather(rows)
+    return list(zip(drawn["reward"].tolist(), drawn["mask"].tolist(), strict=True))
+
+
+def ended_at_the_robot(*, success: bool) -> list[Step]:
+    """An episode under a classifier whose last step a person judged by a button."""
+    steps = episode(np.random.default_rng(0), 0, success=True, reward_by="m")
+    steps[-1] = msgspec.structs.replace(steps[-1], reward=float(success), success=success, reward_by="")
+    return steps
+
+
+@pytest.mark.parametrize("pressed", [True, False])
+@pytest.mark.parametrize("source", ["model", "outcome"])
+def test_a_label_that_is_no_persons_leaves_what_a_button_at_the_robot_said(tmp_path: Path, source: str, pressed: bool):
+    archive = tmp_path / "steps.sqlite"
+    replay = filled(ended_at_the_robot(success=pressed))
+    before = drawn_from(replay)
+    assert before[-1] == (float(pressed), 0.0)
+    append_labels(archive, [Label(STREAM, 6, float(not pressed), source=source, version="m")])
+    LateLabels(archive, replay, by_model=True).poll(0.0)
+    assert drawn_from(replay) == before
+
+
+def test_a_persons_later_label_overrules_the_button(tmp_path: Path):
+    archive = tmp_path / "steps.sqlite"
+    replay = filled(ended_at_the_robot(success=True))
+    append_labels(archive, [Label(STREAM, 6, 0.0, source="person")])
+    LateLabels(archive, replay, by_model=True).poll(0.0)
+    assert drawn_from(replay)[-1] == (0.0, 1.0)
+
+
+def test_a_models_own_claim_may_be_taken_back_by_a_later_model(tmp_path: Path):
+    archive = tmp_path / "steps.sqlite"
+    replay = filled(episode(np.random.default_rng(0), 0, success=True, reward_by="m"))
+    append_labels(archive, [Label(STREAM, 6, 0.0, version="m-2")])
+    LateLabels(archive, replay, by_model=True).poll(0.0)
+    assert drawn_from(replay)[-1] == (0.0, 1.0)
+
+
+def test_the_outcome_of_demonstrations_that_a_task_rewarded_is_the_models_to_overrule(tmp_path: Path):
+    archive = tmp_path / "steps.sqlite"
+    replay = filled(episode(np.random.default_rng(0), 0, success=True))
+    append_labels(archive, [Label(STREAM, 6, 0.0, version="m")])
+    LateLabels(archive, replay, by_model=True, reward="sparse-1").poll(0.0)
+    assert drawn_from(replay)[-1] == (0.0, 1.0)
 
 
 def test_where_the_task_gives_the_reward_only_people_are_heard(tmp_path: Path):

@@ -198,6 +198,49 @@ def test_where_rewards_are_shaped_every_state_is_scored_once_and_what_was_judged
     assert all(label.score is not None and label.version == "bright-1" for label in labels)
 
 
+def judged_by_a_person(folder: Path, *, success: bool, reward: str = "classifier-1") -> Path:
+    """An episode in which the service was away once and which a person ended; a model would say otherwise of its end.
+
+    The state before the last one looks done where the person says that it is not: the claim came a period later.
+    """
+    rng = np.random.default_rng(0)
+    steps = episode(rng, 0, success=True, reward_by="bright-1")
+    steps[1] = msgspec.structs.replace(steps[1], reward_by=UNSCORED)
+    looks = look(rng, not success)
+    steps[5] = msgspec.structs.replace(
+        steps[5], observation=looks, final_observation=looks, reward=float(success), success=success, reward_by=""
+    )
+    return write(folder / "steps.sqlite", [steps], of=spec(reward))
+
+
+def backfilled(path: Path) -> None:
+    with contextlib.closing(Backfill(Bright(), path)) as backfill:
+        while backfill.work():
+            pass
+
+
+@pytest.mark.parametrize("label", [backfilled, lambda path: relabel(Bright(), str(path))], ids=["late", "relabel"])
+@pytest.mark.parametrize("pressed", [True, False])
+def test_the_state_that_a_person_ended_an_episode_in_gets_a_score_and_no_verdict(tmp_path: Path, label, pressed: bool):
+    path = judged_by_a_person(tmp_path, success=pressed)
+    label(path)
+    found = {each.seq: each for each in labels_since(path)[0] if each.kind != "start"}
+    assert [found[seq].kind for seq in range(1, 7)] == ["success"] * 5 + ["score"]
+    assert (found[6].value > 0.5) != pressed
+    assert [found[seq].value for seq in range(1, 6)] == [0.0] * 5, "what a person refused is not claimed a step before"
+
+
+def test_what_a_person_said_at_the_robot_is_no_change_by_relabelling(tmp_path: Path):
+    done = relabel(Bright(), str(judged_by_a_person(tmp_path, success=True)))
+    assert (done.successes, done.changed) == (1, 0)
+
+
+def test_an_outcome_by_the_task_is_the_models_to_judge_anew(tmp_path: Path):
+    path = judged_by_a_person(tmp_path, success=True, reward="sparse-1")
+    assert relabel(Bright(), str(path)).changed == 1
+    assert {label.kind for label in labels_since(path)[0]} == {"success", "start"}
+
+
 def test_a_service_that_starts_again_labels_nothing_twice(tmp_path: Path):
     path = unscored_run(tmp_path)
     for _ in range(2):
