@@ -1,6 +1,7 @@
 """A model's word for the steps of an archive, appended beside it; and for those that were recorded without a score."""
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +11,7 @@ import numpy as np
 from rewards.config import REWARD as CLASSIFIED
 from rewards.decide import decide
 from rewards.episodes import Episode, EpisodeReader, archive_of, episodes_of
-from rewards.score import ModelError, RewardModel, require_spec, stack
+from rewards.score import RewardModel, require_spec, stack
 from wire.database import StoreError
 from wire.labels import REWARD, SCORE, START, SUCCESS, Label, append_labels, labels_since
 from wire.store import StepStore
@@ -18,8 +19,9 @@ from wire.types import UNSCORED
 
 log = logging.getLogger(__name__)
 
-_ROWS = 512
-"""Of a live archive, read between two answers to a robot."""
+_ROWS = 32
+_STATES = 16
+"""Of a live archive, read and scored between two answers to a robot, whose next question waits meanwhile."""
 
 
 class Relabelled(NamedTuple):
@@ -44,15 +46,16 @@ def labels_for(model: RewardModel, episode: Episode, *, reward: str = "") -> lis
         reward: Of the archive. Where that is a classifier's, the state that a person ended the episode in has its
             verdict, and gets a score alone; and where they ended it as a failure the model sees no success before.
     """
+    return _labels(model, episode, model.score(stack(episode.states, list(model.inputs))).value, reward)
+
+
+def _labels(model: RewardModel, episode: Episode, value: np.ndarray, reward: str) -> list[Label]:
+    """The same, of its scores, float (n,)."""
     if model.rule is None:
-        value = model.score(stack(episode.states, list(model.inputs))).value
         return [
             Label(episode.stream, int(seq), float(each), version=model.version, who="handrail", kind=REWARD)
             for seq, each in zip(episode.seqs, value, strict=True)
         ]
-    gate = model.rule.gate
-    names = [*model.inputs, *([gate.name] if gate is not None and gate.name not in model.inputs else [])]
-    value = model.score(stack(episode.states, names)).value
     last = episode.steps[-1]
     found = decide(model.rule, value, episode.states, cut=last.terminated and last.success)
     by_person = _ended_by_person(episode, reward)
@@ -74,20 +77,11 @@ def _ended_by_person(episode: Episode, reward: str) -> bool:
     return reward == CLASSIFIED and last.terminated and not last.claimed
 
 
-def scores_for(model: RewardModel, episode: Episode) -> list[Label]:
-    """What a model takes the probability of success to be in each state of an episode, changing no reward.
-
-    Raises:
-        ModelError: It has no rule, so that its values are no probabilities.
-    """
-    if model.rule is None:
-        raise ModelError(f"the {model.kind} model {model.version} gives rewards, no probabilities of success")
-    values = model.score(stack(episode.states, list(model.inputs))).value
-    return [_score(model, episode, int(seq), float(p), SCORE) for seq, p in zip(episode.seqs, values, strict=True)]
-
-
 def start_for(model: RewardModel, episode: Episode) -> list[Label]:
-    """The same of the state that an episode began in; nothing where its beginning is missing."""
+    """The model's probability of success in the state that an episode began in; nothing where its beginning is missing.
+
+    It changes no reward, as no score does.
+    """
     if episode.steps[0].t != 0:
         return []
     value = model.score(stack([episode.steps[0].observation], list(model.inputs))).value[0]
@@ -138,25 +132,28 @@ class Backfill:
         self._reward = ""
         self._reader = EpisodeReader(archive)
         self._row = 0
+        self._ended: deque[Episode] = deque()
+        """Episodes that wait for their labels."""
+        self._values: list[float] = []
+        """Scores of the first of them, as far as there are any."""
         self._done: set[tuple[str, int]] = set()
         self.labelled = 0
 
     def work(self) -> bool:
-        """Look at some more rows; returns whether there may be more at once.
+        """Read some more rows, or score some more states; returns whether there may be more to do at once.
 
         Raises:
             ModelError: The model cannot look at the run's steps.
-            StoreError: The labels cannot be written.
+            StoreError: The archive cannot be read, or the labels not be written.
         """
         if self._store is None and not self._open():
             return False
         assert self._store is not None
-        until = min(self._store.last_row(), self._row + _ROWS)
-        for row in self._store.rows(self._row, until):
-            for episode in self._reader.take(row):
-                self._label(episode)
-        more, self._row = until > self._row, until
-        return more
+        if not self._ended and not self._read(self._store):
+            return False
+        if self._ended:
+            self._score_some(self._ended[0])
+        return True
 
     def close(self) -> None:
         """Close the archive."""
@@ -175,22 +172,56 @@ class Backfill:
         self._done = {(label.stream, label.seq) for label in ours if label.kind in (SUCCESS, SCORE, REWARD)}
         return True
 
-    def _label(self, episode: Episode) -> None:
-        unscored = [
-            int(seq) for seq, step in zip(episode.seqs, episode.steps, strict=True) if step.reward_by == UNSCORED
+    def _read(self, store: StepStore) -> bool:
+        """Queue the episodes that end in some more rows; returns whether there were any rows."""
+        begin, until = self._row, min(store.last_row(), self._row + _ROWS)
+        for row in store.rows(begin, until):
+            self._row = row.row
+            self._ended += [episode for episode in self._reader.take(row) if self._wanted(episode)]
+        self._row = until
+        return until > begin
+
+    def _wanted(self, episode: Episode) -> bool:
+        """Whether a step that should have a label has none."""
+        every = self._every or self._model.rule is None
+        seqs = [
+            int(seq)
+            for seq, step in zip(episode.seqs, episode.steps, strict=True)
+            if every or step.reward_by == UNSCORED
         ]
-        gives_rewards = self._model.rule is None
-        wanted = [int(seq) for seq in episode.seqs] if self._every or gives_rewards else unscored
-        if all((episode.stream, seq) in self._done for seq in wanted):
+        return not all((episode.stream, seq) in self._done for seq in seqs)
+
+    def _score_some(self, episode: Episode) -> None:
+        """Score the next states of an episode, and append its labels, all at once, with the last of them.
+
+        Until that has been done the episode stays queued, with its scores: success is k of the last n of them.
+        """
+        began = [episode.steps[0].observation] if self._every and episode.steps[0].t == 0 else []
+        states = episode.states + began
+        some = states[len(self._values) : len(self._values) + _STATES]
+        if some:
+            self._values += self._model.score(stack(some, list(self._model.inputs))).value.tolist()
+        if len(self._values) < len(states):
             return
-        if unscored or gives_rewards:
-            labels = labels_for(self._model, episode, reward=self._reward)
-        else:
-            labels = scores_for(self._model, episode)
-        append_labels(self._archive, labels + (start_for(self._model, episode) if self._every else []))
-        self.labelled += len(labels)
-        if unscored and not gives_rewards:
-            log.info("labelled late: episode=%d steps=%d success=%s", episode.number, len(labels), _success_in(labels))
+        labels = self._said(episode, np.array(self._values))
+        append_labels(self._archive, labels)
+        self.labelled += sum(label.kind != START for label in labels)
+        self._ended.popleft()
+        self._values = []
+
+    def _said(self, episode: Episode, values: np.ndarray) -> list[Label]:
+        """The labels of an episode: `values` are of its states, and of the one it began in where that is wanted."""
+        model, n = self._model, len(episode.states)
+        start = [_score(model, episode, int(episode.seqs[0]), float(p), START) for p in values[n:]]
+        late = any(step.reward_by == UNSCORED for step in episode.steps)
+        if not late and model.rule is not None:
+            scores = zip(episode.seqs, values[:n], strict=True)
+            return [_score(model, episode, int(seq), float(p), SCORE) for seq, p in scores] + start
+        labels = _labels(model, episode, values[:n], self._reward)
+        if model.rule is not None:
+            success = _success_in(labels)
+            log.info("labelled late: episode=%d steps=%d success=%s", episode.number, n, success)
+        return labels + start
 
 
 def _success_in(labels: list[Label]) -> bool:

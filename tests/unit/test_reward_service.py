@@ -20,7 +20,7 @@ from rewards.service import RewardService, reward_steps
 from wire.labels import REWARD, effective, labels_since
 from wire.scoring import Gate, Rule, Scored, Unscored
 from wire.sockets import ActorSocket
-from wire.store import StepStore
+from wire.store import StepStore, StoreError
 from wire.types import UNSCORED
 
 PATIENCE_S = 30.0
@@ -213,10 +213,14 @@ def judged_by_a_person(folder: Path, *, success: bool, reward: str = "classifier
     return write(folder / "steps.sqlite", [steps], of=spec(reward))
 
 
+def exhaust(backfill: Backfill) -> None:
+    while backfill.work():
+        pass
+
+
 def backfilled(path: Path) -> None:
     with contextlib.closing(Backfill(Bright(), path)) as backfill:
-        while backfill.work():
-            pass
+        exhaust(backfill)
 
 
 @pytest.mark.parametrize("label", [backfilled, lambda path: relabel(Bright(), str(path))], ids=["late", "relabel"])
@@ -249,6 +253,88 @@ def test_a_service_that_starts_again_labels_nothing_twice(tmp_path: Path):
             pass
         backfill.close()
     assert len(labels_since(path)[0]) == 6
+
+
+def long_unscored_run(folder: Path, *, episodes: int = 3, length: int = 50) -> Path:
+    """Episodes of which nothing was scored, each done in state 30 and no other."""
+    rng = np.random.default_rng(0)
+    found = [episode(rng, n, success=False, length=length, reward_by=UNSCORED) for n in range(episodes)]
+    for steps in found:
+        steps[31] = msgspec.structs.replace(steps[31], observation=look(rng, True))
+    return write(folder / "steps.sqlite", found, of=spec("classifier-1"))
+
+
+@pytest.mark.parametrize("every", [False, True])
+def test_between_two_looks_at_the_socket_no_more_than_a_batch_of_late_states_is_scored(tmp_path: Path, every: bool):
+    path, model, most = long_unscored_run(tmp_path), Bright(), 0
+    with contextlib.closing(Backfill(model, path, every=every)) as backfill:
+        before = 0
+        while backfill.work():
+            most, before = max(most, model.scored - before), model.scored
+    assert 0 < most <= 16
+    labels = labels_since(path)[0]
+    assert [label.seq for label in labels if label.kind == "success" and label.value] == [31, 81, 131]
+    assert len(labels) == model.scored == 150 + 3 * every
+
+
+def test_k_of_n_is_counted_across_batches_of_late_states(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    steps = episode(rng, 0, success=False, length=40, reward_by=UNSCORED)
+    for t in range(14, 20):
+        steps[t] = msgspec.structs.replace(steps[t], observation=look(rng, True))
+    path = write(tmp_path / "steps.sqlite", [steps], of=spec("classifier-1"))
+    with contextlib.closing(Backfill(Bright(Rule(0.5, 5, 5)), path)) as backfill:
+        exhaust(backfill)
+    assert [label.seq for label in labels_since(path)[0] if label.value] == [18, 19]
+
+
+class Allowed(Bright):
+    """Scores several moments at once only when it may, and once for each time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may, self.waits = threading.Semaphore(0), threading.Event()
+
+    def score(self, batch):
+        if len(batch["front"]) > 1:
+            self.waits.set()
+            self.may.acquire()
+        return super().score(batch)
+
+
+def test_a_robot_is_answered_while_episodes_wait_to_be_labelled_late(tmp_path: Path):
+    model = Allowed()
+    with running(model, run=tmp_path) as service, asking(service.address) as scorer:
+        path = long_unscored_run(tmp_path, episodes=12)
+        try:
+            assert model.waits.wait(PATIENCE_S)
+            number, answer = scorer.ask(look(RNG, True)), None
+            assert number is not None
+            for _ in range(5):  # The question may take a batch or two to come.
+                model.may.release()
+                answer = answer or scorer.answer(number, 0.2)
+            assert isinstance(answer, Scored)
+            assert not labels_since(path)[0][2 * 50 :]
+        finally:
+            model.may.release(1000)
+        until(lambda: len(labels_since(path)[0]) == 12 * 50)
+
+
+def test_labels_that_cannot_be_written_are_written_later_and_nothing_is_scored_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path, model = unscored_run(tmp_path), Bright()
+
+    def refuse(archive: Path, labels: object) -> None:
+        raise StoreError("the disk is full")
+
+    with contextlib.closing(Backfill(model, path)) as backfill:
+        with monkeypatch.context() as patched:
+            patched.setattr("rewards.relabel.append_labels", refuse)
+            with pytest.raises(StoreError, match="full"):
+                exhaust(backfill)
+        exhaust(backfill)
+    assert len(labels_since(path)[0]) == model.scored == 6
 
 
 def test_an_archive_that_is_not_there_yet_is_waited_for(tmp_path: Path):
