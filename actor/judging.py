@@ -38,7 +38,7 @@ def judged(
         insecure: Allow an address off this machine without keys.
 
     Raises:
-        UnseenError: The model looks at what these cameras do not show.
+        UnseenError: The model looks at what these cameras do not show, or its gate at what is not observed.
         LinkError: The address cannot be used.
     """
     if address is None:
@@ -50,7 +50,7 @@ def judged(
     with contextlib.closing(scorer):
         _wait(scorer, address)
         judge = ServiceJudge(scorer, wait_s=wait_s, lag=0 if wait_s else _REALTIME_LAG)
-        env.judged_by(judge)
+        env.judged_by(judge, gate=judge.gate)
         yield
         log.info("judged by %s: unscored=%d", address, judge.unscored)
 

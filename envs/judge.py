@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from wire.errors import UserError
+from wire.scoring import Gate
 from wire.specs import EnvSpec
 from wire.types import Observation
 
@@ -57,6 +58,16 @@ class Rewarder(Protocol):
         ...
 
 
+def require_gate(gate: Gate, spec: EnvSpec) -> None:
+    """Raise UnseenError where a judge's gate looks at what steps of `spec` do not hold."""
+    found = spec.observation.get(gate.name)
+    if not gate.fits(None if found is None else found.shape):
+        raise UnseenError(
+            f"the reward model's gate looks at {gate.name}[{gate.element}], and this environment has {_has(spec)}; "
+            "train one with another gate=, or none, or set obs= as its runs had it"
+        )
+
+
 def require_seen(judge: Judge | Rewarder, spec: EnvSpec, *, shown: Collection[str]) -> None:
     """Raise UnseenError where a judge looks at what steps of `spec` do not hold, nor a cell can show it beside them."""
     for name, shape in judge.inputs.items():
@@ -64,8 +75,11 @@ def require_seen(judge: Judge | Rewarder, spec: EnvSpec, *, shown: Collection[st
         if there is None and name in shown:
             continue
         if there is None or there.shape != tuple(shape):
-            has = ", ".join(f"{key} {array.shape}" for key, array in sorted(spec.observation.items()))
             raise UnseenError(
-                f"the reward model looks at {name} {tuple(shape)}, and this environment has {has}; train one on runs "
-                "of these senses, or set obs= and env.image_size as its runs had them"
+                f"the reward model looks at {name} {tuple(shape)}, and this environment has {_has(spec)}; train one "
+                "on runs of these senses, or set obs= and env.image_size as its runs had them"
             )
+
+
+def _has(spec: EnvSpec) -> str:
+    return ", ".join(f"{key} {array.shape}" for key, array in sorted(spec.observation.items()))

@@ -10,9 +10,10 @@ import numpy as np
 
 from envs.experts import Corrector, Expert
 from envs.guard import Guard, GuardLimits, Vitals
-from envs.judge import Judge, Rewarder, UnseenError, require_seen
+from envs.judge import Judge, Rewarder, UnseenError, require_gate, require_seen
 from envs.ticker import Pause, Ticker, sleep
 from wire.errors import UserError
+from wire.scoring import Gate
 from wire.specs import ArraySpec, EnvSpec
 from wire.types import Action, Observation
 
@@ -231,8 +232,12 @@ class WorkcellEnv(gymnasium.Env[Observation, Action], Generic[Cell]):
         info = {"success": outcome.success, "reward_by": by}
         return observation, outcome.reward, terminated, truncated, info
 
-    def judged_by(self, judge: Judge) -> None:
+    def judged_by(self, judge: Judge, *, gate: Gate | None = None) -> None:
         """From now on `judge` says what a success is, and rewards it with 1; reset, time limit and scripts stay.
+
+        Args:
+            judge: Says it.
+            gate: What it asks of a vector besides, in every step; only what these senses hold can be asked of.
 
         Raises:
             UnseenError: It looks at what these senses do not hold, or not in that shape, and the cell cannot show it;
@@ -244,6 +249,8 @@ class WorkcellEnv(gymnasium.Env[Observation, Action], Generic[Cell]):
                 "handrail rewards pair forward=<folder> backward=<folder> out=<folder>"
             )
         require_seen(judge, self.wire_spec, shown=getattr(self.cell, "shows", ()))
+        if gate is not None:
+            require_gate(gate, self.wire_spec)
         self.judge, self.return_bounds = judge, (0.0, 1.0)
         self.wire_spec = msgspec.structs.replace(self.wire_spec, reward=judge.reward, return_bounds=self.return_bounds)
 

@@ -1,5 +1,6 @@
 """The robot's end of the reward service: a thread that owns the socket, and the judge that the environment asks."""
 
+import logging
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -12,8 +13,10 @@ from rewards.decide import Decider
 from wire.asking import TICK_S, Asker
 from wire.keys import ActorKeys
 from wire.score_client import ASKED, ScoreClient
-from wire.scoring import Scored, Serving, Unscored
+from wire.scoring import Gate, Scored, Serving, Unscored
 from wire.types import UNSCORED, Observation
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,8 @@ class ServiceJudge:
         self._scorer, self._wait_s, self._lag = scorer, wait_s, lag
         serving = scorer.status.serving
         self.inputs: Mapping[str, tuple[int, ...]] = {} if serving is None else dict(serving.inputs)
+        self.gate = None if serving is None else serving.rule.gate
+        """What the rule asks of a vector."""
         self._decider: Decider | None = None
         self._version = ""
         self.unscored = 0
@@ -104,6 +109,11 @@ class ServiceJudge:
             return self._unknown()
         if self._decider is None or self._decider.rule != serving.rule:
             self._decider = Decider(serving.rule)
+            if not _gate_fits(serving.rule.gate, observation):
+                log.error("%s has a gate that looks at %s, which is not observed", serving.version, serving.rule.gate)
+        if not _gate_fits(serving.rule.gate, observation):
+            # Another model serves than the one that was asked about at the start; the episode goes on.
+            return self._unknown()
         number = self._scorer.ask(observation)
         self._asked.append(_Asked(number, observation, None))
         success = self._take_in(self._decider)
@@ -131,3 +141,7 @@ class ServiceJudge:
     def _unknown(self) -> Judgement:
         self.unscored += 1
         return Judgement(False, UNSCORED)
+
+
+def _gate_fits(gate: Gate | None, observation: Observation) -> bool:
+    return gate is None or gate.fits(observation[gate.name].shape if gate.name in observation else None)

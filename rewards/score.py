@@ -94,12 +94,21 @@ def require_inputs(model: RewardModel, batch: Batch) -> int:
 
 
 def require_spec(model: RewardModel, spec: EnvSpec, whose: str) -> None:
-    """Raise ModelError, naming both sides, where `whose` steps have not what the model looks at."""
+    """Raise ModelError, naming both sides, where `whose` steps have not what the model, or its gate, looks at."""
+    has = ", ".join(f"{key} {array.shape}" for key, array in sorted(spec.observation.items()))
     for name, shape in model.inputs.items():
         found = spec.observation.get(name)
         if found is None or found.shape != shape:
-            has = ", ".join(f"{key} {array.shape}" for key, array in sorted(spec.observation.items()))
             raise ModelError(f"{whose}: {_other_inputs(model, has)}")
+    gate = None if model.rule is None else model.rule.gate
+    if gate is None:
+        return
+    vector = spec.observation.get(gate.name)
+    if not gate.fits(None if vector is None else vector.shape):
+        raise ModelError(
+            f"{whose}: the gate of the {model.kind} model {model.version} looks at {gate.name}[{gate.element}], and "
+            f"these observations have {has}; train one with another gate=, or none"
+        )
 
 
 def _other_inputs(model: RewardModel, got: str) -> str:

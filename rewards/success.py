@@ -48,12 +48,6 @@ class SuccessClassifier:
         self.rule: Rule = rule
         self.version = self._digest()
 
-    @property
-    def needed(self) -> tuple[str, ...]:
-        """Names of all observations that judging takes, the gate's included."""
-        gate = self.rule.gate
-        return (*self.inputs, gate.name) if gate is not None else tuple(self.inputs)
-
     def log_odds(self, batch: Batch) -> np.ndarray:
         """Calibrated log-odds of success, float64 (n,); raises ModelError as `score` does."""
         return self.platt.log_odds(self.logits(batch))

@@ -38,10 +38,14 @@ class Gate(NamedTuple):
         bounds += [f"<= {self.high:g}"] if self.high is not None else []
         return f"{self.name}[{self.element}] {' and '.join(bounds)}"
 
+    def fits(self, shape: tuple[int, ...] | None) -> bool:
+        """Whether there is such an element in an observation of this shape; None: there is no such observation."""
+        return shape is not None and len(shape) == 1 and 0 <= self.element < shape[0]
+
     def passes(self, observation: Mapping[str, np.ndarray]) -> bool:
         """Whether the bounds hold; raises ScoringError where the observation has no such element."""
         vector = observation.get(self.name)
-        if vector is None or vector.ndim != 1 or not 0 <= self.element < len(vector):
+        if vector is None or not self.fits(vector.shape):
             raise ScoringError(f"the gate looks at {self.name}[{self.element}], which these observations do not have")
         value = float(vector[self.element])
         return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)

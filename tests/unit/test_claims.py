@@ -1,6 +1,7 @@
 """What a reward model claims, and a person at the robot who says no: through the real loop."""
 
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from actor.human import Event
 from actor.loop import run_episode
 from actor.pacing import CellPace
 from envs.guard import Guard
-from envs.judge import Judgement
+from envs.judge import Judgement, UnseenError
+from wire.scoring import Gate
 from wire.types import UNSCORED, Step
 
 
@@ -22,7 +24,7 @@ class Claims:
     reward = "classifier-1"
 
     def __init__(self, by: str = "success-1") -> None:
-        self.inputs: dict[str, tuple[int, ...]] = {}
+        self.inputs: Mapping[str, tuple[int, ...]] = {}
         self.by = by
 
     def begin_episode(self) -> None:
@@ -85,6 +87,14 @@ def test_a_person_may_overrule_the_claim_before_it_is_recorded(
     assert last.terminated
     # A person's word is no model's: it is what the next model is trained on.
     assert last.reward_by == ("success-1" if discarded else "")
+
+
+@pytest.mark.parametrize("gate", [Gate("force", 0, low=0.0), Gate("state", 99, low=0.0)])
+def test_a_gate_on_what_the_cell_does_not_observe_is_refused_before_anything_moves(gate: Gate):
+    env, judge = toy_env(), Claims()
+    with pytest.raises(UnseenError, match=rf"gate looks at {gate.name}\[{gate.element}\], and this environment has"):
+        env.judged_by(judge, gate=gate)
+    assert env.judge is None
 
 
 def test_without_a_person_no_claim_is_waited_for():

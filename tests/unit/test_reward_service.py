@@ -85,6 +85,31 @@ def test_the_gate_is_the_robots_to_look_at():
         assert judge.judge(look(RNG, True)) == Judgement(False, "bright-1")
 
 
+def test_a_model_that_comes_later_with_a_gate_that_does_not_fit_costs_labels_and_no_episode(
+    caplog: pytest.LogCaptureFixture,
+):
+    misfit = Rule(0.5, gate=Gate("state", 2, low=0.0))
+    with running(Bright(misfit)) as service, asking(service.address) as scorer:
+        judge = ServiceJudge(scorer, wait_s=PATIENCE_S, lag=0)
+        assert [judge.judge(look(RNG, True)) for _ in range(2)] == [Judgement(False, UNSCORED)] * 2
+        assert (judge.gate, judge.unscored) == (misfit.gate, 2)
+    assert caplog.text.count("state[2]") == 1
+
+
+@pytest.mark.parametrize("gate", [Gate("pose", 0, low=0.0), Gate("state", 2, low=0.0), Gate("front", 0, low=0.0)])
+def test_a_run_without_what_the_gate_looks_at_is_refused_by_name(tmp_path: Path, gate: Gate):
+    path, model = unscored_run(tmp_path), Bright(Rule(0.5, gate=gate))
+    named = rf"steps\.sqlite: the gate of the bright model bright-1 looks at {gate.name}\[{gate.element}\]"
+    with pytest.raises(ModelError, match=named):
+        relabel(model, str(path))
+    with (
+        contextlib.closing(RewardService(model, "tcp://127.0.0.1:*", run=tmp_path)) as service,
+        pytest.raises(ModelError, match=named),
+    ):
+        service.serve(lambda: False)
+    assert labels_since(path)[0] == []
+
+
 def test_a_robot_takes_in_what_has_come_and_never_waits():
     with running(Bright()) as service, asking(service.address) as scorer:
         judge = ServiceJudge(scorer, wait_s=0.0, lag=2)
