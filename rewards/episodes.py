@@ -98,7 +98,8 @@ def truth(episode: Episode, labels: Mapping[tuple[str, int], Label], *, margin: 
     A label counts as it is. Of what nobody labelled the episode's outcome tells: the state that ended it in success is
     one, all others are none. Where a model gave the reward its word is no evidence, nor is the outcome of an episode
     that a person threw away. The `margin` states before a success look like it, and are left open unless a person
-    marked them.
+    marked them. After a label that says success the task may still be done, so what nobody labelled is left open, until
+    a label, or the episode's end in a failure, says that it is not.
 
     Args:
         episode: Whose states.
@@ -111,9 +112,12 @@ def truth(episode: Episode, labels: Mapping[tuple[str, int], Label], *, margin: 
     if last.ended and last.success and not by_model and not last.discarded:
         known[-1] = 1
     said = [labels.get((episode.stream, int(seq))) for seq in episode.seqs]
+    done, n = False, len(said)
     for index, label in enumerate(said):
         if label is not None:
-            known[index] = int(label.value >= 0.5)
+            known[index] = done = label.value >= 0.5
+        elif done and known[index] == 0 and not (last.terminated and index == n - 1):
+            known[index] = UNKNOWN
     for index in np.flatnonzero(known == 1):
         for before in range(max(0, index - margin), index):
             label = said[before]

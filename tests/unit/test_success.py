@@ -223,9 +223,38 @@ def test_labels_count_for_more_than_the_outcome_and_a_persons_for_more_than_all(
     path = write(tmp_path / "steps.sqlite", [episode(rng, 0, success=False)])
     append_labels(path, [Label("a" * 32, 4, 1.0, source="outcome"), Label("a" * 32, 3, 0.0, source="person")])
     append_labels(path, [Label("a" * 32, 1, 1.0, version="a-model")])
-    assert known(path) == [[0, UNKNOWN, 0, 1, 0, 0]]  # A person has marked the one before it, nobody that before.
+    # A person has marked the one before it, nobody that before, nor whether it stayed done.
+    assert known(path) == [[0, UNKNOWN, 0, 1, UNKNOWN, UNKNOWN]]
     append_labels(path, [Label("a" * 32, 4, 0.0, source="person"), Label("a" * 32, 4, 1.0, source="outcome")])
     assert known(path) == [[0] * 6]
+
+
+@pytest.mark.parametrize(
+    ("marks", "found"),
+    [
+        ({2: 1.0, 5: 1.0}, [0, 1, UNKNOWN, UNKNOWN, 1, UNKNOWN]),
+        ({2: 1.0, 4: 0.0}, [0, 1, UNKNOWN, 0, 0, 0]),
+        ({3: 0.0}, [0] * 6),
+    ],
+    ids=["two successes", "a success and a failure", "a failure"],
+)
+def test_what_follows_a_marked_success_is_open_until_somebody_says_that_it_is_none(
+    tmp_path: Path, marks: dict[int, float], found: list[int]
+):
+    path = write(tmp_path / "steps.sqlite", [episode(np.random.default_rng(0), 0, success=False)])
+    append_labels(path, [Label("a" * 32, seq, value, source="person") for seq, value in marks.items()])
+    assert known(path, margin=0) == [found]
+    frames = gather([str(path)], margin=0, per_episode=None, seed=0)
+    assert frames.counts()["negatives"] == found.count(0)
+
+
+def test_the_end_of_an_episode_is_what_it_was_whatever_was_marked_before(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    failed, done = episode(rng, 0, success=False), episode(rng, 1, success=True)
+    failed[-1] = msgspec.structs.replace(failed[-1], terminated=True, truncated=False)
+    path = write(tmp_path / "steps.sqlite", [failed, done])
+    append_labels(path, [Label("a" * 32, seq, 1.0, source="person") for seq in (4, 10)])
+    assert [states[3:] for states in known(path, margin=0)] == [[1, UNKNOWN, 0], [1, UNKNOWN, 1]]
 
 
 @pytest.mark.learn
