@@ -244,6 +244,8 @@ class Uplink:
     def _sync(self, now_s: float) -> None:
         """Now and then take what is committed down to the platter."""
         if now_s >= self._sync_s:
+            # What is forgotten but not committed yet would keep SQLite from it.
+            self._outbox.commit()
             self._outbox.sync()
             self._sync_s = now_s + _SYNC_S
 
