@@ -71,7 +71,7 @@ def read(node: Node, words: list[str]) -> ActorConfig:
     checked_address("learner", values["learner"])
     told = ActorConfig(
         env=_env(node, values, words),
-        hand=hand_parameters.hand(values["human"], {**values, _SKILL: None}),
+        hand=hand_parameters.hand(values["human"], values),
         skill=values[_SKILL],
         judge=service_address(said.reward),
         external=external_config(said.policy, said.policy_address, said.steer, parameters.given(values, _EXTERNAL)),

@@ -17,6 +17,6 @@ ALL = parameters.wanted(HandConfig, KEYS, prefix=PREFIX, optional=True)
 
 def hand(human: str, values: Mapping[str, Any], **more: Any) -> HandConfig:
     """The instrument's own settings, with what was given, and `more`, in the place of them; raises ValueError."""
-    given = parameters.given(values, PREFIX)
+    given = {key: values[f"{PREFIX}{key}"] for key in KEYS if values.get(f"{PREFIX}{key}") is not None}
     meant = {key: None if key.endswith("_button") and value == -1 else value for key, value in given.items()}
     return dataclasses.replace(HAND.get(human, HandConfig()), **meant, **more)

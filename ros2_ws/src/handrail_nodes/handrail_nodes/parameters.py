@@ -23,7 +23,7 @@ Wanted = Mapping[str, tuple[Any, Any]]
 GIVEN: dict[str, Any] = {"automatically_declare_parameters_from_overrides": True}
 """How a node is made whose parameters are read here: it then knows of all that it was given."""
 _OF_ROS = ("use_sim_time", "start_type_description_service", "qos_overrides.")
-WORDS = {
+_WORDS = {
     str: "a text",
     float: "a number",
     int: "a whole number",
@@ -96,10 +96,10 @@ def _judged(node: Node, name: str, kind: Any) -> Any:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        raise UserError(f"{node.get_name()}: {name} must be {_said(kind)}, got {plain(value)}") from error
+        raise UserError(f"{node.get_name()}: {name} must be {said(kind)}, got {plain(value)}") from error
 
 
-def _said(kind: Any) -> str:
+def said(kind: Any) -> str:
     """A type in words; one that may also be missing is told as what it is otherwise."""
     present = [each for each in typing.get_args(kind) if type(None) in typing.get_args(kind) and each is not type(None)]
-    return WORDS[present[0] if present else kind]
+    return _WORDS[present[0] if present else kind]
